@@ -1,0 +1,174 @@
+"""What ESPnet reads of a Kaldi directory: audio files of one form, or the hidden states of a frozen upstream, with its text and the lengths for its batches.
+
+OUT/{wav.scp or feats.scp, text, speech_shape, speech.json}. Lengths are in samples either way, so that both kinds make the same batches.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from asrlib.corpora.audio import audio_info, is_pipe, write_wav
+from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
+from asrlib.corpora.kaldi_ops import select
+from asrlib.corpora.kaldi_table import write_table
+from asrlib.features.ark import write_ark
+from asrlib.pt.s3prl_upstream import UpstreamSource, load_upstream
+from asrlib.utils.errors import UserError
+from asrlib.utils.files import atomic_write
+from asrlib.utils.log import get_logger
+from asrlib.utils.parallel import run_jobs
+
+log = get_logger(__name__)
+
+RATE = 16000
+PART = 256  # utterances of an archive: what a killed run has to do again is at most one of them for each job
+
+Row = tuple[str, str, int]  # utterance, location, samples
+
+
+@dataclass
+class Speech:
+    """What a dump holds. layers and dim are 0 for audio."""
+
+    kind: str  # audio|states
+    upstream: str = ""
+    model: str = ""
+    layers: int = 0
+    dim: int = 0
+    downsample_rate: int = 0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds of an utterance that is trained on (ESPnet's recipes: 0.1 to 20); others are set aside."""
+
+    shortest: float = 0.1
+    longest: float = 20.0
+
+
+def estimate_bytes(data_dir: Path, upstream: UpstreamSource) -> int:
+    """Bytes that the hidden states of a directory take, from the headers of its files."""
+    seconds = sum(_seconds(utterance) for utterance in KaldiDir.read(data_dir).utterances())
+    return round(seconds * RATE / upstream.downsample_rate) * upstream.layers * upstream.dim * 4
+
+
+def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Limits, nj: int, backend: str = "local") -> int:
+    """Writes OUT; how many utterances are in it. upstream: whose hidden states; None: audio.
+
+    What a killed run has written is kept. UserError names the first bad utterance.
+    """
+    data = _inside(KaldiDir.read(data_dir), limits, out)
+    speech = Speech("states", upstream.name, upstream.path, upstream.layers, upstream.dim, upstream.downsample_rate) if upstream else Speech("audio")
+    _claim(out, speech)
+    utterances = list(data.utterances())
+    function: Callable = dump_states if upstream else dump_audio
+    parts = [utterances[i : i + PART] for i in range(0, len(utterances), PART)]
+    jobs = [(part, str(out / "parts" / str(number)), upstream) for number, part in enumerate(parts)]
+    results = run_jobs(function, jobs, out / "log", nj=nj, backend=backend, desc=f"{speech.kind} of {data_dir.name}")
+    rows = [row for result in results for row in result]
+    if len(rows) != len(utterances):
+        raise UserError(f"{out}: {len(rows)} utterances came out, {len(utterances)} went in: see {out / 'log'}")
+    if data.text is not None:
+        write_table(out / "text", data.text)
+    write_table(out / "speech_shape", {utt: str(samples) for utt, _, samples in rows})
+    write_table(out / ("feats.scp" if upstream else "wav.scp"), {utt: location for utt, location, _ in rows})
+    return len(rows)
+
+
+def dump_states(utterances: Sequence[Utterance], part: str, upstream: UpstreamSource) -> list[Row]:
+    """The job of one archive: hidden states (frames, layers * dim) of each utterance alone, as ESPnet's s3prl frontend would give them."""
+    if (rows := _done(part)) is not None:
+        return rows
+    model = load_upstream(upstream)
+    samples: dict[str, int] = {}
+
+    def states() -> Iterator[tuple[str, np.ndarray]]:
+        for utterance in utterances:
+            audio = utterance.audio(RATE)
+            samples[utterance.id] = len(audio)
+            with torch.inference_mode():
+                layers, _ = model(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
+            yield utterance.id, torch.cat(layers, -1)[0].numpy()
+
+    rows = [(utt, location, samples[utt]) for utt, location, _ in write_ark(f"{part}.ark", states())]
+    return _finish(part, rows)
+
+
+def dump_audio(utterances: Sequence[Utterance], part: str, _: None = None) -> list[Row]:
+    """The job of some audio: files that ESPnet can take as they are stay where they are, others become 16 kHz mono wav files of one utterance each."""
+    if (rows := _done(part)) is not None:
+        return rows
+    rows = []
+    for utterance in utterances:
+        if not is_pipe(utterance.wav) and utterance.start == 0 and utterance.end is None:
+            info = audio_info(utterance.wav)
+            if (info.rate, info.channels) == (RATE, 1):
+                rows.append((utterance.id, utterance.wav, info.frames))
+                continue
+        audio, path = utterance.audio(RATE), Path(part) / f"{utterance.id}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_wav(path, audio, RATE)
+        rows.append((utterance.id, str(path), len(audio)))
+    return _finish(part, rows)
+
+
+def read_speech(folder: Path) -> Speech:
+    """What a dump holds. UserError: not made yet."""
+    path = folder / "speech.json"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run python -m asrlib.bin.dump_speech (stage 5 does)")
+    return Speech(**json.loads(path.read_text()))
+
+
+def _done(part: str) -> list[Row] | None:
+    path = Path(f"{part}.json")
+    return [tuple(row) for row in json.loads(path.read_text())] if path.is_file() else None
+
+
+def _finish(part: str, rows: list[Row]) -> list[Row]:
+    with atomic_write(f"{part}.json") as stream:
+        json.dump(rows, stream)
+    return rows
+
+
+def _claim(out: Path, speech: Speech) -> None:
+    """Keeps the parts of a run with the same upstream, removes those of another."""
+    path = out / "speech.json"
+    if not (path.is_file() and json.loads(path.read_text()) == asdict(speech)):
+        for old in (*(out / "parts").glob("*.json"), *(out / "parts").glob("*.ark"), out / "feats.scp", out / "wav.scp"):
+            old.unlink(missing_ok=True)
+    (out / "parts").mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as stream:
+        json.dump(asdict(speech), stream, indent=1)
+
+
+def _inside(data: KaldiDir, limits: Limits, out: Path) -> KaldiDir:
+    """The utterances that can be trained on; the others are listed in OUT/set_aside.tsv."""
+    aside = {}
+    for utterance in data.utterances():
+        seconds = _seconds(utterance)
+        if not limits.shortest <= seconds <= limits.longest:
+            aside[utterance.id] = f"{seconds:.3f} seconds, outside {limits.shortest:g} to {limits.longest:g}"
+        elif utterance.text is not None and not utterance.text.strip():
+            aside[utterance.id] = "empty transcript"
+    with atomic_write(out / "set_aside.tsv") as stream:
+        stream.writelines(f"{utt}\t{reason}\n" for utt, reason in aside.items())
+    if aside:
+        first = min(aside)
+        log.warning("%d utterances set aside, the first %s (%s): %s", len(aside), first, aside[first], out / "set_aside.tsv")
+    kept = select(data, [utt for utt in data.utt2spk if utt not in aside])
+    if not len(kept):
+        raise UserError(f"{out}: no utterance left to train on; see {out / 'set_aside.tsv'}")
+    return kept
+
+
+def _seconds(utterance: Utterance) -> float:
+    if utterance.end is not None:
+        return utterance.end - utterance.start
+    if is_pipe(utterance.wav):
+        raise UserError(f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)")
+    return audio_info(utterance.wav).seconds - utterance.start

@@ -1,0 +1,46 @@
+"""Upstreams of s3prl, ours among them, as ESPnet's frontend uses them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from asrlib.utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class UpstreamSource:
+    """An upstream by its name in s3prl and the file of its checkpoint ("" where s3prl has its own), and what comes out of it."""
+
+    name: str
+    path: str
+    layers: int
+    dim: int
+    downsample_rate: int
+
+
+def describe_upstream(name: str, path: str) -> UpstreamSource:
+    """Loads an upstream once to see its sizes. UserError: s3prl does not know it, no such file, not a checkpoint of that kind."""
+    model = _make(name, path)
+    if len(set(model.hidden_sizes)) > 1 or len(set(model.downsample_rates)) > 1:
+        raise UserError(f"upstream {name}: its hidden states have different sizes and cannot be summed")
+    return UpstreamSource(name, path, model.num_layers, model.hidden_sizes[0], model.downsample_rates[0])
+
+
+def load_upstream(source: UpstreamSource):
+    """The upstream (s3prl.nn.S3PRLUpstream) in evaluation mode: (B, samples), (B,) -> hidden states, lengths."""
+    return _make(source.name, source.path).eval()
+
+
+def _make(name: str, path: str):
+    from s3prl.nn import S3PRLUpstream
+
+    from asrlib.pt.upstreams import register
+
+    register()
+    if name not in S3PRLUpstream.available_names():
+        raise UserError(f"s3prl has no upstream {name!r}: choose progre_local, hubert_local or one of s3prl's list")
+    if path and not Path(path).is_file():
+        raise UserError(f"{path}: no such checkpoint of an upstream: run stage 4")
+    try:
+        return S3PRLUpstream(name, path_or_url=path or None)
+    except (KeyError, RuntimeError, AssertionError, TypeError) as error:
+        raise UserError(f"{path}: not a checkpoint for s3prl's {name}: {' '.join(str(error).split())[:200]}") from None

@@ -1,0 +1,105 @@
+"""ProgRE as upstreams of s3prl: progre_local, progre_base and progre_large, registered at run time, s3prl itself untouched."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from asrlib.features.pitch import pitch
+from asrlib.pt.models import make_upstream
+from asrlib.pt.weights import assign, read_weights
+from asrlib.utils.config import build
+from asrlib.utils.errors import UserError
+from asrlib.utils.pretraining import PretrainConfig
+
+SIZES = {"progre_base": (12, 768), "progre_large": (24, 1024)}  # layers, dimension
+
+
+class ProgreUpstream(nn.Module):
+    """A packaged ProgRE (progre.pt, asrlib.pt.packages) with the interface of s3prl's upstreams.
+
+    Hidden states are the pitch part, the input of the first layer, the layers' outputs, and the speaker part behind that of its layer, so that a learned
+    weighted sum can use them all. Each has one frame per 320 samples, begun ones included, as s3prl expects: the last frame of an utterance is repeated,
+    whatever else is in the batch. The model stays in evaluation mode.
+    """
+
+    def __init__(self, ckpt: str | Path):
+        super().__init__()
+        self.config, weights = read_package(ckpt)
+        self.model = assign(make_upstream(self.config), weights, ckpt)
+
+    def train(self, mode: bool = True) -> "ProgreUpstream":
+        """Without effect: dropout would change what a frozen upstream gives (ESPnet trains with the frontend in training mode)."""
+        return super().train(False)
+
+    def get_downsample_rates(self, key: str) -> int:
+        """Samples from one frame to the next."""
+        return self.config.model_conf.hop
+
+    def forward(self, wavs: list[Tensor]) -> dict[str, list[Tensor] | Tensor]:
+        """wavs: (samples,) each, 16 kHz, in [-1, 1]. Those shorter than one frame are padded with zeros to it."""
+        model, device = self.config.model_conf, wavs[0].device
+        wanted = [-(-max(1, len(wav)) // model.hop) for wav in wavs]
+        wavs = [nn.functional.pad(wav, (0, max(0, _shortest(model) - len(wav)))) for wav in wavs]
+        lengths = torch.tensor([len(wav) for wav in wavs], device=device)
+        frames = [model.frames(len(wav)) for wav in wavs]
+        curves = torch.zeros(len(wavs), max(frames), device=device)
+        for row, wav in enumerate(wavs):
+            curve = pitch(wav.detach().cpu().numpy())[: frames[row]]
+            curves[row, : len(curve)] = torch.from_numpy(np.ascontiguousarray(curve))
+        if model.normalize:
+            wavs = [(wav - wav.mean()) / (wav.var(unbiased=False) + 1e-5).sqrt() for wav in wavs]
+        states = self.model(pad_sequence(wavs, batch_first=True), lengths, curves)
+        rows = torch.arange(max(wanted), device=device)[None].clamp(max=torch.tensor(frames, device=device)[:, None] - 1)
+        states = [state.gather(1, rows[..., None].expand(-1, -1, state.shape[-1])) for state in states]
+        return {"hidden_states": states, "last_hidden_state": states[-1]}
+
+
+def read_package(path: str | Path) -> tuple[PretrainConfig, dict]:
+    """Configuration and weights of a progre.pt. UserError: no such file, damaged, or another model."""
+    weights = read_weights(path)
+    text = torch.load(path, map_location="cpu", weights_only=True).get("config")
+    if not isinstance(text, str):
+        raise UserError(f"{path}: not a package of ProgRE: make one with python -m asrlib.bin.convert")
+    return build(PretrainConfig, yaml.safe_load(text), str(path)), weights
+
+
+def _shortest(model) -> int:
+    """Samples of one frame."""
+    samples = 1
+    for kernel, stride in zip(reversed(model.conv_kernels), reversed(model.conv_strides), strict=True):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def progre_local(ckpt: str, refresh: bool = False, **kwargs) -> ProgreUpstream:
+    """s3prl's entry: the model in a file."""
+    return ProgreUpstream(ckpt)
+
+
+def _sized(name: str):
+    def entry(ckpt: str | None = None, refresh: bool = False, **kwargs) -> ProgreUpstream:
+        if ckpt is None:
+            raise UserError(f"upstream {name} has no public checkpoint: name a local one with path_or_url (exp/TAG/pt/progre.pt)")
+        upstream = ProgreUpstream(ckpt)
+        found = upstream.config.model_conf.layers, upstream.config.model_conf.dim
+        if found != SIZES[name]:
+            raise UserError(f"{ckpt}: {found[0]} layers of {found[1]}, {name} has {SIZES[name][0]} of {SIZES[name][1]}: choose progre_local")
+        return upstream
+
+    entry.__name__, entry.__doc__ = name, f"s3prl's entry: a ProgRE of {SIZES[name][0]} layers of {SIZES[name][1]}."
+    return entry
+
+
+progre_base, progre_large = map(_sized, SIZES)
+
+
+def register() -> None:
+    """Makes the upstreams known to s3prl in this process."""
+    import s3prl.hub
+
+    for entry in (progre_local, progre_base, progre_large):
+        setattr(s3prl.hub, entry.__name__, entry)
