@@ -9,11 +9,13 @@ def main(argv=None) -> int | None:
     parser = Parser(__doc__)
     parser.add_argument("--exp_dir", required=True, type=Path, help="experiment with decode_*/SET/score_{wer,cer} folders")
     parser.add_argument("--command", default="", help="the command that made the experiment")
+    parser.add_argument("--baselines", default="", help="other experiments that decoded the same sets, to compare with")
+    parser.add_argument("--published", type=Path, help="Markdown file with published results, put apart")
     args = parser.parse_args(argv)
 
     from asrlib.score.tables import write_results
 
-    path = write_results(args.exp_dir, args.command)
+    path = write_results(args.exp_dir, args.command, [Path(name) for name in args.baselines.split()], args.published)
     print(path.read_text(encoding="utf-8"), end="")
 
 

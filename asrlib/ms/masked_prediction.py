@@ -23,6 +23,7 @@ class MaskedPrediction(nn.Cell):
         model = config.model_conf
         self.temperature, self.grad_mult = model.logit_temp, model.feature_grad_mult
         self.penalty, self.speaker_weight = config.loss.feature_penalty, config.loss.speaker_weight
+        self.unmasked_weight = config.loss.unmasked_weight
         self.speaker_state = model.speaker_layer + 3  # behind pitch part, input and layers 0 .. speaker_layer
 
     def construct(self, wavs, lengths, targets, mask, keep, seed, share, pitch, speakers):
@@ -33,21 +34,23 @@ class MaskedPrediction(nn.Cell):
             states = self.network.all_states(features, frames, mask, keep, seed, pitch)
         else:
             states = self.network.hidden_states(features, frames, mask, keep, seed)
-        loss, accuracy = self._masked(states[-1], targets, mask)
-        total = loss + self.penalty * penalty
+        loss, accuracy, unmasked = self._masked(states[-1], targets, mask, frames)
+        total = loss + self.unmasked_weight * unmasked + self.penalty * penalty
         speaker_loss, speaker_accuracy = ops.zeros_like(loss), ops.zeros_like(loss)
         if self.progre and self.network.spk_linear is not None:
             speaker_loss, speaker_accuracy = self._speakers(states[self.speaker_state], frames, speakers)
             total = total + self.speaker_weight * speaker_loss
         return total * share, ops.stop_gradient(ops.stack((loss, accuracy, penalty, speaker_loss, speaker_accuracy)))
 
-    def _masked(self, x, targets, mask):
-        """Mean cross-entropy and accuracy over the masked frames."""
+    def _masked(self, x, targets, mask, frames):
+        """Mean cross-entropy and accuracy over the masked frames; sum of the cross-entropy of the other frames over the number of masked ones."""
         x = _unit(self.network.final_proj(x))
         labels = _unit(self.network.label_embs_concat)
         logits = ops.matmul(x, labels.T) / self.temperature
         count = ops.maximum(mask.sum(), 1.0)
-        return (_cross_entropy(logits, targets) * mask).sum() / count, (_hits(logits, targets) * mask).sum() / count
+        entropy = _cross_entropy(logits, targets)
+        others = _inside(frames, mask.shape[1]) * (1.0 - mask)
+        return (entropy * mask).sum() / count, (_hits(logits, targets) * mask).sum() / count, (entropy * others).sum() / count
 
     def _speakers(self, part, frames, speakers):
         logits = self.network.speaker_logits(part, frames)
@@ -57,8 +60,13 @@ class MaskedPrediction(nn.Cell):
 
     def _penalty(self, features, frames):
         """Mean square of the convolutions' output inside the utterances."""
-        inside = (ops.arange(0, features.shape[1]).astype(ms.int32) < frames.expand_dims(1)).astype(ms.float32)
+        inside = _inside(frames, features.shape[1])
         return ((features * features).mean(-1) * inside).sum() / ops.maximum(inside.sum(), 1.0)
+
+
+def _inside(frames, length):
+    """(B, length): 1 in the utterances, 0 in the padding."""
+    return (ops.arange(0, length).astype(ms.int32) < frames.expand_dims(1)).astype(ms.float32)
 
 
 def _unit(x):

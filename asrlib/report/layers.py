@@ -1,4 +1,4 @@
-"""The picture of a layer comparison."""
+"""Pictures of layers: a comparison of two frameworks, the weights of a fine-tuning."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,3 +24,13 @@ def plot_layers(ms_outputs: Sequence[np.ndarray], pt_outputs: Sequence[np.ndarra
             figure.colorbar(shown, ax=axis, format="%.1e" if title.startswith("|") else None)
     axes[-1][0].set_xlabel("frame")
     save_figure(figure, path, dpi=60)
+
+
+def plot_layer_weights(weights: np.ndarray, path: Path) -> None:
+    """What share each hidden state has in the learned weighted sum: weights (states,), adding up to 1."""
+    figure, axis = plt.subplots(figsize=(max(4, 0.35 * len(weights)), 3), layout="constrained")
+    axis.bar(range(len(weights)), weights)
+    axis.axhline(1 / len(weights), color="gray", linewidth=0.8, linestyle=":", label="at the start")
+    axis.set(xlabel="hidden state", ylabel="weight", title="learned weights of the hidden states", xticks=range(len(weights)))
+    axis.legend()
+    save_figure(figure, path)

@@ -1,8 +1,11 @@
 """RESULTS.md: the scores of an experiment as Markdown tables with ESPnet's columns, and where they come from."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from asrlib.score.baselines import COLUMNS as BASELINE_COLUMNS
+from asrlib.score.baselines import baseline_rows
 from asrlib.score.error_rate import Counts
 from asrlib.score.files import percentages
 from asrlib.score.provenance import provenance
@@ -12,14 +15,21 @@ from asrlib.utils.files import atomic_write
 COLUMNS = ("dataset", "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err", "95 % interval of Err")
 
 
-def write_results(exp_dir: str | Path, command: str = "") -> Path:
-    """Gathers exp_dir/decode_*/SET/score_{wer,cer}/result.json into exp_dir/RESULTS.md; UserError when there is none."""
+def write_results(exp_dir: str | Path, command: str = "", baselines: Sequence[Path] = (), published: Path | None = None) -> Path:
+    """Gathers exp_dir/decode_*/SET/score_{wer,cer}/result.json into exp_dir/RESULTS.md; UserError when there is none.
+
+    baselines: experiments to compare with, pair by pair. published: a Markdown text with results of others, put apart and marked.
+    """
     exp_dir = Path(exp_dir)
     sections = [results_table(exp_dir, kind) for kind in ("wer", "cer")]
     if not any(sections):
         raise UserError(f"{exp_dir}: no decode_*/*/score_wer or score_cer with a result.json; run stage 6 first")
     facts = [f"- {name}: {value}" for name, value in provenance(exp_dir, command).items()]
     parts = ["# RESULTS", "## Environment", "\n".join(facts), f"## {exp_dir.name}", *filter(None, [*sections, speed_table(exp_dir)])]
+    if baselines:
+        parts += ["### Compared with", markdown(BASELINE_COLUMNS, baseline_rows(exp_dir, baselines))]
+    if published:
+        parts += ["### Published by others, not made here", published.read_text(encoding="utf-8").strip()]
     with atomic_write(exp_dir / "RESULTS.md") as stream:
         stream.write("\n\n".join(parts) + "\n")
     return exp_dir / "RESULTS.md"

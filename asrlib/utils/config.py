@@ -25,6 +25,12 @@ def load_config(path: str | Path | None, schema: type[C], overrides: Sequence[st
     dataclass's __post_init__ refuses (ValueError).
     """
     values = read_yaml(path) if path else {}
+    override_values(values, overrides, path)
+    return build(schema, values, str(path or "defaults"))
+
+
+def override_values(values: dict, overrides: Sequence[str], path: str | Path | None) -> None:
+    """Puts "key=value" strings into a mapping read from `path`; sections on the way are made. UserError: not of that form, a value where a section is meant."""
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -36,7 +42,6 @@ def load_config(path: str | Path | None, schema: type[C], overrides: Sequence[st
             if not isinstance(node, dict):
                 raise UserError(f"override {override!r}: {parent!r} holds a value, not a section, in {path}")
         node[last] = _parse_scalar(text, override)
-    return build(schema, values, str(path or "defaults"))
 
 
 def read_yaml(path: str | Path) -> dict:

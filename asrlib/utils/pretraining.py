@@ -76,6 +76,7 @@ class MaskConfig:
 @dataclass
 class LossConfig:
     feature_penalty: float = 10.0  # times the mean square of the convolutions' output
+    unmasked_weight: float = 0.0  # of the cross-entropy of the frames that are not masked (1 - alpha of HuBERT, section 2.2, over alpha); published: 0
     speaker_weight: float = 1.0  # ProgRE: of the speaker classification, our choice
 
 

@@ -2,49 +2,8 @@
 # DeepSpeech2 trained from scratch on LibriSpeech: from the corpus to a table of word error rates.
 # --mini true does all of it in minutes, on a small corpus of synthesised speech in LibriSpeech's layout.
 
-# shellcheck disable=SC2034  # options and arrays are read by ctc.sh
-model=deepspeech2
+# shellcheck disable=SC2034  # read by ctc.sh
+chain=ctc model=deepspeech2 default_labels=conf/labels_en.txt
 
-# Options of LibriSpeech
-train_sets="train-clean-100 train-clean-360 train-other-500"  # sets to train on; with --mini true: train-clean-100
-valid_sets="dev-clean dev-other"  # sets to validate on; with --mini true: dev-clean
-test_sets="test-clean test-other"  # sets to decode and score; with --mini true: test-clean
-corpus_dir=  # folder of a corpus already there, with dev-clean and the others in it; none: DOWNLOAD_DIR/LibriSpeech
-mirror=  # URL of a mirror of the archives
-remove_archive=false  # delete each archive once it is unpacked
-# End of options
-
-corpus=librispeech
-
-corpus_setup() {
-    local name
-    if $mini; then
-        [ -n "$corpus_dir" ] || corpus=mini_librispeech
-        [ -n "${option_given[train_sets]:-}" ] || train_sets=train-clean-100
-        [ -n "${option_given[valid_sets]:-}" ] || valid_sets=dev-clean
-        [ -n "${option_given[test_sets]:-}" ] || test_sets=test-clean
-    fi
-    labels=${labels:-$ROOT/conf/labels_en.txt}
-    for name in $train_sets $valid_sets $test_sets; do
-        [ -z "$corpus_dir" ] || [ -d "$corpus_dir/$name" ] || _refuse "--corpus_dir $corpus_dir has no folder $name (--train_sets, --valid_sets, --test_sets)"
-        sources+=("${corpus_dir:-$download_dir/LibriSpeech}/$name")
-    done
-    IFS=' ' read -ra test_names <<<"${test_sets//-/_}"
-}
-
-corpus_fetch() {
-    if [ -n "$corpus_dir" ]; then
-        echo "The corpus is in $corpus_dir: nothing to download"
-    else
-        asr download --corpus "$corpus" --download_dir "$download_dir" --sets "$train_sets $valid_sets $test_sets" \
-            --remove_archive "$remove_archive" ${mirror:+--mirror "$mirror"}
-    fi
-}
-
-corpus_prepare() {
-    asr prepare_data --corpus "$corpus" --corpus_dir "${corpus_dir:-$download_dir/LibriSpeech}" --data_dir "$datadir" \
-        --train_sets "$train_sets" --valid_sets "$valid_sets" --test_sets "$test_sets"
-}
-
-# shellcheck source=egs/common/ctc.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../../common/ctc.sh" "$@"
+# shellcheck source=egs/librispeech/corpus.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh" "$@"

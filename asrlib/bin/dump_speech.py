@@ -1,0 +1,49 @@
+"""Writes what ESPnet's fine-tuning reads of Kaldi directories, in OUT/NAME for each: audio, or the hidden states of a frozen upstream, which are then computed once.
+
+  dump_speech --data_dirs "data/train data/dev" --out dump/asr                                                audio (log-mel features, or the upstream in training)
+  dump_speech --data_dirs "data/train data/dev" --out dump/asr --upstream progre_local --upstream_model exp/TAG/pt/progre.pt
+
+With --cache_states auto hidden states are written where they take at most --cache_gb.
+"""
+
+from pathlib import Path
+
+from asrlib.utils.cli import Parser, run
+
+
+def main(argv=None) -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--data_dirs", required=True, help="Kaldi directories")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the results")
+    parser.add_argument("--upstream", default="", help="upstream of s3prl: progre_local, hubert_local, ...; none: audio")
+    parser.add_argument("--upstream_model", default="", help="file of its checkpoint")
+    parser.add_argument("--cache_states", choices=("auto", "true", "false"), default="auto", help="write hidden states instead of audio")
+    parser.add_argument("--cache_gb", type=float, default=50.0, help="with auto: GB that they may take")
+    parser.add_argument("--shortest", type=float, default=0.1, help="seconds; shorter utterances are set aside")
+    parser.add_argument("--longest", type=float, default=20.0, help="seconds; longer utterances are set aside")
+    parser.add_argument("--nj", type=int, default=0, help="jobs at a time; 0: as many as cores")
+    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
+    args = parser.parse_args(argv)
+
+    from asrlib.pt.dump import Limits, dump, estimate_bytes
+    from asrlib.pt.s3prl_upstream import describe_upstream
+    from asrlib.utils.log import get_logger
+    from asrlib.utils.parallel import cores
+
+    log = get_logger(__name__)
+    folders = [Path(name) for name in args.data_dirs.split()]
+    source = None
+    if args.upstream and args.cache_states != "false":
+        source = describe_upstream(args.upstream, args.upstream_model)
+        size = sum(estimate_bytes(folder, source) for folder in folders) / 1e9
+        log.info("%s: %d hidden states of %d values every %d samples, %.2f GB", source.name, source.layers, source.dim, source.downsample_rate, size)
+        if args.cache_states == "auto" and size > args.cache_gb:
+            log.info("more than --cache_gb %g: they will be computed anew in every epoch", args.cache_gb)
+            source = None
+    for folder in folders:
+        count = dump(folder, args.out / folder.name, source, Limits(args.shortest, args.longest), args.nj or cores(), args.cmd_backend)
+        log.info("%s: %s of %d utterances -> %s", folder, "hidden states" if source else "audio", count, args.out / folder.name)
+
+
+if __name__ == "__main__":
+    run(main)

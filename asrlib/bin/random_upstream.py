@@ -1,0 +1,28 @@
+"""Writes the network of a pretraining experiment with random weights, as pretraining would begin with it: the yardstick that pretraining has to beat."""
+
+from pathlib import Path
+
+from asrlib.utils.cli import Parser, run
+
+
+def main(argv=None) -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("--exp_dir", required=True, type=Path, help="experiment of the pretrained model (config.yaml)")
+    parser.add_argument("--out", required=True, type=Path, help="folder of the result: config.yaml, model.safetensors")
+    args = parser.parse_args(argv)
+
+    from asrlib.ms.models import make_upstream
+    from asrlib.ms.weights import network_arrays
+    from asrlib.utils.arrays import save_arrays
+    from asrlib.utils.config import load_config, save_config
+    from asrlib.utils.log import get_logger
+    from asrlib.utils.pretraining import PretrainConfig
+
+    config = load_config(args.exp_dir / "config.yaml", PretrainConfig)
+    save_arrays(args.out / "model.safetensors", network_arrays(make_upstream(config)), {"updates": "0"})
+    save_config(config, args.out / "config.yaml")
+    get_logger(__name__).info("random weights -> %s", args.out / "model.safetensors")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,108 @@
+"""ESPnet's configuration of a fine-tuning: read, checked against ESPnet's own options and classes, completed with data, tokens and frontend."""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from espnet2.tasks.abs_task import optim_classes, scheduler_classes
+from espnet2.tasks.asr import ASRTask
+
+from asrlib.pt.dump import Speech
+from asrlib.text.tokenizers import BLANK, UNKNOWN, SentencePieceTokenizer, Tokenizer, WordTokenizer
+from asrlib.utils.config import override_values, read_yaml
+from asrlib.utils.errors import UserError
+
+LOGMEL = {  # what stands in for an upstream: 80-bin log-mel every 10 ms, subsampled to the frame rate that 20 ms and conv2d2 have
+    "frontend": "default", "frontend_conf": {"fs": "16k", "n_fft": 512, "win_length": 400, "hop_length": 160},
+    "preencoder": None, "preencoder_conf": {}, "normalize": "utterance_mvn", "freeze_param": [],
+}  # fmt: skip
+
+
+def read_asr_config(path: Path, overrides: Sequence[str]) -> dict:
+    """An ESPnet YAML with "key=value" overrides. UserError names file, key and the nearest valid one."""
+    values = read_yaml(path)
+    override_values(values, overrides, path)
+    check_keys(values, path)
+    return values
+
+
+def check_keys(values: dict, where: str | Path) -> None:
+    """UserError: a key that ESPnet's asr_train does not have, or one of a section that its class does not take."""
+    _known(values, {action.dest for action in ASRTask.get_parser()._actions} - {"help"}, where, "")
+    for choices in ASRTask.class_choices_list:
+        if section := values.get(f"{choices.name}_conf"):
+            name = values.get(choices.name, choices.default)
+            if name is None:
+                raise UserError(f"{where}: {choices.name}_conf is given, but {choices.name} is none")
+            if name not in choices.classes:
+                near = difflib.get_close_matches(str(name), choices.classes, n=1)
+                raise UserError(f"{where}: {choices.name}: ESPnet has no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            _check_section(section, choices.classes[name], where, f"{choices.name}_conf")
+    for kind, classes in (("optim", optim_classes), ("scheduler", scheduler_classes)):
+        if values.get(kind) in classes and values.get(f"{kind}_conf"):
+            _check_section(values[f"{kind}_conf"], classes[values[kind]], where, f"{kind}_conf")
+
+
+def _check_section(section: dict, cls: type, where: str | Path, prefix: str) -> None:
+    if not isinstance(section, dict):
+        raise UserError(f"{where}: {prefix}: expected a section, found {section!r}")
+    parameters = inspect.signature(cls.__init__).parameters
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        _known(section, set(parameters) - {"self"}, where, f"{prefix}.")
+
+
+def _known(values: Iterable[str], valid: set[str], where: str | Path, prefix: str) -> None:
+    for key in values:
+        if key not in valid:
+            near = difflib.get_close_matches(str(key), valid, n=1, cutoff=0.4)
+            raise UserError(f"{where}: unknown key {prefix}{key}" + (f"; did you mean {prefix}{near[0]}?" if near else ""))
+
+
+def with_frontend(values: dict, speech: Speech, upstream: str, upstream_model: str) -> dict:
+    """The configuration with the frontend that fits a dump: cached hidden states, an upstream of s3prl on audio, or log-mel features where there is none."""
+    values = dict(values)
+    if speech.kind == "states":
+        values |= {"frontend": "cached_states", "frontend_conf": {"layers": speech.layers, "dim": speech.dim, "downsample_rate": speech.downsample_rate}}
+    elif upstream:
+        values |= s3prl_frontend(values, upstream, upstream_model)
+    else:
+        values |= LOGMEL
+        values["encoder_conf"] = {**values.get("encoder_conf", {}), "input_layer": "conv2d"}
+    return values
+
+
+def s3prl_frontend(values: dict, upstream: str, upstream_model: str) -> dict:
+    """frontend and frontend_conf of ESPnet's s3prl frontend; what else frontend_conf says of it is kept."""
+    conf = values.get("frontend_conf", {}) if values.get("frontend") == "s3prl" else {}
+    inner = {**conf.get("frontend_conf", {}), "upstream": upstream}
+    inner |= {"path_or_url": upstream_model} if upstream_model else {}
+    return {"frontend": "s3prl", "frontend_conf": {"multilayer_feature": True, **conf, "frontend_conf": inner}}
+
+
+def with_input_size(values: dict, dim: int, where: str | Path) -> dict:
+    """preencoder_conf.input_size set to the upstream's dimension. UserError: it says another one."""
+    if values.get("preencoder") != "linear":
+        return values
+    conf = values.get("preencoder_conf", {})
+    if conf.get("input_size", dim) != dim:
+        raise UserError(f"{where}: preencoder_conf.input_size is {conf['input_size']}, the upstream's hidden states have {dim} values: leave it out")
+    return values | {"preencoder_conf": {**conf, "input_size": dim}}
+
+
+def with_data(values: dict, train: Path, valid: Path, speech: Speech) -> dict:
+    """The configuration with the files of two dumps."""
+    name, kind = ("feats.scp", "kaldi_ark") if speech.kind == "states" else ("wav.scp", "sound")
+    values = dict(values)
+    for part, folder in (("train", train), ("valid", valid)):
+        values[f"{part}_data_path_and_name_and_type"] = [[str(folder / name), "speech", kind], [str(folder / "text"), "text", "text"]]
+        values[f"{part}_shape_file"] = [str(folder / "speech_shape")]
+    return values
+
+
+def with_tokens(values: dict, tokenizer: Tokenizer, model: Path) -> dict:
+    """The configuration with ESPnet's token list: blank first, <sos/eos> last. model: of a SentencePiece tokenizer."""
+    kind = "bpe" if isinstance(tokenizer, SentencePieceTokenizer) else "word" if isinstance(tokenizer, WordTokenizer) else "char"
+    own = [token for token in tokenizer.tokens if token not in (BLANK, UNKNOWN)]
+    values = values | {"token_type": kind, "token_list": [BLANK, UNKNOWN, *own, "<sos/eos>"]}
+    return values | ({"bpemodel": str(model)} if kind == "bpe" else {})

@@ -1,0 +1,188 @@
+"""Fine-tuning with ESPnet in this process: its trainer, our frontends, its progress on the terminal, and a model that takes audio at the end."""
+
+import logging
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import yaml
+from espnet2.tasks.asr import ASRTask
+
+from asrlib.pt import frontends, upstreams
+from asrlib.pt.dump import Speech, read_speech
+from asrlib.pt.espnet_config import read_asr_config, s3prl_frontend, with_data, with_frontend, with_input_size, with_tokens
+from asrlib.pt.s3prl_upstream import UpstreamSource, describe_upstream
+from asrlib.report.layers import plot_layer_weights
+from asrlib.text.tokenizers import load_tokenizer
+from asrlib.utils.errors import UserError
+from asrlib.utils.files import atomic_write
+from asrlib.utils.log import get_logger
+from asrlib.utils.progress import progress
+
+log = get_logger(__name__)
+
+CONFIG = "asr.yaml"  # the resolved configuration, as given to ESPnet
+INFERENCE = "inference"  # folder of the model that takes audio
+AGAIN = "choose another folder, or --force true to start over"
+
+
+def finetune(
+    asr_config: Path,
+    overrides: Sequence[str],
+    train: Path,
+    valid: Path,
+    tokens: Path,
+    exp_dir: Path,
+    upstream: str = "",
+    upstream_model: str = "",
+    ngpu: int = 0,
+    start_over: bool = False,
+) -> Path:
+    """Trains in exp_dir, or goes on there from the last epoch; the folder of the model that takes audio (EXP_DIR/inference).
+
+    train, valid: dumps of asrlib.pt.dump. upstream: s3prl's name, "" for log-mel features. UserError: a wrong configuration, exp_dir holds another run.
+    """
+    register()
+    speech = read_speech(train)
+    if speech.kind == "states" and (speech.upstream, speech.model) != (upstream, upstream_model):
+        raise UserError(f"{train} holds the hidden states of {speech.upstream} ({speech.model}), not of {upstream} ({upstream_model}): run dump_speech again")
+    source = describe_upstream(upstream, upstream_model) if upstream else None
+    values = read_asr_config(asr_config, overrides)
+    if source:
+        values = with_input_size(values, source.dim, asr_config)
+    values = with_frontend(values, speech, upstream, upstream_model)
+    values = with_tokens(with_data(values, train, valid, speech), load_tokenizer(tokens), tokens.with_suffix(".model"))
+    values |= {"output_dir": str(exp_dir), "ngpu": ngpu, "resume": True, "use_preprocessor": True}
+    exp_dir.mkdir(parents=True, exist_ok=True)
+    if start_over:
+        _clear(exp_dir)
+    _claim(exp_dir / CONFIG, values)
+    _train(exp_dir, values)
+    return _finish(exp_dir, values, speech, source)
+
+
+def register() -> None:
+    """Makes our upstreams known to s3prl and our frontend to ESPnet in this process."""
+    upstreams.register()
+    frontends.register()
+
+
+def _clear(exp_dir: Path) -> None:
+    """Removes what an earlier run left."""
+    for path in (*exp_dir.glob("*.pth"), exp_dir / CONFIG, exp_dir / "config.yaml", exp_dir / "train.log"):
+        path.unlink(missing_ok=True)
+    for name in ("images", "tensorboard", INFERENCE):
+        shutil.rmtree(exp_dir / name, ignore_errors=True)
+
+
+def _claim(path: Path, values: dict) -> None:
+    """Writes the configuration, or checks that it is the one of the run in this folder."""
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+    if path.is_file():
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changed = [key for key in sorted({*before, *values} - {"ngpu"}) if before.get(key) != values.get(key)]
+        if changed:
+            key = changed[0]
+            shown = f"{key} was {before.get(key)!r}, now {values.get(key)!r}" if key != "token_list" else "the tokens are others"
+            raise UserError(f"{path.parent} holds a fine-tuning with another configuration ({shown[:200]}): {AGAIN}")
+    with atomic_write(path) as stream:
+        stream.write(text)
+
+
+def _train(exp_dir: Path, values: dict) -> None:
+    """ESPnet's main with its log in EXP_DIR/train.log and a progress bar here. UserError: it failed; the log has its traceback."""
+    file = exp_dir / "train.log"
+    handlers = [logging.FileHandler(file, encoding="utf-8"), EpochProgress(values.get("max_epoch", 40))]
+    handlers[0].setFormatter(logging.Formatter("%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"))
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    root.handlers, root.level = handlers, logging.INFO
+    try:
+        ASRTask.main(cmd=["--config", str(exp_dir / CONFIG)])
+    except Exception as error:
+        root.exception("fine-tuning failed")
+        raise UserError(f"ESPnet stopped: {type(error).__name__}: {' '.join(str(error).split())[:300]}; see {file}") from error
+    finally:
+        handlers[1].close()
+        handlers[0].close()
+        root.handlers, root.level = before, level
+
+
+class EpochProgress(logging.Handler):
+    """ESPnet's log as a progress bar over all batches and a line for each epoch."""
+
+    BATCHES = re.compile(r"\[train\] Batch sampler: .*N-batch=(\d+)")
+    STEP = re.compile(r"(\d+)epoch:train:\d+-(\d+)batch: (.*)")
+    EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(, \[att_plot\].*)?$")
+    SHOWN = ("loss", "acc", "cer_ctc", "cer")
+
+    def __init__(self, epochs: int):
+        super().__init__(logging.INFO)
+        self.epochs, self.batches, self.bar = epochs, 0, None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if found := self.BATCHES.search(message):
+            self.batches = int(found[1])
+        elif found := self.STEP.search(message):
+            self._to((int(found[1]) - 1) * self.batches + int(found[2]), self._numbers(found[3]))
+        elif found := self.EPOCH.search(message):
+            self._to(int(found[1]) * self.batches, "")
+            log.info("epoch %s: training %s; validation %s", found[1], self._numbers(found[2]), self._numbers(found[3]))
+        elif record.levelno >= logging.ERROR:
+            log.error("%s", message.splitlines()[0])
+
+    def _to(self, position: int, text: str) -> None:
+        if self.bar is None:
+            self.bar = progress(desc="fine-tuning", total=self.epochs * self.batches, unit="batch", initial=position)
+        self.bar.set_postfix_str(text, refresh=False)
+        self.bar.update(position - self.bar.n)
+
+    def _numbers(self, text: str) -> str:
+        values = dict(part.split("=", 1) for part in text.split(", ") if "=" in part)
+        return " ".join(f"{name} {values[name]}" for name in self.SHOWN if values.get(name, "nan") != "nan")
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+        super().close()
+
+
+def _finish(exp_dir: Path, values: dict, speech: Speech, source: UpstreamSource | None) -> Path:
+    """The averaged model as one that takes audio, and the picture of the layer weights."""
+    best = exp_dir / _average_name(values)
+    if not best.exists():
+        raise UserError(f"{best} was not made: see {exp_dir / 'train.log'}")
+    config = yaml.safe_load((exp_dir / "config.yaml").read_text(encoding="utf-8"))
+    state = torch.load(best, map_location="cpu", weights_only=True)
+    if speech.kind == "states":
+        config |= s3prl_frontend(read_asr_config(exp_dir / CONFIG, ()), source.name, source.path)
+        state |= _upstream_state(config["frontend_conf"])
+    out = exp_dir / INFERENCE
+    with atomic_write(out / "model.pth", "wb") as stream:
+        torch.save(state, stream)
+    with atomic_write(out / "config.yaml") as stream:
+        yaml.safe_dump(config, stream, sort_keys=False, allow_unicode=True)
+    if "frontend.featurizer.weights" in state:
+        weights = torch.softmax(state["frontend.featurizer.weights"].float(), 0).numpy()
+        plot_layer_weights(weights, exp_dir / "images" / "layer_weights.png")
+        log.info("weights of the layers: %s -> %s", " ".join(f"{w:.3f}" for w in weights), exp_dir / "images" / "layer_weights.png")
+    log.info("model: %s; curves: %s", out / "model.pth", exp_dir / "images")
+    return out
+
+
+def _average_name(values: dict) -> str:
+    """The file of the averaged model: of the first criterion."""
+    part, name, _ = values.get("best_model_criterion", [["valid", "acc", "max"]])[0]
+    return f"{part}.{name}.ave.pth"
+
+
+def _upstream_state(frontend_conf: dict) -> dict[str, torch.Tensor]:
+    """The frozen upstream's tensors under the names that they have in ESPnet's model."""
+    from espnet2.asr.frontend.s3prl import S3prlFrontend
+
+    state = S3prlFrontend(**frontend_conf).state_dict()
+    return {f"frontend.{name}": tensor for name, tensor in state.items() if name.startswith("upstream.")}

@@ -1,0 +1,48 @@
+"""A system beside its baselines: error rates, differences and their paired bootstrap intervals on every set that both have decoded."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from asrlib.score.compare import compare
+from asrlib.score.error_rate import Score, score
+from asrlib.score.texts import read_text
+from asrlib.utils.errors import UserError
+
+COLUMNS = ("dataset", "unit", "baseline", "its Err", "Err", "difference", "95 % interval", "relative")
+
+
+def baseline_rows(exp_dir: Path, baselines: Sequence[Path]) -> list[list[str]]:
+    """Rows under COLUMNS, "difference" below 0 where exp_dir is better. UserError: a baseline that has not decoded what exp_dir has."""
+    rows = []
+    for result in sorted(exp_dir.glob("decode_*/*/score_[cw]er/result.json")):
+        place = result.relative_to(exp_dir)
+        own, unit = _score(result)
+        if unit == "word" and not any(len(alignment.ref) > 1 for alignment in own.alignments.values()):
+            continue  # written without spaces: a word is a whole sentence
+        for baseline in baselines:
+            if not (baseline / place).is_file():
+                raise UserError(f"{baseline / place} is missing: run stage 6 for {baseline.name}, too")
+            other, _ = _score(baseline / place)
+            rows.append(_row(place.parent.parent.as_posix(), unit, baseline.name, other, own))
+    return rows
+
+
+def _row(dataset: str, unit: str, name: str, other: Score, own: Score) -> list[str]:
+    difference = compare(other, own)
+    before, after = other.counts.error_rate, own.counts.error_rate
+    if difference.delta is None or difference.ci95 is None:
+        return [dataset, unit, name, "-", "-", "-", "-", "-"]
+    low, high = difference.ci95
+    relative = f"{100 * difference.delta / before:+.1f} %" if before else "-"
+    return [dataset, unit, name, f"{before:.1f}", f"{after:.1f}", f"{difference.delta:+.1f}", f"{low:+.1f} to {high:+.1f}", relative]
+
+
+def _score(result: Path) -> tuple[Score, str]:
+    """The score behind a result.json, made again from the texts that it names."""
+    facts = json.loads(result.read_text(encoding="utf-8"))
+    try:
+        ref, hyp, unit = facts["ref"], facts["hyp"], facts["unit"]
+    except KeyError as error:
+        raise UserError(f"{result}: no {error} in it: score again") from None
+    return score(read_text(ref), read_text(hyp), unit, allow_extra=True), unit

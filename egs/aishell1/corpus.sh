@@ -1,0 +1,34 @@
+# shellcheck shell=bash disable=SC2034
+# AISHELL-1 for its recipes; $chain (ctc|ssl) is the chain of stages to go on with:  . ../corpus.sh "$@"
+
+# Options of AISHELL-1
+corpus_dir=  # folder of a corpus already there (data_aishell, with wav and transcript in it); none: DOWNLOAD_DIR/data_aishell
+mirror=  # URL of a mirror of the archive
+remove_archive=false  # delete the archive once it is unpacked
+# End of options
+
+corpus=aishell1
+
+corpus_setup() {
+    if $mini && [ -z "$corpus_dir" ]; then
+        corpus=mini_aishell1
+    fi
+    [ -z "$corpus_dir" ] || [ -d "$corpus_dir/wav" ] || _refuse "--corpus_dir $corpus_dir has no folder wav: give data_aishell"
+    sources=("${corpus_dir:-$download_dir/data_aishell}"/{wav,transcript})
+    test_names=(test)
+}
+
+corpus_fetch() {
+    if [ -n "$corpus_dir" ]; then
+        echo "The corpus is in $corpus_dir: nothing to download"
+    else
+        asr download --corpus "$corpus" --download_dir "$download_dir" --remove_archive "$remove_archive" ${mirror:+--mirror "$mirror"}
+    fi
+}
+
+corpus_prepare() {
+    asr prepare_data --corpus "$corpus" --corpus_dir "${corpus_dir:-$download_dir/data_aishell}" --data_dir "$datadir"
+}
+
+# shellcheck source=/dev/null
+. "$(dirname "${BASH_SOURCE[0]}")/../common/${chain:?}.sh" "$@"
