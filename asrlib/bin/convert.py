@@ -18,7 +18,7 @@ def main(argv=None) -> None:
     parser.add_argument("--exp_dir", type=Path, help="experiment: config.yaml, weights and, of a CTC model, tokens.txt")
     parser.add_argument("--pretrain_config", type=Path, help="instead of an experiment: configuration of the pretrained model in --checkpoint")
     parser.add_argument("--to", choices=("pt", "ms"), default="pt", help="framework to convert to")
-    parser.add_argument("--checkpoint", type=Path, help="weights to convert: .safetensors, with --to ms also files of torch.save; default: see above")
+    parser.add_argument("--checkpoint", type=Path, help="weights to convert: .safetensors, with --to ms also .ckpt and files of torch.save; default: see above")
     parser.add_argument("--out", type=Path, help="folder of the result; default: EXP_DIR/pt, or EXP_DIR/ms")
     args = parser.parse_args(argv)
     if args.exp_dir is None and (args.pretrain_config is None or args.checkpoint is None or args.out is None):
@@ -65,6 +65,10 @@ def _arrays(source: Path):
         from asrlib.pt.weights import read_weights
 
         return read_weights(source)
+    if source.suffix == ".ckpt":
+        from asrlib.ms.weights import load_arrays
+
+        return load_arrays(source)
     from asrlib.utils.arrays import read_safetensors
 
     return read_safetensors(source)

@@ -8,10 +8,36 @@ from asrlib.utils.pretraining import HubertConfig, PretrainConfig
 
 RATE = 16000
 HEADS = ("final_proj.", "label_embs_concat")  # of pretraining: a model for fine-tuning has none
+PRETRAINING = (*HEADS, "spk_linear.", "mask_emb")  # what only pretraining needs: published checkpoints leave some of it out
 PREFIXES = ("", "hubert.", "w2v_model.", "encoder.w2v_model.", "model.")
 
 FAIRSEQ_CONV = [(r"^feature_extractor\.conv_layers\.(\d+)\.conv\.", r"feature_extractor.conv_layers.\1.0."), (r"^encoder\.pos_conv\.", "encoder.pos_conv.0.")]
 FAIRSEQ_NORM = {"group": (r"(conv_layers\.\d+)\.norm\.", r"\1.2."), "layer": (r"(conv_layers\.\d+)\.norm\.", r"\1.2.1.")}
+
+PROGRE = [  # names of the published PyTorch code, beside fairseq's
+    (r"^pitch_encoder\.convs\.0\.", "pitch_encoder.conv1."),
+    (r"^pitch_encoder\.convs\.1\.", "pitch_encoder.conv2."),
+    (r"^pitch_encoder\.convs\.2\.", "pitch_encoder.conv3."),
+    (r"^(pitch_encoder\.conv\d)\.(conv\.weight|bias)$", lambda found: f"{found[1]}.0.{found[2].removeprefix('conv.')}"),
+    (r"^(pitch_encoder\.conv\d)\.norm\.", r"\1.1."),
+    (r"^pitch_encoder\.gru\.", "pitch_encoder.lstm."),
+    (r"^pitch_encoder\.proj\.", "pitch_encoder.out."),
+    (r"^pitch_norm\.", "sub_norm."),
+    (r"^speaker\.proj\.", "encoder.astp.out."),
+    (r"^speaker\.norm\.", "encoder.astp.layer_norm."),
+    (r"^speaker\.", "encoder.astp."),
+]
+PROGRE_MINDSPORE = [  # published MindSpore name -> published PyTorch name
+    (r"^acc_net\.", ""),
+    (r"\.dense\.", "."),
+    (r"pos_conv\.pos_conv\.0\.", "pos_conv.0."),
+    (r"(conv_layers\.\d+)\.conv\.conv1d\.", r"\1.0."),
+    (r"(conv_layers\.\d+)\.group_norm\.", r"\1.2."),
+    (r"\.gamma$", ".weight"),
+    (r"\.beta$", ".bias"),
+    (r"\.moving_mean$", ".running_mean"),
+    (r"\.moving_variance$", ".running_var"),
+]
 
 TRANSFORMERS = [
     (r"\.norm\.", ".layer_norm."),
@@ -78,19 +104,34 @@ def transformers_config(config: PretrainConfig) -> dict:
     }  # fmt: skip
 
 
+def progre_name(name: str, config: HubertConfig) -> str:
+    """MindSpore name -> name in the published PyTorch code of ProgRE."""
+    return substituted(PROGRE)(fairseq_rule(config)(name))
+
+
 def recognised(names: Iterable[str], config: HubertConfig, expected: Iterable[str]) -> dict[str, str]:
-    """Name in a foreign file -> MindSpore name, for a HuBERT of fairseq, s3prl or transformers (with or without the prefix of a fine-tuned model).
+    """Name in a foreign file -> MindSpore name, for a HuBERT of fairseq, s3prl or transformers (with or without the prefix of a fine-tuned model), and for the
+    published ProgRE of MindSpore and of PyTorch.
 
     expected: the MindSpore network's names. Names that no rule knows are left out of the result.
     """
     names, expected = list(names), list(expected)
-    rules = (pytorch_name, fairseq_rule(config), lambda name: transformers_name(name, config), lambda name: _old_weight_norm(transformers_name(name, config)))
+    rules = (
+        lambda name: name,
+        pytorch_name,
+        lambda name: progre_name(name, config),
+        lambda name: transformers_name(name, config),
+        lambda name: _old_weight_norm(transformers_name(name, config)),
+    )
     tables = [reversed_rule(rule, expected) for rule in rules]
+    published = substituted(PROGRE_MINDSPORE)
     best: dict[str, str] = {}
     for table in tables:
         for prefix in PREFIXES:
             found = {name: table[name.removeprefix(prefix)] for name in names if name.startswith(prefix) and name.removeprefix(prefix) in table}
             best = found if len(found) > len(best) else best
+        found = {name: table[published(name)] for name in names if published(name) in table}
+        best = found if len(found) > len(best) else best
     return best
 
 

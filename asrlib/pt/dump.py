@@ -25,7 +25,7 @@ from asrlib.utils.parallel import run_jobs
 log = get_logger(__name__)
 
 RATE = 16000
-PART = 256  # utterances of an archive: what a killed run has to do again is at most one of them for each job
+PART = 512  # utterances of an archive: what a killed run has to do again is at most one of them for each job
 
 Row = tuple[str, str, int]  # utterance, location, samples
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2154
 # AISHELL-1 for its recipes; $chain (ctc|ssl) is the chain of stages to go on with:  . ../corpus.sh "$@"
 
 # Options of AISHELL-1

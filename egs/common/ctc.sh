@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # Recipes trained from scratch with CTC: corpus, features, training in MindSpore, conversion, decoding, scores. The last line of a run.sh sources it:
 #     . ../../common/ctc.sh "$@"
 # The recipe has set $model and defined its corpus (recipe.sh says how) before.

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 # What every recipe begins with: the common options, the command line, the environment, the folders. ctc.sh and ssl.sh source it with "$@"; their own
 # options, and those of the corpus and the recipe, stand before.
 # The corpus has defined

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 # Self-supervised recipes: corpus, targets, pretraining in MindSpore, conversion, ESPnet fine-tuning through an s3prl upstream, decoding, scores. The last line
 # of a run.sh (or of its corpus.sh) sources it:
 #     . ../../common/ssl.sh "$@"
@@ -11,10 +11,10 @@
 # Options of self-supervised recipes
 pretrain_configs=  # files, one for each iteration; none: those of the published model, with --mini true one small model
 targets=  # what each iteration predicts clusters of: mfcc, or the hidden state of the model before
-clusters=  # number of clusters of each iteration
+clusters=  # how many clusters each iteration has
 pretrain_args=  # keys of the pretraining configurations to set, e.g. "trainer.updates=1000"
 pretrained_model=  # file of a pretrained model instead of pretraining: ours, or a HuBERT of fairseq, s3prl or transformers
-upstream=  # progre_ms|hubert_ms|hubert_fairseq: which model is pretrained, or taken from --pretrained_model; none: the recipe's
+upstream=  # progre_ms, hubert_ms or hubert_fairseq: which model is pretrained, or taken from --pretrained_model; none: the recipe's
 speakers=labels  # labels|clusters: where the speakers that ProgRE tells apart come from; clusters where utt2spk says nothing
 num_speakers=100  # with --speakers clusters: how many
 asr_config=  # file with ESPnet's configuration; none: asr_conformer.yaml (conf/mini with --mini true)
@@ -35,7 +35,8 @@ case ${upstream:-${model:?}_ms} in
         model=hubert
         [ -n "$pretrained_model" ] || _refuse "--upstream hubert_fairseq needs --pretrained_model FILE (of fairseq, s3prl or transformers)"
         ;;
-    *_ms) upstream=${upstream:-${model}_ms} model=${upstream%_ms} ;;
+    progre_ms | hubert_ms) upstream=${upstream:-${model}_ms} model=${upstream%_ms} ;;
+    *) _refuse "--upstream: '$upstream' is not one of progre_ms, hubert_ms, hubert_fairseq" ;;
 esac
 # What is published: two iterations of HuBERT base, the large models on clusters of the second one's layer 9
 if [ -z "$pretrain_configs" ]; then
@@ -63,10 +64,15 @@ exp=$expdir/$tag
 asr_tag=$(folder_name "$(basename "$asr_config" .yaml)${asr_args:+_$asr_args}${seed:+_seed$seed}")
 asr_exp=$expdir/${asr_tag}_$tag
 
-scratch=true  # whether stage 3 pretrains
-[ -z "$pretrained_model" ] || scratch=false
+scratch=true target_files=()  # whether stage 3 pretrains, on what of stage 2
+if [ -n "$pretrained_model" ]; then
+    scratch=false
+else
+    target_files=("$dumpdir"/{train,dev}/targets/"km${cluster_list[0]}.safetensors")
+    [ "$model" != progre ] || target_files+=("$dumpdir"/{train,dev}/targets/pitch.safetensors "$dumpdir/train/targets/speakers.json")
+fi
 
-stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes $($scratch && echo "$dumpdir"/{train,dev}/targets) "$tokens"
+stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes "${target_files[@]}" "$tokens"
 stage_2() {
     local name
     asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --check "$datadir/dev/text" --out "$tokens"
@@ -90,7 +96,7 @@ make_clusters() {
 }
 
 stage 3 "pretraining" "$exp" \
-    needs "${configs[@]}" $($scratch && echo "$dumpdir"/{train,dev}/targets) ${pretrained_model:+"$pretrained_model"} \
+    needs "${configs[@]}" "${target_files[@]}" ${pretrained_model:+"$pretrained_model"} \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     if ! $scratch; then
@@ -101,8 +107,9 @@ stage_3() {
     for ((i = 0; i <= last; i++)); do
         if [ "$i" -gt 0 ]; then
             name=$(basename "$before")_layer${target_list[i]}_km${cluster_list[i]}
-            [ -s "$dumpdir/dev/targets/$name.safetensors" ] && ! $force ||
+            if $dry_run || $force || [ ! -s "$dumpdir/dev/targets/$name.safetensors" ]; then
                 make_clusters layer "${cluster_list[i]}" "$name" --exp_dir "$before" --layer "${target_list[i]}"
+            fi
         fi
         out=$exp
         [ "$i" -eq "$last" ] || out=${exp}_iteration$((i + 1))
@@ -141,7 +148,8 @@ stage_5() {
 
 # finetune EXP [UPSTREAM CHECKPOINT]
 finetune() {
-    local dump=$dumpdir/$(basename "$1") options=(${2:+--upstream "$2" --upstream_model "$3"})
+    local dump options=(${2:+--upstream "$2" --upstream_model "$3"})
+    dump=$dumpdir/$(basename "$1")
     asr dump_speech --data_dirs "${data_dirs[*]:0:2}" --out "$dump" "${options[@]}" --cache_states "$cache_states" --cache_gb "$cache_gb" --nj "$nj" --cmd_backend "$cmd_backend"
     asr finetune --asr_config "$asr_config" --train_dir "$dump/train" --valid_dir "$dump/dev" --tokens "$tokens" --exp_dir "$1" "${options[@]}" \
         --ngpu "$(gpus)" --force "$force" ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2154
 # A corpus of the user's own; $chain (ctc|ssl) is the chain of stages to go on with:  . ../corpus.sh "$@"
 
 # Options of a custom corpus

@@ -95,3 +95,25 @@ def test_a_shape_that_fairseq_does_not_have(config):
     config.model_conf.conv_channels = config.model_conf.dim
     with pytest.raises(UserError, match="conv_channels equals model_conf.dim"):
         fairseq_configs(config)
+
+
+PUBLISHED = [  # our MindSpore names -> the published MindSpore checkpoint's (SEEDS a, 2.4) and its PyTorch code's
+    ("feature_extractor.conv_layers.0.conv.weight", "acc_net.feature_extractor.conv_layers.0.conv.conv1d.weight", "feature_extractor.conv_layers.0.0.weight"),
+    ("feature_extractor.conv_layers.0.norm.gamma", "acc_net.feature_extractor.conv_layers.0.group_norm.gamma", "feature_extractor.conv_layers.0.2.weight"),
+    ("encoder.pos_conv.weight_g", "acc_net.encoder.pos_conv.pos_conv.0.weight_g", "encoder.pos_conv.0.weight_g"),
+    ("encoder.layers.0.fc1.weight", "acc_net.encoder.layers.0.fc1.dense.weight", "encoder.layers.0.fc1.weight"),
+    ("pitch_encoder.convs.1.conv.weight", "acc_net.pitch_encoder.conv2.0.weight", "pitch_encoder.conv2.0.weight"),
+    ("pitch_encoder.convs.1.bias", "acc_net.pitch_encoder.conv2.0.bias", "pitch_encoder.conv2.0.bias"),
+    ("pitch_encoder.convs.1.norm.moving_mean", "acc_net.pitch_encoder.conv2.1.moving_mean", "pitch_encoder.conv2.1.running_mean"),
+    ("pitch_encoder.gru.weight_ih_l0", "acc_net.pitch_encoder.lstm.weight_ih_l0", "pitch_encoder.lstm.weight_ih_l0"),
+    ("pitch_norm.gamma", "acc_net.sub_norm.gamma", "sub_norm.weight"),
+    ("speaker.linear1.weight", "acc_net.encoder.astp.linear1.weight", "encoder.astp.linear1.weight"),
+    ("speaker.proj.bias", "acc_net.encoder.astp.out.dense.bias", "encoder.astp.out.bias"),
+]
+
+
+@pytest.mark.parametrize("column", [1, 2])
+def test_names_of_the_published_progre(column):
+    config = load_config(None, PretrainConfig, [f"model_conf.{word}" for word in SMALL.split()])
+    ours = [row[0] for row in PUBLISHED]
+    assert recognised([row[column] for row in PUBLISHED], config.model_conf, ours) == {row[column]: row[0] for row in PUBLISHED}

@@ -9,6 +9,8 @@ from tests.shell.conftest import ROOT, bash
 
 RECIPES = sorted(path.relative_to(ROOT) for path in ROOT.glob("egs/*/*/run.sh"))
 LIBRISPEECH, CUSTOM = (Path(f"egs/{corpus}/deepspeech2/run.sh") for corpus in ("librispeech", "custom"))
+AISHELL1, CUSTOM_PROGRE = Path("egs/aishell1/progre_large/run.sh"), Path("egs/custom/progre/run.sh")
+SSL = [recipe for recipe in RECIPES if recipe.parent.name.startswith(("progre", "hubert"))]
 
 # Notes each command in `calls` and makes what the real one would, with a line of its options in it.
 PYTHON = """#!/usr/bin/env bash
@@ -18,15 +20,24 @@ options=("${@:3}")
 value() { for ((i = 0; i < ${#options[@]}; i++)); do [ "${options[i]}" != "--$1" ] || echo "${options[i + 1]}"; done; }
 make() { local path; for path; do mkdir -p "$(dirname "$path")" && echo "${options[@]}" >"$path"; done; }
 case $name in
-    download) for set in $(value sets); do make "$(value download_dir)/LibriSpeech/$set/x.flac"; done ;;
+    download)
+        for set in $(value sets); do make "$(value download_dir)/LibriSpeech/$set/x.flac"; done
+        [[ $(value corpus) != *aishell1 ]] || make "$(value download_dir)/data_aishell"/{wav,transcript}/x ;;
     prepare_data)
         tests=$(value test_sets) && tests=${tests//-/_}
         for dir in $(value test_dirs); do tests+=" ${dir##*/}"; done
+        [[ $(value corpus) != *aishell1 ]] || tests=test
         for set in train dev $tests; do make "$(value data_dir)/$set"/{wav.scp,text,utt2spk}; done ;;
     extract_features) make "$(value dump_dir)"/{feats.scp,text} ;;
     make_tokens) make "$(value out)" ;;
-    train) make "$(value exp_dir)"/{config.yaml,model.safetensors} ;;
-    convert) make "$(value exp_dir)/pt/model.pt" ;;
+    make_targets)
+        if [ "$(value type)" = mfcc ] || [ "$(value type)" = layer ]; then file=$(value name); else file=$(value type); fi
+        make "$(value dump_dir)/targets/$file.safetensors" "$(value dump_dir)/targets/speakers.json" ;;
+    train | pretrain) make "$(value exp_dir)"/{config.yaml,model.safetensors} ;;
+    random_upstream) make "$(value out)"/{config.yaml,model.safetensors} ;;
+    convert) if [ -n "$(value out)" ]; then make "$(value out)"/{config.yaml,model.safetensors}; else make "$(value exp_dir)"/pt/{progre,s3prl}.pt; fi ;;
+    dump_speech) make "$(value out)"/{train,dev}/text ;;
+    finetune) make "$(value exp_dir)/inference/model.pth" ;;
     compare_layers) make "$(value exp_dir)/compare/table.txt" ;;
     export) make "$(value exp_dir)/mindir/model.mindir" ;;
     decode) make "$(value out)/text" ;;
@@ -65,8 +76,9 @@ def call(project):
 def test_help(recipe):
     done = bash(ROOT / recipe, "--help")
     assert done.returncode == 0
+    own = ("pretrain_configs", "pretrain_args", "asr_config", "asr_args", "upstream", "ablation") if recipe in SSL else ("train_config", "train_args")
     for option in ("stage", "stop_stage", "skip_stages", "nj", "inference_nj", "ngpu", "num_nodes", "device", "cmd_backend", "dumpdir", "expdir",
-                   "download_dir", "train_config", "inference_config", "train_args", "pretrained_model", "seed", "mini", "dry_run", "force"):  # fmt: skip
+                   "download_dir", "inference_config", "pretrained_model", "seed", "mini", "dry_run", "force", *own):  # fmt: skip
         assert f"\n  --{option} " in done.stdout, option
 
 
@@ -84,9 +96,9 @@ def custom_options(project: Path) -> list[str]:
     return ["--train_dir", "my/train", "--test_dirs", "my/test"]
 
 
-@pytest.mark.parametrize("recipe", [LIBRISPEECH, CUSTOM], ids=str)
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_dry_run_touches_nothing(call, project, recipe):
-    options = custom_options(project) if recipe == CUSTOM else []
+    options = custom_options(project) if recipe.parts[1] == "custom" else []
     before = sorted(project.rglob("*"))
     output, calls = call(recipe, *options, "--dry_run", "true", "--mini", "true")
     assert calls == []
@@ -96,7 +108,7 @@ def test_dry_run_touches_nothing(call, project, recipe):
 
 def test_librispeech_chain_then_all_skipped(call, project):
     output, calls = call(LIBRISPEECH, "--mini", "true", "--decode_modes", "greedy beam")
-    decoding = ["decode", "score", "score"] * 2
+    decoding = ["decode", "decode", *["score"] * 4]
     assert calls == ["preflight", "download", "prepare_data", *["extract_features"] * 3, "make_tokens", "train", "convert", "compare_layers", "export",
                      *decoding, "report"]  # fmt: skip
     assert output.splitlines()[-1].startswith("Successfully finished.")
@@ -152,7 +164,7 @@ def test_custom_chain(call, project):
         ([], "--train_dir is needed"),
         (["--train_dir", "."], "--test_dirs is needed"),
         (["--train_dir", ".", "--test_dirs", "none"], "none: no such folder"),
-        (["--train_dir", ".", "--test_dirs", ".", "--decode_modes", "magic"], "--decode_modes: 'magic' is not greedy or beam"),
+        (["--train_dir", ".", "--test_dirs", ".", "--decode_modes", "magic"], "--decode_modes: 'magic' is not one of greedy beam"),
         (["--train_dir", ".", "--test_dirs", ".", "--ngpu", "2"], "this recipe trains on one device"),
     ],
 )
@@ -160,6 +172,61 @@ def test_custom_refuses(call, arguments, message):
     output, calls = call(CUSTOM, *arguments, code=2)
     assert message in output
     assert calls == []
+
+
+MINI_CHAIN = ["preflight", "download", "prepare_data", "make_tokens", *["make_targets"] * 5, "pretrain", "convert", "compare_layers"]
+DECODING = ["decode", "decode", *["score"] * 4]
+
+
+def test_ssl_mini_chain_then_all_skipped(call, project):
+    assert call(AISHELL1, "--mini", "true")[1] == [*MINI_CHAIN, "dump_speech", "finetune", *DECODING, "report"]
+    exp = project / AISHELL1.parent / "mini/exp"
+    assert sorted(path.name for path in exp.iterdir()) == ["asr_conformer_progre", "progre"]
+    assert call(AISHELL1, "--mini", "true")[1] == []
+
+
+def test_ablation_adds_two_systems(call, project):
+    output, calls = call(AISHELL1, "--mini", "true", "--ablation", "true")
+    tuning = ["dump_speech", "finetune"]
+    assert calls == [*MINI_CHAIN, *tuning, "random_upstream", "convert", *tuning, *tuning, *DECODING * 3, "report"]
+    assert "--baselines 'mini/exp/asr_conformer_progre_random mini/exp/asr_conformer_logmel'" in output
+    dumped = [line for line in output.splitlines() if "asrlib.bin.dump_speech" in line]
+    assert [("--upstream progre_local" in line, "_random/pt/" in line) for line in dumped] == [(True, False), (True, True), (False, False)]
+
+
+def test_iterations_of_the_published_model(call, project):
+    output, calls = call(AISHELL1)
+    assert calls.count("pretrain") == 3 and calls.count("make_targets") == 5 + 4
+    pretrained = [line.split("--pretrain_config ")[1] for line in output.splitlines() if "asrlib.bin.pretrain " in line]
+    assert [Path(line.split()[0]).name for line in pretrained] == ["hubert_base.yaml", "hubert_base.yaml", "progre_large.yaml"]
+    assert [line.split("num_classes=")[1].split()[0].strip("'") for line in pretrained] == ["104", "504", "504"]
+    layers = [line.split("--layer ")[1].split()[0] for line in output.splitlines() if "--type layer" in line]
+    assert layers == ["6", "6", "9", "9"]
+    assert "progre_large_iteration2_layer9_km500" in output
+    assert call(AISHELL1)[1] == []
+
+
+def test_a_pretrained_model_instead_of_pretraining(call, project):
+    (project / "hubert.pt").write_text("")
+    output, calls = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", "hubert.pt")
+    assert "pretrain" not in calls and "make_targets" not in calls
+    assert f"--to ms --pretrain_config {project}/conf/hubert_large.yaml --checkpoint {project}/hubert.pt --out exp/hubert_large_hubert.pt" in output
+    assert "--upstream hubert_local --upstream_model exp/hubert_large_hubert.pt/pt/s3prl.pt" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--upstream", "hubert_fairseq"], "needs --pretrained_model FILE"),
+        (["--upstream", "wavlm"], "--upstream: 'wavlm' is not one of progre_ms, hubert_ms, hubert_fairseq"),
+        (["--decode_modes", "magic"], "--decode_modes: 'magic' is not one of greedy beam joint"),
+        (["--mini", "true", "--clusters", "100 500"], "must be as many"),
+        (["--corpus_dir", "."], "has no folder wav: give data_aishell"),
+    ],
+)
+def test_ssl_refuses(call, arguments, message):
+    output, calls = call(AISHELL1, *arguments, code=2)
+    assert message in output and calls == []
 
 
 def test_environment_of_recipes(project, monkeypatch):

@@ -1,0 +1,48 @@
+"""A tiny ProgRE package and a few spoken-like tones."""
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from asrlib.corpora.kaldi_table import write_table
+from asrlib.pt.models.progre import Progre
+from asrlib.utils.config import dump_config, load_config
+from asrlib.utils.pretraining import PretrainConfig
+
+TINY = "conv_channels=8 dim=16 ffn_dim=24 heads=2 layers=3 conv_pos=8 conv_pos_groups=2 final_dim=8 num_classes=4 speaker_layer=1 pitch_channels=8 pitch_hidden=4"
+
+
+@pytest.fixture(scope="session")
+def progre_package(tmp_path_factory):
+    """progre.pt as asrlib.bin.convert writes it, with random weights."""
+    torch.manual_seed(0)
+    config = load_config(None, PretrainConfig, ["model=progre", *(f"model_conf.{word}" for word in TINY.split())])
+    model = Progre(config.model_conf)
+    for p in model.parameters():
+        p.data += 0.1 * torch.randn_like(p)
+    path = tmp_path_factory.mktemp("package") / "progre.pt"
+    torch.save({"config": dump_config(config), "model_weight": model.state_dict()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tones_dir(tmp_path_factory):
+    """Kaldi directories train and dev: words A (low tone) and B (high tone), 8 kHz; in train one recording is cut into two utterances by segments."""
+    folder = tmp_path_factory.mktemp("tones")
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 12), ("dev", 3)):
+        tables = {"wav.scp": {}, "text": {}, "utt2spk": {}, "segments": {}}
+        for i in range(count):
+            words = rng.choice(["A", "B"], 3)
+            audio = np.concatenate([np.sin(2 * np.pi * {"A": 300, "B": 900}[word] * np.arange(3200) / 8000) for word in words])
+            soundfile.write(folder / f"{name}{i:02d}.wav", 0.3 * audio + 0.01 * rng.normal(size=audio.size), 8000)
+            recording = f"s{i % 2}-{name}{i:02d}"
+            tables["wav.scp"][recording] = str(folder / f"{name}{i:02d}.wav")
+            pieces = [(recording, 0, 1.2, words)] if i else [(f"{recording}-0", 0, 0.4, words[:1]), (f"{recording}-1", 0.4, 1.2, words[1:])]
+            for utt, start, end, part in pieces:
+                tables["text"][utt], tables["utt2spk"][utt] = "".join(part), recording[:2]
+                tables["segments"][utt] = f"{recording} {start} {end}"
+        for table, rows in tables.items():
+            write_table(folder / name / table, rows)
+    return folder

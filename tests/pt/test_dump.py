@@ -1,0 +1,70 @@
+"""Dumps for ESPnet: hidden states as the upstream gives them, audio in one form, what is set aside, and what a killed run leaves."""
+
+import kaldiio
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from asrlib.corpora.kaldi_dir import KaldiDir
+from asrlib.corpora.kaldi_table import read_table
+from asrlib.pt import dump as module
+from asrlib.pt.dump import Limits, dump, estimate_bytes, read_speech
+from asrlib.pt.s3prl_upstream import describe_upstream, load_upstream
+from asrlib.utils.errors import UserError
+
+
+@pytest.fixture
+def upstream(progre_package):
+    return describe_upstream("progre_local", str(progre_package))
+
+
+def test_states_are_the_upstreams(tones_dir, upstream, tmp_path):
+    assert dump(tones_dir / "train", tmp_path, upstream, Limits(), 1) == 13
+    assert (read_speech(tmp_path).kind, read_speech(tmp_path).layers) == ("states", 6)
+    utterance = list(KaldiDir.read(tones_dir / "train").utterances())[5]
+    audio = utterance.audio(16000)
+    with torch.no_grad():
+        layers, _ = load_upstream(upstream)(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
+    written = kaldiio.load_scp(str(tmp_path / "feats.scp"))[utterance.id]
+    np.testing.assert_array_equal(written.reshape(len(written), 6, 16), torch.stack(layers, 2)[0].numpy())
+    assert read_table(tmp_path / "speech_shape").rows[utterance.id] == str(len(audio))
+    assert read_table(tmp_path / "text").rows == KaldiDir.read(tones_dir / "train").text
+    frames = sum(len(matrix) for matrix in kaldiio.load_scp(str(tmp_path / "feats.scp")).values())
+    assert abs(estimate_bytes(tones_dir / "train", upstream) / (frames * 6 * 16 * 4) - 1) < 0.1
+
+
+def test_audio_of_another_form_is_written_anew(tones_dir, tmp_path):
+    dump(tones_dir / "train", tmp_path, None, Limits(), 1)
+    paths = read_table(tmp_path / "wav.scp").rows
+    info = soundfile.info(paths["s0-train00-1"])
+    assert (info.samplerate, info.channels, info.frames) == (16000, 1, 12800)
+    soundfile.write(tmp_path / "whole.wav", np.zeros(8000), 16000)
+    for table, value in (("wav.scp", tmp_path / "whole.wav"), ("utt2spk", "a"), ("text", "A")):
+        (tmp_path / "plain").mkdir(exist_ok=True)
+        (tmp_path / "plain" / table).write_text(f"a {value}\n")
+    dump(tmp_path / "plain", tmp_path / "out", None, Limits(), 1)
+    assert read_table(tmp_path / "out/wav.scp").rows == {"a": str(tmp_path / "whole.wav")}  # as it is
+
+
+def test_what_cannot_be_trained_on_is_set_aside(tones_dir, upstream, tmp_path):
+    assert dump(tones_dir / "train", tmp_path, upstream, Limits(shortest=0.5), 1) == 12
+    assert (tmp_path / "set_aside.tsv").read_text() == "s0-train00-0\t0.400 seconds, outside 0.5 to 20\n"
+    with pytest.raises(UserError, match="no utterance left"):
+        dump(tones_dir / "train", tmp_path, upstream, Limits(longest=0.2), 1)
+
+
+def test_a_killed_run_goes_on(tones_dir, upstream, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PART", 4)
+    done = []
+    original = module.load_upstream
+    monkeypatch.setattr(module, "load_upstream", lambda source: (done.append(1), original(source))[1] if len(done) < 2 else (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        dump(tones_dir / "train", tmp_path, upstream, Limits(), 1)
+    first = (tmp_path / "parts/0.ark").stat().st_mtime_ns
+    assert not (tmp_path / "feats.scp").exists()
+    monkeypatch.setattr(module, "load_upstream", original)
+    assert dump(tones_dir / "train", tmp_path, upstream, Limits(), 1) == 13
+    assert (tmp_path / "parts/0.ark").stat().st_mtime_ns == first
+    dump(tones_dir / "train", tmp_path, None, Limits(), 1)  # of another kind: nothing of the first remains
+    assert read_speech(tmp_path).kind == "audio" and not (tmp_path / "feats.scp").exists()

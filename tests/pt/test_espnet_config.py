@@ -1,0 +1,77 @@
+"""ESPnet's configuration: the published values, faults, and what is filled in."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from asrlib.pt.dump import Speech
+from asrlib.pt.espnet_config import read_asr_config, with_frontend, with_input_size, with_tokens
+from asrlib.text.tokenizers import CharTokenizer
+from asrlib.utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+FULL = ROOT / "conf/asr_conformer.yaml"
+
+
+def test_the_published_values():
+    """Rows a8 to a16 of the published configuration."""
+    conf = read_asr_config(FULL, ())
+    assert [conf[key] for key in ("num_workers", "batch_type", "batch_bins", "accum_grad", "max_epoch", "patience", "num_att_plot", "init", "normalize")] == [
+        8, "numel", 8000000, 1, 50, 20, 0, "none", None]  # fmt: skip
+    assert (conf["val_scheduler_criterion"], conf["best_model_criterion"], conf["keep_nbest_models"]) == (["valid", "acc"], [["valid", "acc", "max"]], 10)
+    assert conf["unused_parameters"] is True and conf["freeze_param"] == ["frontend.upstream"]
+    assert conf["frontend_conf"]["multilayer_feature"] is True and conf["preencoder_conf"]["output_size"] == 80
+    encoder, decoder, specaug = conf["encoder_conf"], conf["decoder_conf"], conf["specaug_conf"]
+    assert (encoder["output_size"], encoder["attention_heads"], encoder["linear_units"], encoder["num_blocks"], encoder["cnn_module_kernel"]) == (256, 4, 2048, 12, 15)
+    assert (encoder["input_layer"], encoder["rel_pos_type"], encoder["pos_enc_layer_type"], encoder["activation_type"]) == ("conv2d2", "latest", "rel_pos", "swish")
+    assert (decoder["attention_heads"], decoder["linear_units"], decoder["num_blocks"], decoder["src_attention_dropout_rate"]) == (4, 2048, 6, 0.0)
+    assert (conf["model_conf"]["ctc_weight"], conf["model_conf"]["lsm_weight"], conf["model_conf"]["length_normalized_loss"]) == (0.3, 0.1, False)
+    assert (conf["optim"], conf["optim_conf"]["lr"], conf["scheduler_conf"]["warmup_steps"]) == ("adam", 5e-4, 30000)
+    assert (specaug["time_warp_window"], specaug["freq_mask_width_range"], specaug["num_freq_mask"]) == (5, [0, 30], 2)
+    assert (specaug["time_mask_width_range"], specaug["num_time_mask"]) == ([0, 40], 2)
+
+
+def test_the_small_one_has_the_same_keys():
+    full, small = (read_asr_config(path, ()) for path in (FULL, ROOT / "conf/mini/asr_conformer.yaml"))
+    assert set(small) - set(full) <= {"log_interval"}
+    assert all(set(small[key]) == set(full[key]) for key in full if isinstance(full[key], dict))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("max_epochs=3", "unknown key max_epochs; did you mean max_epoch"),
+        ("encoder_conf.num_block=3", "unknown key encoder_conf.num_block; did you mean encoder_conf.num_blocks"),
+        ("encoder=conformr", "encoder: ESPnet has no 'conformr'; did you mean conformer"),
+        ("optim_conf.learning_rate=1", "unknown key optim_conf.learning_rate"),
+        ("decoder_conf=3", "decoder_conf: expected a section, found 3"),
+        ("scheduler_conf.warmup=3", "unknown key scheduler_conf.warmup; did you mean scheduler_conf.warmup_steps"),
+    ],
+)
+def test_faults_name_the_file_and_the_nearest_key(override, message):
+    with pytest.raises(UserError, match="asr_conformer.yaml: " + message):
+        read_asr_config(FULL, [override])
+
+
+def test_frontends():
+    conf = read_asr_config(FULL, ())
+    live = with_frontend(conf, Speech("audio"), "progre_large", "a.pt")
+    assert (live["frontend"], live["frontend_conf"]) == ("s3prl", {"multilayer_feature": True, "frontend_conf": {"upstream": "progre_large", "path_or_url": "a.pt"}})
+    cached = with_frontend(conf, Speech("states", "progre_large", "a.pt", 27, 1024, 320), "progre_large", "a.pt")
+    assert (cached["frontend"], cached["frontend_conf"]) == ("cached_states", {"layers": 27, "dim": 1024, "downsample_rate": 320})
+    logmel = with_frontend(conf, Speech("audio"), "", "")
+    assert (logmel["frontend"], logmel["preencoder"], logmel["encoder_conf"]["input_layer"]) == ("default", None, "conv2d")
+    assert conf == yaml.safe_load(FULL.read_text())  # the original stays as it was
+
+
+def test_input_size_is_the_upstreams():
+    conf = read_asr_config(FULL, ())
+    assert with_input_size(conf, 768, FULL)["preencoder_conf"] == {"output_size": 80, "input_size": 768}
+    with pytest.raises(UserError, match="input_size is 1024, the upstream's hidden states have 768"):
+        with_input_size(read_asr_config(FULL, ["preencoder_conf.input_size=1024"]), 768, FULL)
+
+
+def test_tokens_as_espnet_wants_them():
+    values = with_tokens({}, CharTokenizer(["b", "a", "<space>", "<blank>"]), Path("tokens.model"))
+    assert values == {"token_type": "char", "token_list": ["<blank>", "<unk>", "b", "a", "<space>", "<sos/eos>"]}

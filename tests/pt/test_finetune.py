@@ -1,0 +1,120 @@
+"""A tiny fine-tuning in ESPnet: on cached hidden states, killed and resumed, converted to take audio, decoded."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from asrlib.bin import decode, dump_speech, make_tokens
+from asrlib.corpora.kaldi_dir import KaldiDir
+from asrlib.corpora.kaldi_table import read_table
+from asrlib.pt.decode import JointConfig, Recogniser
+from asrlib.pt.finetune import EpochProgress
+from asrlib.utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = (
+    "num_workers=0 batch_bins=40000 max_epoch=3 log_interval=1 keep_nbest_models=2 preencoder_conf.output_size=8 encoder_conf.output_size=8 encoder_conf.attention_heads=2 "
+    "encoder_conf.linear_units=8 encoder_conf.num_blocks=1 decoder_conf.attention_heads=2 decoder_conf.linear_units=8 decoder_conf.num_blocks=1"
+)
+
+
+def command(dumps, exp_dir, *more):
+    folders = ["--train_dir", dumps / "train", "--valid_dir", dumps / "dev", "--tokens", dumps / "tokens.txt", "--exp_dir", exp_dir]
+    words = ["--asr_config", ROOT / "conf/mini/asr_conformer.yaml", "--asr_args", TINY, *folders, *more]
+    return [sys.executable, "-m", "asrlib.bin.finetune", *map(str, words)]
+
+
+def call(words):
+    return subprocess.run(words, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def dumps(tones_dir, progre_package, tmp_path_factory):
+    out = tmp_path_factory.mktemp("dumps")
+    options = ["--data_dirs", f"{tones_dir / 'train'} {tones_dir / 'dev'}", "--upstream", "progre_local", "--upstream_model", str(progre_package)]
+    dump_speech.main([*options, "--out", str(out), "--nj", "1"])
+    make_tokens.main(["--text", str(tones_dir / "train/text"), "--out", str(out / "tokens.txt")])
+    return out
+
+
+@pytest.fixture(scope="module")
+def experiment(dumps, progre_package, tmp_path_factory):
+    """A finished fine-tuning, which was killed once in its second epoch."""
+    exp = tmp_path_factory.mktemp("exp") / "asr"
+    words = command(dumps, exp, "--upstream", "progre_local", "--upstream_model", progre_package)
+    process = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (exp / "1epoch.pth").exists():
+        time.sleep(0.1)
+    assert process.poll() is None, "it ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = call(words)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return exp
+
+
+def test_what_a_run_leaves(experiment):
+    for made in ("asr.yaml", "config.yaml", "valid.acc.ave.pth", "inference/model.pth", "inference/config.yaml", "images/layer_weights.png", "images/acc.png"):
+        assert (experiment / made).exists(), made
+    assert any((experiment / "tensorboard").rglob("events*"))
+    assert "1epoch results" in (experiment / "train.log").read_text()
+    config = yaml.safe_load((experiment / "inference/config.yaml").read_text())
+    assert config["frontend"] == "s3prl" and config["frontend_conf"]["frontend_conf"]["upstream"] == "progre_local"
+
+
+def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
+    """The model that takes audio and the one that was trained on cached states are one."""
+    import kaldiio
+    from espnet2.tasks.asr import ASRTask
+
+    taking_audio = Recogniser(experiment, JointConfig())
+    trained, _ = ASRTask.build_model_from_file(str(experiment / "config.yaml"), str(experiment / "valid.acc.ave.pth"), "cpu")
+    states = kaldiio.load_scp(str(dumps / "dev/feats.scp"))
+    for utterance in KaldiDir.read(tones_dir / "dev").utterances():
+        with torch.no_grad():
+            matrix = torch.from_numpy(states[utterance.id].copy())[None]
+            encoded, _ = trained.eval().encode(matrix, torch.tensor([matrix.shape[1]]))
+            expected = trained.ctc.log_softmax(encoded)[0].numpy()
+        np.testing.assert_allclose(taking_audio(utterance.audio(16000), "greedy"), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["greedy", "beam", "joint"])
+def test_decoding(experiment, tones_dir, tmp_path, mode):
+    decode.main(["--exp_dir", str(experiment), "--data_dir", str(tones_dir / "dev"), "--mode", mode, "--out", str(tmp_path), "--nj", "1"])
+    assert read_table(tmp_path / "text").rows.keys() == KaldiDir.read(tones_dir / "dev").text.keys()
+    assert json.loads((tmp_path / "rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
+
+
+def test_another_configuration_in_the_same_folder_is_refused(experiment, dumps, progre_package):
+    done = call(command(dumps, experiment, "--upstream", "progre_local", "--upstream_model", progre_package, "--seed", "7"))
+    assert done.returncode == 1 and "another configuration (seed was None, now 7)" in done.stderr.splitlines()[-1]
+
+
+def test_the_dump_of_another_upstream_is_refused(dumps, tmp_path):
+    done = call(command(dumps, tmp_path))
+    assert done.returncode == 1 and "holds the hidden states of progre_local" in done.stderr.splitlines()[-1]
+
+
+def test_no_model_yet(tmp_path):
+    with pytest.raises(UserError, match="run stage 5"):
+        Recogniser(tmp_path, JointConfig())
+
+
+def test_progress_follows_espnets_log(capsys):
+    import logging
+
+    handler = EpochProgress(2)
+    for message in ("[train] Batch sampler: NumElementsBatchSampler(N-batch=4, batch_bins=1)", "1epoch:train:1-3batch: iter_time=0.1, loss=2.500, acc=0.250",
+                    "1epoch results: [train] loss=2.0, acc=0.5, time=1 second, [valid] loss=3.0, acc=0.4, cer_ctc=0.9"):  # fmt: skip
+        handler.emit(logging.LogRecord("root", logging.INFO, "", 0, message, None, None))
+    assert (handler.bar.n, handler.bar.total) == (4, 8)
+    handler.close()
