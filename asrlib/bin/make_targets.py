@@ -11,7 +11,7 @@ Clusters are learnt on --data_dir, or applied from --centroids. Beside them a ta
 import json
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, boolean, run
 
 
 def main(argv=None) -> None:
@@ -25,6 +25,7 @@ def main(argv=None) -> None:
     parser.add_argument("--portion", type=float, default=0.1, help="portion of the utterances to learn from")
     parser.add_argument("--max_frames", type=int, default=1_000_000, help="frames to learn from, at most: bounds the memory")
     parser.add_argument("--inits", type=int, default=20, help="initialisations of k-means")
+    parser.add_argument("--cmvn", type=boolean, default=False, help="with --type mfcc: each utterance to mean 0 and deviation 1 (published: not)")
     parser.add_argument("--exp_dir", type=Path, help="with --type layer: experiment of the model")
     parser.add_argument("--layer", type=int, default=6, help="with --type layer: its hidden state, 0 being the input of the first layer")
     parser.add_argument("--speakers", choices=("labels", "clusters"), default="labels", help="where the speakers come from")
@@ -56,7 +57,7 @@ def main(argv=None) -> None:
         log.info("%s: %d speakers -> %s", args.data_dir, classes, targets / "speakers.json")
     else:
         if args.type == "mfcc":
-            frames = MfccFrames()
+            frames = MfccFrames(args.cmvn)
         else:
             from asrlib.ms.upstream import LayerFrames
 

@@ -1,7 +1,7 @@
 """Bucketed batches in a reproducible order, made ahead by threads."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -101,9 +101,10 @@ class BatchLoader:
             return batches
         return [batches[i] for i in rng.permutation(len(batches))]
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from number `start`, made ahead by threads."""
-        plan = self.plan(epoch)[start:]
+    def epoch(self, epoch: int, start: int = 0, numbers: Sequence[int] | None = None) -> Iterator[Batch]:
+        """The batches of an epoch from number `start`, or those of these numbers, made ahead by threads."""
+        plan = self.plan(epoch)
+        plan = plan[start:] if numbers is None else [plan[number] for number in numbers]
         with ThreadPoolExecutor(self.threads) as pool:
             jobs = iter(plan)
             waiting = [pool.submit(self._make, job, epoch) for job in islice(jobs, self.prefetch)]

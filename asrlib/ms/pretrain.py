@@ -10,6 +10,7 @@ from asrlib.ms.masked_prediction import MaskedPrediction
 from asrlib.ms.models import make_upstream
 from asrlib.ms.models.hubert import Linear, TimeConv
 from asrlib.ms.optim import make_optimizer
+from asrlib.ms.parallel import join
 from asrlib.ms.pretrain_data import PretrainLoader, PretrainSet, make_buckets
 from asrlib.ms.pretrainer import Pretrainer
 from asrlib.ms.step import TrainStep
@@ -33,23 +34,28 @@ def pretrain(
 ) -> None:
     """Pretrains, or goes on pretraining, in exp_dir; ends with exp_dir/model.safetensors. With trainer.updates=0 that is the network as it starts.
 
+    Under msrun each process takes its part of every update's batches, of which there are as many times more; the first process writes.
     UserError when exp_dir holds a run with another configuration or other data.
     """
     use_device(device)
+    ranks = join(device)
     exp_dir.mkdir(parents=True, exist_ok=True)
-    if start_over:
-        clear(exp_dir)
-    claim(exp_dir, config)
+    if ranks.rank == 0:
+        if start_over:
+            clear(exp_dir)
+        claim(exp_dir, config)
+    ranks.sum(0.0)  # the others wait here
     network = make_upstream(config)
     log.info("%s: %d parameters", config.model, sum(p.size for p in network.trainable_params()))
     if pretrained:
         load_pretrained(network, pretrained)
     set_precision(network, config.trainer.precision)
-    train_set.set_aside(exp_dir / "set_aside.train.tsv")
-    valid_set.set_aside(exp_dir / "set_aside.valid.tsv")
+    own_dir = exp_dir if ranks.rank == 0 else exp_dir / "ranks" / str(ranks.rank)
+    train_set.set_aside(own_dir / "set_aside.train.tsv")
+    valid_set.set_aside(own_dir / "set_aside.valid.tsv")
     optimizer = make_optimizer(network, config.optim)
     loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
-    step = TrainStep(network, MaskedPrediction(network, config), optimizer, config.optim, loss_scale)
+    step = TrainStep(network, MaskedPrediction(network, config), optimizer, config.optim, loss_scale, ranks.size)
     valid_loss = MaskedPrediction(network, config)
     valid_loss.set_train(False)
     step.set_train()
@@ -59,7 +65,9 @@ def pretrain(
         PretrainLoader(data, make_buckets(data), config.trainer.seed, shuffle=data.train, prefetch=config.batch.prefetch)
         for data in (train_set, valid_set)
     )
-    Pretrainer(config, network, optimizer, step, valid_loss, loaders, exp_dir).run()
+    Pretrainer(config, network, optimizer, step, valid_loss, loaders, exp_dir, ranks).run()
+    if ranks.rank != 0:
+        return
     save_arrays(exp_dir / "model.safetensors", network_arrays(network), {"updates": str(config.trainer.updates)})
     log.info("model: %s; curve: %s", exp_dir / "model.safetensors", exp_dir / "images" / "training.png")
 

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import mindspore as ms
@@ -12,6 +11,7 @@ from mindspore import Tensor, nn
 
 from asrlib.ms.history import History
 from asrlib.ms.masked_prediction import METRICS
+from asrlib.ms.parallel import Ranks
 from asrlib.ms.pretrain_data import MaskedBatch, PretrainLoader
 from asrlib.ms.schedules import learning_rate
 from asrlib.ms.state import TrainState, load_state, save_state
@@ -41,12 +41,14 @@ class Pretrainer:
         valid_loss: nn.Cell,
         loaders: tuple[PretrainLoader, PretrainLoader],
         exp_dir: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008  (frozen)
     ):
+        self.ranks = ranks
         self.config, self.network, self.optimizer, self.step, self.valid_loss = config, network, optimizer, step, valid_loss
         self.loader, self.valid_loader = loaders
         self.exp_dir = exp_dir
         self.state = TrainState(data=" ".join(loader.dataset.fingerprint() for loader in loaders))
-        self.history = History(exp_dir)
+        self.history = History(exp_dir if ranks.rank == 0 else exp_dir / "ranks" / str(ranks.rank))
         self.waiting: list[np.ndarray] = []  # metrics of the updates since the last row
         self.skipped = 0
 
@@ -61,7 +63,7 @@ class Pretrainer:
         with progress(desc="pretraining", total=trainer.updates, unit="update", initial=state.update) as bar:
             for group in self._groups():
                 self._update(group, bar)
-                if state.update in trainer.keep_updates:
+                if state.update in trainer.keep_updates and self.ranks.rank == 0:
                     self._keep()
                 if state.update % trainer.valid_interval == 0 or state.update == trainer.updates:
                     self.validate()
@@ -69,28 +71,38 @@ class Pretrainer:
                     self._save_state()
                     saved = time.monotonic()
 
-    def _groups(self) -> Iterator[list[MaskedBatch]]:
-        """The batches of each update that is left to do, epoch after epoch; moves state.epoch and state.batch on."""
-        state = self.state
-        while state.update < self.config.trainer.updates:
-            batches = self.loader.epoch(state.epoch, state.batch)
-            while (group := list(islice(batches, self.config.optim.accumulate))) and state.update < self.config.trainer.updates:
-                state.batch += len(group)
-                yield group
-            if not group:
-                state.epoch, state.batch = state.epoch + 1, 0
+    def _groups(self) -> Iterator[list[tuple[MaskedBatch, bool]]]:
+        """The batches of each update that is left to do, those of this process, epoch after epoch; moves state.epoch and state.batch on.
 
-    def _update(self, group: list[MaskedBatch], bar) -> None:
+        With each batch stands whether it counts: at the end of an epoch there may be fewer than processes, and those without one compute another's for nothing.
+        """
+        state, ranks = self.state, self.ranks
+        size = self.config.optim.accumulate * ranks.size
+        while state.update < self.config.trainer.updates:
+            numbers = range(state.batch, len(self.loader.plan(state.epoch)))
+            groups = [numbers[i : i + size] for i in range(0, len(numbers), size)]
+            own = [[(group[i + ranks.rank], True) if i + ranks.rank < len(group) else (group[i], False) for i in range(0, len(group), ranks.size)] for group in groups]
+            batches = self.loader.epoch(state.epoch, numbers=[number for group in own for number, _ in group])
+            for group, mine in zip(groups, own, strict=True):
+                if state.update >= self.config.trainer.updates:
+                    break
+                state.batch += len(group)
+                yield [(next(batches), counts) for _, counts in mine]
+            else:
+                state.epoch, state.batch = state.epoch + 1, 0
+            batches.close()
+
+    def _update(self, group: list[tuple[MaskedBatch, bool]], bar) -> None:
         state, config = self.state, self.config
         rate = learning_rate(config.schedule, config.optim.learning_rate, state.update, 0.0, 1, config.trainer.updates)
-        masked = sum(batch.masked for batch in group)
+        masked = float(self.ranks.sum(sum(batch.masked for batch, counts in group if counts)))
         begin, totals = time.perf_counter(), np.zeros(len(METRICS))
-        for number, batch in enumerate(group, 1):
-            share = batch.masked / masked
+        for number, (batch, counts) in enumerate(group, 1):
+            share = batch.masked / masked if counts else 0.0
             metrics, norm, finite = self.step(Tensor(rate, ms.float32), number == len(group), *map(Tensor, batch.inputs(share)))
             totals += share * metrics.asnumpy()
-        norm, finite = float(norm.asnumpy()), bool(finite.asnumpy())
-        self._check(finite, group)
+        norm, finite, totals = float(norm.asnumpy()), bool(finite.asnumpy()), self.ranks.sum(totals)
+        self._check(finite, [batch for batch, _ in group])
         state.update += 1
         self.waiting.append(np.array([*totals, norm, time.perf_counter() - begin]))
         if state.update % config.trainer.log_interval == 0 or state.update == config.trainer.updates:
@@ -142,5 +154,6 @@ class Pretrainer:
         save_arrays(self.exp_dir / "checkpoints" / f"update-{self.state.update:06d}.safetensors", network_arrays(self.network))
 
     def _save_state(self) -> None:
-        save_state(self.exp_dir, self.state, self.network, self.optimizer)
+        if self.ranks.rank == 0:
+            save_state(self.exp_dir, self.state, self.network, self.optimizer)
         self.history.flush()

@@ -84,7 +84,7 @@ class EvalStep(nn.Cell):
 
 
 class TrainStep(nn.Cell):
-    """One batch: its gradients are added up over optim.accumulate batches; the last of them updates the weights.
+    """One batch: its gradients are added up over optim.accumulate batches, and then over the processes; the last of them updates the weights.
 
     loss: a cell from a batch's arrays to its share of an update's loss () and numbers to report (K,).
 
@@ -92,8 +92,9 @@ class TrainStep(nn.Cell):
     batch normalisation, which the forward pass writes, when the loss is not finite.
     """
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell, optimizer: nn.Cell, config: OptimConfig, loss_scale: float = 1.0):
+    def __init__(self, network: nn.Cell, loss: nn.Cell, optimizer: nn.Cell, config: OptimConfig, loss_scale: float = 1.0, processes: int = 1):
         super().__init__(auto_prefix=False)
+        self.processes, self.all_reduce = processes, ops.AllReduce() if processes > 1 else None
         self.loss = _Scaled(loss, loss_scale)
         self.optimizer, self.weights = optimizer, optimizer.weights
         self.clip = config.grad_clip
@@ -129,6 +130,9 @@ class TrainStep(nn.Cell):
         return metrics, norm, finite
 
     def _apply(self, grads, rate, norm, finite):
+        if self.all_reduce is not None:
+            grads = self.map(self.all_reduce, grads)
+            finite = self.all_reduce(finite.astype(ms.float32).reshape(1)).reshape(()) > self.processes - 0.5
         if self.needs_norm:
             norm = ops.sqrt(ops.addn(self.map(_square_sum, grads))) * self.unscale
             finite = ops.logical_and(finite, ops.isfinite(norm))

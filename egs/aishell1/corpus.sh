@@ -7,7 +7,7 @@ mirror=  # URL of a mirror of the archive
 remove_archive=false  # delete the archive once it is unpacked
 # End of options
 
-corpus=aishell1
+corpus=aishell1 default_published=egs/aishell1/published.md
 
 corpus_setup() {
     if $mini && [ -z "$corpus_dir" ]; then

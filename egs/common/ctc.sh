@@ -19,6 +19,7 @@ if [ -z "$train_config" ]; then
     [ -e "$train_config" ] || train_config=$(config_file "$model.yaml")
 fi
 check_modes "greedy beam"
+[ "$ngpu" -le 1 ] && [ "$num_nodes" -le 1 ] || _refuse "--ngpu, --num_nodes: this recipe trains on one device"
 [ -n "$labels" ] || [ -z "${default_labels:-}" ] || labels=$ROOT/$default_labels
 dump_dirs=("${data_names[@]/#/"$dumpdir/"}")
 [ -n "$tag" ] || tag=$(folder_name "$(basename "$train_config" .yaml)${train_args:+_$train_args}${seed:+_seed$seed}${pretrained_model:+_$(basename "$pretrained_model")}")

@@ -51,7 +51,6 @@ if $mini; then
         [ -n "${option_given[$folder]:-}" ] || printf -v "$folder" 'mini/%s' "${!folder}"
     done
 fi
-[ "$ngpu" -le 1 ] && [ "$num_nodes" -le 1 ] || _refuse "--ngpu, --num_nodes: this recipe trains on one device"
 corpus_setup
 data_names=(train dev "${test_names[@]}")
 data_dirs=("${data_names[@]/#/"$datadir/"}")

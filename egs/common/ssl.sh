@@ -11,6 +11,7 @@
 # Options of self-supervised recipes
 pretrain_configs=  # files, one for each iteration; none: those of the published model, with --mini true one small model
 targets=  # what each iteration predicts clusters of: mfcc, or the hidden state of the model before
+mfcc_args=  # options of make_targets for the clusters of MFCC, e.g. "--cmvn true" (what --mini true does)
 clusters=  # how many clusters each iteration has
 pretrain_args=  # keys of the pretraining configurations to set, e.g. "trainer.updates=1000"
 pretrained_model=  # file of a pretrained model instead of pretraining: ours, or a HuBERT of fairseq, s3prl or transformers
@@ -23,7 +24,7 @@ cache_states=auto  # auto|true|false: compute the frozen upstream's hidden state
 cache_gb=50  # GB for the hidden states of the training and validation sets
 ablation=false  # also fine-tune on the same model with random weights and on log-mel features, and compare
 decode_modes="greedy joint"  # ways to decode, of "greedy beam joint"
-published=  # file with published results, a Markdown table, for RESULTS.md
+published=  # file with published results, a Markdown table, for RESULTS.md; none: the corpus's
 # End of options
 
 # shellcheck source=egs/common/recipe.sh
@@ -42,6 +43,7 @@ esac
 if [ -z "$pretrain_configs" ]; then
     if $mini; then
         pretrain_configs=$model.yaml targets=${targets:-mfcc} clusters=${clusters:-100}
+        [ -n "${option_given[mfcc_args]:-}" ] || mfcc_args="--cmvn true"
     elif [ "${size:?}" = base ]; then
         pretrain_configs="hubert_base.yaml ${model}_base.yaml" targets=${targets:-mfcc 6} clusters=${clusters:-100 500}
     else
@@ -58,6 +60,7 @@ elif [ ${#configs[@]} -ne ${#target_list[@]} ] || [ ${#configs[@]} -ne ${#cluste
     _refuse "--pretrain_configs, --targets and --clusters must be as many: '$pretrain_configs', '$targets', '$clusters'"
 fi
 asr_config=${asr_config:-$(config_file asr_conformer.yaml)}
+published=${published:-${default_published:+$ROOT/$default_published}}
 last=$((${#configs[@]} - 1))
 [ -n "$tag" ] || tag=$(folder_name "$(basename "${configs[last]}" .yaml)${pretrain_args:+_$pretrain_args}${seed:+_seed$seed}${pretrained_model:+_$(basename "$pretrained_model")}")
 exp=$expdir/$tag
@@ -74,10 +77,11 @@ fi
 
 stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes "${target_files[@]}" "$tokens"
 stage_2() {
-    local name
+    local name words
     asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --check "$datadir/dev/text" --out "$tokens"
     $scratch || return 0
-    make_clusters mfcc "${cluster_list[0]}" "km${cluster_list[0]}"
+    IFS=' ' read -ra words <<<"$mfcc_args"
+    make_clusters mfcc "${cluster_list[0]}" "km${cluster_list[0]}" "${words[@]}"
     [ "$model" = progre ] || return 0
     for name in train dev; do
         make_targets "$name" --type pitch
@@ -120,7 +124,12 @@ stage_3() {
 
 # pretrain CONFIG TARGETS CLUSTERS EXP ARGS
 pretrain() {
-    asr pretrain --pretrain_config "$1" --name "$2" --exp_dir "$4" --pretrain_args "model_conf.num_classes=$(($3 + 4))${5:+ $5}" \
+    local launcher=(python -m asrlib.bin.pretrain) processes=$((ngpu * num_nodes))
+    if [ "$processes" -gt 1 ]; then # the first machine's address and this one's number come from MASTER_ADDR and NODE_RANK
+        launcher=(msrun --worker_num="$processes" --local_worker_num="$ngpu" --master_addr="${MASTER_ADDR:-127.0.0.1}" --node_rank="${NODE_RANK:-0}" --join=True
+            --log_dir="$4/log/msrun" "$ROOT/asrlib/bin/pretrain.py")
+    fi
+    run "${launcher[@]}" --pretrain_config "$1" --name "$2" --exp_dir "$4" --pretrain_args "model_conf.num_classes=$(($3 + 4))${5:+ $5}" \
         --train_dir "$datadir/train" --train_targets "$dumpdir/train/targets" --valid_dir "$datadir/dev" --valid_targets "$dumpdir/dev/targets" \
         --device "$device" --force "$force" ${seed:+--seed "$seed"}
 }
@@ -161,7 +170,7 @@ random_upstream() {
     asr convert --exp_dir "$1"
 }
 
-gpus() { [ "$device" = GPU ] && echo "$ngpu" || echo 0; }
+gpus() { [ "$device" = GPU ] && echo 1 || echo 0; }
 
 mapfile -t scores < <(for system in "${systems[@]}"; do score_files "$system"; done)
 stage 6 "decoding and scoring" "$asr_exp" \

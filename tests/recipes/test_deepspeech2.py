@@ -1,29 +1,6 @@
 """The recipes of DeepSpeech2, from a corpus to its tables."""
 
-import numpy as np
 import pytest
-import soundfile
-
-TONES = {"LOW": 300.0, "HIGH": 1500.0}
-
-
-@pytest.fixture
-def tones(tmp_path):
-    """Kaldi directories train, dev and test under my/: two words, each a tone, in noise, at 8 kHz."""
-    rng = np.random.default_rng(0)
-    for name, count in (("train", 12), ("dev", 4), ("test", 4)):
-        folder = tmp_path / "my" / name
-        folder.mkdir(parents=True)
-        rows = []
-        for i in range(count):
-            words = rng.choice(list(TONES), 2)
-            audio = np.concatenate([np.sin(2 * np.pi * TONES[word] * np.arange(4000) / 8000) for word in words])
-            path = tmp_path / "my" / f"{name}-{i:02d}.wav"
-            soundfile.write(path, 0.3 * audio + 0.01 * rng.normal(size=audio.size), 8000)
-            rows.append((f"s{i % 2}-{name}{i:02d}", path, " ".join(words), f"s{i % 2}"))
-        for table, column in (("wav.scp", 1), ("text", 2), ("utt2spk", 3)):
-            (folder / table).write_text("".join(f"{row[0]} {row[column]}\n" for row in sorted(rows)))
-    return tmp_path / "my"
 
 
 def test_every_stage_on_a_tiny_corpus(recipe, tones, tmp_path):

@@ -206,6 +206,11 @@ def test_iterations_of_the_published_model(call, project):
     assert call(AISHELL1)[1] == []
 
 
+def test_pretraining_on_several_devices(call):
+    output, _ = call(AISHELL1, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true")
+    assert "$ msrun --worker_num=8 --local_worker_num=4 --master_addr=127.0.0.1 --node_rank=0 --join=True --log_dir=mini/exp/progre/log/msrun" in output
+
+
 def test_a_pretrained_model_instead_of_pretraining(call, project):
     (project / "hubert.pt").write_text("")
     output, calls = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", "hubert.pt")

@@ -1,0 +1,38 @@
+"""Several processes that train one network on parts of every batch (msrun): who am I, and sums over all of them."""
+
+import os
+from dataclasses import dataclass
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, ops
+from mindspore.communication import get_group_size, get_rank, init
+
+from asrlib.utils.errors import UserError
+
+BACKENDS = {"CPU": "mccl", "GPU": "nccl", "Ascend": "hccl"}
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process's number and how many there are."""
+
+    rank: int = 0
+    size: int = 1
+
+    def sum(self, values: np.ndarray | float) -> np.ndarray:
+        """The sum of an array over all processes, which must all call this."""
+        values = np.asarray(values, np.float32)
+        return ops.AllReduce()(Tensor(values.reshape(-1))).asnumpy().reshape(values.shape) if self.size > 1 else values
+
+
+def join(device: str) -> Ranks:
+    """Joins the processes that msrun has started; alone without it. UserError: the others cannot be reached."""
+    if "MS_ROLE" not in os.environ:
+        return Ranks()
+    try:
+        init(BACKENDS[device])  # where the scheduler stays until all have ended
+    except RuntimeError as error:
+        raise UserError(f"msrun: the processes cannot reach each other: {str(error).splitlines()[0]}") from None
+    ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.STAND_ALONE)  # gradients are summed by our own step
+    return Ranks(get_rank(), get_group_size())
