@@ -18,11 +18,10 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
 
     from asrlib.features.extract import extract
-    from asrlib.utils.config import load_config
-    from asrlib.utils.experiment import TrainConfig
+    from asrlib.utils.experiment import load_train_config
     from asrlib.utils.log import get_logger
 
-    config = load_config(args.train_config, TrainConfig, args.train_args.split())
+    config = load_train_config(args.train_config, args.train_args.split())
     facts = extract(args.data_dir, args.dump_dir, config.features, args.nj, args.cmd_backend, args.compress, args.allow_pipes)
     get_logger(__name__).info(
         "%s: %d utterances, %.2f hours, %d frames of %d bins -> %s",

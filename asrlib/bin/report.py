@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, boolean, run
 
 
 def main(argv=None) -> int | None:
@@ -10,12 +10,16 @@ def main(argv=None) -> int | None:
     parser.add_argument("--exp_dir", required=True, type=Path, help="experiment with decode_*/SET/score_{wer,cer} folders")
     parser.add_argument("--command", default="", help="the command that made the experiment")
     parser.add_argument("--baselines", default="", help="other experiments that decoded the same sets, to compare with")
+    parser.add_argument("--siblings", type=boolean, default=False, help="compare with every experiment beside it that decoded the same sets, too")
     parser.add_argument("--published", type=Path, help="Markdown file with published results, put apart")
     args = parser.parse_args(argv)
 
+    from asrlib.score.baselines import siblings
     from asrlib.score.tables import write_results
 
-    path = write_results(args.exp_dir, args.command, [Path(name) for name in args.baselines.split()], args.published)
+    baselines = [Path(name) for name in args.baselines.split()]
+    others = [other for other in siblings(args.exp_dir) if other not in baselines] if args.siblings else []
+    path = write_results(args.exp_dir, args.command, baselines + others, args.published)
     print(path.read_text(encoding="utf-8"), end="")
 
 

@@ -4,6 +4,7 @@ Writes config.yaml (resolved), tokens.txt, history.jsonl, tensorboard/, images/t
 model.safetensors into --exp_dir.
 """
 
+import os
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, boolean, run
@@ -23,12 +24,13 @@ def main(argv=None) -> None:
     parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is in --exp_dir")
     args = parser.parse_args(argv)
 
-    from asrlib.utils.config import load_config
-    from asrlib.utils.experiment import TrainConfig
+    from asrlib.utils.experiment import load_train_config
 
     overrides = args.train_args.split() + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
-    config = load_config(args.train_config, TrainConfig, overrides)
+    config = load_train_config(args.train_config, overrides)
 
+    if config.model == "jasper":
+        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "ALL")  # it has no convolution of oneDNN's
     from asrlib.ms.train import train
 
     train(config, args.train_dir, args.valid_dir, args.tokens, args.exp_dir, args.pretrained_model, args.device, args.force)

@@ -7,9 +7,9 @@ import numpy as np
 from asrlib.corpora.audio import read_audio
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.features.ark import read_matrix
+from asrlib.features.compute import compute, prepared
 from asrlib.features.mfcc import RATE
 from asrlib.features.pitch import pitch
-from asrlib.features.spectrogram import log_spectrogram
 from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import FeatureConfig
 from asrlib.utils.files import atomic_write
@@ -51,4 +51,4 @@ def _feats(name: str, value: str, ready: bool, settings: FeatureConfig) -> np.nd
     if ready:
         return read_matrix(value, f"utterance {name}", settings.dim)[: round(LONGEST / settings.window_stride)]
     audio = read_audio(value, settings.sample_rate)[: round(LONGEST * settings.sample_rate)]
-    return log_spectrogram(audio, settings, f"recording {name}")
+    return compute(prepared(audio, settings), settings, f"recording {name}")

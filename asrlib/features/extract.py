@@ -5,7 +5,7 @@ from pathlib import Path
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.ark import write_ark
-from asrlib.features.spectrogram import log_spectrogram
+from asrlib.features.compute import compute, prepared
 from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import FeatureConfig
 from asrlib.utils.parallel import run_jobs, split_evenly
@@ -50,8 +50,8 @@ def extract_part(utterances: list[Utterance], config: FeatureConfig, ark: str, c
 
     def features():
         for utterance in utterances:
-            audio = utterance.audio(config.sample_rate, allow_pipes)
+            audio = prepared(utterance.audio(config.sample_rate, allow_pipes), config)
             samples[utterance.id] = audio.size
-            yield utterance.id, log_spectrogram(audio, config, f"utterance {utterance.id}")
+            yield utterance.id, compute(audio, config, f"utterance {utterance.id}")
 
     return [(utt, location, frames, samples[utt]) for utt, location, frames in write_ark(ark, features(), compress)]

@@ -9,7 +9,7 @@ import numpy as np
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.features.ark import read_matrix
 from asrlib.features.augment import NoiseInjector, draw_speed, perturb_speed, perturb_volume, perturbed_samples, spec_augment
-from asrlib.features.spectrogram import log_spectrogram, num_frames
+from asrlib.features.compute import compute, num_frames, prepared
 from asrlib.text.tokenizers import Tokenizer
 from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import TrainConfig
@@ -101,7 +101,7 @@ class Dataset:
         """Features (frames, bins) of an item, augmented by a generator seeded with seed, epoch and index: the same in every run."""
         item = self.items[index]
         if self.on_waveform:
-            feats = log_spectrogram(self._waveform(index, epoch), self.config.features, f"utterance {item.utt}")
+            feats = compute(self._waveform(index, epoch), self.config.features, f"utterance {item.utt}")
         else:
             feats = read_matrix(item.location, f"utterance {item.utt}", self.config.features.dim)
         if self.augment is not None and self.augment.spec_augment:
@@ -110,14 +110,19 @@ class Dataset:
 
     def _waveform(self, index: int, epoch: int) -> np.ndarray:
         rate = self.config.features.sample_rate
-        audio = perturb_speed(self.items[index].source.audio(rate), self._speed(index, epoch))
+        audio = perturb_speed(prepared(self.items[index].source.audio(rate), self.config.features), self._speed(index, epoch))
         rng = self._rng(index, epoch, 1)
-        if self.augment.speed_volume_perturb:
+        if self._perturbed(index, epoch):
             audio = perturb_volume(audio, self.augment, rng)
         return self.noise(audio, rng) if self.noise else audio
 
     def _speed(self, index: int, epoch: int) -> float:
-        return draw_speed(self.augment, self._rng(index, epoch, 0))
+        return draw_speed(self.augment, self._rng(index, epoch, 0)) if self._perturbed(index, epoch) else 1.0
+
+    def _perturbed(self, index: int, epoch: int) -> bool:
+        """Whether the speed and volume of an item are changed in that epoch."""
+        chance = self.augment.speed_volume_prob
+        return self.augment.speed_volume_perturb and (chance >= 1 or self._rng(index, epoch, 3).random() < chance)
 
     def _rng(self, index: int, epoch: int, purpose: int) -> np.random.Generator:
         return np.random.default_rng((self.config.trainer.seed, epoch, index, purpose))

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from asrlib.features.compute import compute
 from asrlib.ms.batches import bucket_edges
 from asrlib.ms.device import use_device
 from asrlib.ms.models import make_model
 from asrlib.ms.weights import assign_arrays, load_arrays, require_complete
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
-from asrlib.utils.config import load_config
 from asrlib.utils.errors import UserError
-from asrlib.utils.experiment import TrainConfig
+from asrlib.utils.experiment import TrainConfig, load_train_config
 from asrlib.utils.progress import progress
 
 BATCH_FRAMES = 12_000  # padded frames of a batch: two minutes of speech
@@ -48,7 +48,7 @@ class AcousticModel:
         if not weights.is_file():
             raise UserError(f"{weights} is missing: run stage 3 (training) to its end")
         use_device(device)
-        config, tokenizer = load_config(exp_dir / "config.yaml", TrainConfig), load_tokenizer(exp_dir / "tokens.txt")
+        config, tokenizer = load_train_config(exp_dir / "config.yaml"), load_tokenizer(exp_dir / "tokens.txt")
         network = make_model(config, len(tokenizer.tokens))
         require_complete(assign_arrays(list(network.get_parameters()), load_arrays(weights)), weights)
         return cls(network, config, tokenizer)
@@ -80,3 +80,17 @@ def _batches(frames: np.ndarray) -> list[tuple[int, int, list[int]]]:
         size = min(max(1, BATCH_FRAMES // edge), max(1, len(members)))
         batches += [(edge, size, members[i : i + size]) for i in range(0, len(members), size)]
     return batches
+
+
+class CtcTranscriber:
+    """A trained model from audio to log-probabilities."""
+
+    def __init__(self, exp_dir: Path, device: str = "CPU"):
+        self.model = AcousticModel.load(exp_dir, device=device)
+        self.features = self.model.config.features
+        self.rate, tokenizer = self.features.sample_rate, self.model.tokenizer
+        self.tokens, self.blank, self.separator = tokenizer.tokens, tokenizer.blank, tokenizer.separator
+
+    def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """(samples,) each -> (T', V) each. Silence at the ends is not cut: times count from the beginning."""
+        return self.model.log_probs([compute(audio, self.features) for audio in audios])

@@ -11,8 +11,8 @@ from asrlib.utils.experiment import OptimConfig
 
 
 def make_optimizer(network: nn.Cell, config: OptimConfig) -> nn.Cell:
-    """adam (weight decay as an L2 penalty, Kingma and Ba 2015), adamw (decoupled, Loshchilov and Hutter 2019) or sgd with momentum."""
-    return (Sgd if config.name == "sgd" else Adam)(network, config)
+    """adam (weight decay as an L2 penalty, Kingma and Ba 2015), adamw (decoupled, Loshchilov and Hutter 2019), sgd with momentum or novograd."""
+    return {"sgd": Sgd, "novograd": NovoGrad}.get(config.name, Adam)(network, config)
 
 
 class Adam(nn.Cell):
@@ -55,6 +55,58 @@ class Sgd(nn.Cell):
         for weight, velocity, grad in zip(self.weights, self.velocity, grads):  # noqa: B905
             grad = grad + weight * self.decay if self.decay > 0 else grad
             done += (self.kernel(weight, velocity, rate, grad, self.momentum),)
+        return done
+
+
+class NovoGrad(nn.Cell):
+    """NovoGrad (Ginsburg et al. 2019, algorithm 1): gradients divided by a running norm of each layer, decoupled weight decay, momentum. construct(grads, rate): one update."""
+
+    def __init__(self, network: nn.Cell, config: OptimConfig):
+        super().__init__(auto_prefix=False)
+        self.weights = _trainable(network)
+        self.first = self.weights.clone("first_moment", init="zeros")
+        self.second = ParameterTuple(Parameter(Tensor(np.zeros(1, np.float32)), name=f"second_moment.{p.name}", requires_grad=False) for p in self.weights)
+        self.beta1, self.beta2 = config.betas
+        self.eps, self.decay = config.eps, config.weight_decay
+
+    def construct(self, grads, rate):
+        done = ()
+        for weight, first, second, grad in zip(self.weights, self.first, self.second, grads):  # noqa: B905
+            norm = (grad * grad).sum().reshape(1)
+            second_now = ops.select(second > 0, self.beta2 * second + (1.0 - self.beta2) * norm, norm)  # the first gradient begins it
+            moment = self.beta1 * first + grad / (ops.sqrt(second_now) + self.eps) + self.decay * weight
+            done += (ops.assign(second, second_now), ops.assign(first, moment), ops.assign(weight, weight - rate * moment))
+        return done
+
+
+class WithMean(nn.Cell):
+    """An optimizer that also keeps a running mean of the weights, which starts as these. construct(grads, rate): one update."""
+
+    def __init__(self, optimizer: nn.Cell, decay: float):
+        super().__init__(auto_prefix=False)
+        self.optimizer, self.weights, self.decay = optimizer, optimizer.weights, decay
+        self.mean = self.weights.clone("running_mean", init="same")
+
+    def construct(self, grads, rate):
+        done = self.optimizer(grads, rate)
+        for weight, mean in zip(self.weights, self.mean):  # noqa: B905
+            done += (ops.assign(mean, mean * self.decay + ops.depend(weight, done) * (1.0 - self.decay)),)
+        return done
+
+
+class Exchange(nn.Cell):
+    """Puts the running mean of an optimizer in the place of the weights, and back when called again: in a graph, for compiled steps do not see other ways."""
+
+    def __init__(self, optimizer: WithMean):
+        super().__init__(auto_prefix=False)
+        self.weights, self.mean = optimizer.weights, optimizer.mean
+
+    def construct(self):
+        done = ()
+        for weight, mean in zip(self.weights, self.mean):  # noqa: B905
+            before = weight + 0.0
+            taken = ops.assign(weight, ops.depend(mean + 0.0, before))
+            done += (ops.assign(mean, ops.depend(before, taken)),)
         return done
 
 

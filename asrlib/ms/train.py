@@ -12,7 +12,8 @@ from asrlib.ms.batches import BatchLoader, make_buckets
 from asrlib.ms.dataset import Dataset
 from asrlib.ms.device import use_device
 from asrlib.ms.models import make_model
-from asrlib.ms.optim import make_optimizer
+from asrlib.ms.models.jasper import Conv
+from asrlib.ms.optim import WithMean, make_optimizer
 from asrlib.ms.step import CtcLoss, TrainStep
 from asrlib.ms.trainer import Trainer
 from asrlib.ms.validation import Validator
@@ -81,11 +82,13 @@ def set_precision(network: nn.Cell, config: TrainConfig) -> None:
     """Convolutions and projections in half precision where the configuration asks for it; all else stays in float32."""
     half = {"fp16": ms.float16, "bf16": ms.bfloat16}.get(config.trainer.precision)
     if half is not None:
-        for cell in network.cells():
+        for _, cell in network.cells_and_names():
             if isinstance(cell, (nn.Conv2d, nn.Dense)):
                 cell.to_float(half)
+            elif isinstance(cell, Conv):
+                cell.dtype = half
     if config.trainer.recompute:
-        for layer in network.rnns:
+        for layer in network.blocks if config.model == "jasper" else network.rnns:
             layer.recompute()
 
 
@@ -100,6 +103,8 @@ def _trainer(config: TrainConfig, network: nn.Cell, tokenizer: Tokenizer, train_
     valid_buckets = make_buckets(valid_set, min(3, batch.buckets), batch.batch_size, batch.batch_seconds)
     valid_loader = BatchLoader(valid_set, valid_buckets, config.trainer.seed, shuffle=False, prefetch=batch.prefetch)
     optimizer = make_optimizer(network, config.optim)
+    if config.trainer.ema:
+        optimizer = WithMean(optimizer, config.trainer.ema)
     loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
     step = TrainStep(network, CtcLoss(network, tokenizer.blank, config.optim.accumulate), optimizer, config.optim, loss_scale)
     return Trainer(config, network, optimizer, step, loader, Validator(valid_loader, tokenizer), exp_dir)

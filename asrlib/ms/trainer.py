@@ -10,6 +10,7 @@ from mindspore import Tensor, nn
 from asrlib.ms.batches import Batch, BatchLoader
 from asrlib.ms.checkpoints import Checkpoints
 from asrlib.ms.history import History
+from asrlib.ms.optim import Exchange, WithMean
 from asrlib.ms.schedules import learning_rate
 from asrlib.ms.state import TrainState, load_state, save_state
 from asrlib.ms.step import TrainStep
@@ -45,6 +46,7 @@ class Trainer:
         self.state = TrainState(data=f"{loader.dataset.fingerprint()} {validator.loader.dataset.fingerprint()}")
         self.history = History(exp_dir)
         self.checkpoints = Checkpoints(exp_dir, config.trainer.keep_checkpoints)
+        self.exchange = Exchange(optimizer) if isinstance(optimizer, WithMean) else None
         self.skipped = 0
 
     def run(self) -> None:
@@ -102,7 +104,14 @@ class Trainer:
             )
 
     def validate(self) -> None:
-        """Scores the network on the validation set and keeps its weights as the checkpoint of this epoch."""
+        """Scores the network, or with trainer.ema the running mean of its weights, on the validation set and keeps it as the checkpoint of this epoch."""
+        if self.exchange is not None:
+            self.exchange()
+        self._validate()
+        if self.exchange is not None:
+            self.exchange()
+
+    def _validate(self) -> None:
         scores = self.validator.run(self.network)
         row = {"epoch": self.state.epoch, "update": self.state.update, **scores}
         self.history.validation(row)

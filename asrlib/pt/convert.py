@@ -9,13 +9,12 @@ from asrlib.pt.models import make_model
 from asrlib.pt.weights import shapes
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.arrays import Arrays, save_arrays
-from asrlib.utils.config import load_config
-from asrlib.utils.experiment import TrainConfig
+from asrlib.utils.experiment import load_train_config
 
 
 def from_mindspore(exp_dir: Path, arrays: Arrays, source: Path, target: Path) -> tuple[int, int]:
     """Converts the arrays of SOURCE to TARGET; how many tensors and parameters. UserError: see asrlib.convert.rules.converted."""
-    config = load_config(exp_dir / "config.yaml", TrainConfig)
+    config = load_train_config(exp_dir / "config.yaml")
     vocabulary = len(load_tokenizer(exp_dir / "tokens.txt").tokens)
     with torch.device("meta"):  # shapes are enough
         model = make_model(config, vocabulary)

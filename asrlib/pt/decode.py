@@ -17,6 +17,7 @@ from asrlib.corpora.kaldi_table import write_table
 from asrlib.decode.beam import BeamConfig
 from asrlib.decode.run import decode_all
 from asrlib.pt.finetune import INFERENCE, register
+from asrlib.utils.config import read_yaml
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
@@ -53,13 +54,14 @@ class Recogniser:
         config, model = exp_dir / INFERENCE / "config.yaml", exp_dir / INFERENCE / "model.pth"
         if not (config.is_file() and model.is_file()):
             raise UserError(f"{config.parent} has no model: run stage 5 (fine-tuning) to its end")
+        tokens = read_yaml(config)["token_list"]
         lm = {"lm_train_config": joint.lm_config, "lm_file": joint.lm_model, "lm_weight": joint.lm_weight} if joint.lm_model else {"lm_weight": 0.0}
         self.speech2text = Speech2Text(
-            asr_train_config=str(config), asr_model_file=str(model), device=device, beam_size=joint.beam_size, ctc_weight=joint.ctc_weight,
+            asr_train_config=str(config), asr_model_file=str(model), device=device, beam_size=min(joint.beam_size, len(tokens)), ctc_weight=joint.ctc_weight,
             penalty=joint.penalty, maxlenratio=joint.maxlenratio, minlenratio=joint.minlenratio, **lm,
         )  # fmt: skip
         self.model, self.device = self.speech2text.asr_model.eval(), device
-        self.tokens: list[str] = list(self.model.token_list)
+        self.tokens: list[str] = list(tokens)
 
     def __call__(self, audio: np.ndarray, mode: str) -> Output:
         """audio (samples,) at 16 kHz; mode "joint": the text; else the log-probabilities of CTC."""
@@ -69,6 +71,23 @@ class Recogniser:
             speech = torch.from_numpy(audio)[None].to(self.device)
             encoded, _ = self.model.encode(speech, torch.tensor([len(audio)], device=self.device))
             return self.model.ctc.log_softmax(encoded[0] if isinstance(encoded, tuple) else encoded)[0].cpu().numpy()
+
+
+class CtcTranscriber:
+    """A fine-tuned model from audio to the log-probabilities of its CTC."""
+
+    def __init__(self, exp_dir: Path, device: str = "cpu"):
+        self.model, self.rate, self.blank = Recogniser(exp_dir, JointConfig(), device), RATE, 0
+        self.tokens, self.separator = self.model.tokens, separator(self.model.tokens)
+
+    def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """(samples,) each -> (T', V) each."""
+        return [self.model(audio, "ctc") for audio in audios]
+
+
+def separator(tokens: Sequence[str]) -> str:
+    """What stands between tokens in a text: a space between words, nothing between characters and pieces."""
+    return " " if any(len(token) > 1 and not token.startswith("<") and "\u2581" not in token for token in tokens) else ""
 
 
 @dataclass(frozen=True)
@@ -91,8 +110,7 @@ def decode_dir(
     outputs, seconds, audio_seconds, tokens = _outputs(job, utterances, nj, backend, out / "log")
     begin = time.perf_counter()
     if mode != "joint":
-        separator = " " if any(len(token) > 1 and not token.startswith("<") and "\u2581" not in token for token in tokens) else ""
-        outputs = decode_all(outputs, tokens, 0, mode, config if mode == "beam" else None, nj, separator)
+        outputs = decode_all(outputs, tokens, 0, mode, config if mode == "beam" else None, nj, separator(tokens))
     seconds += time.perf_counter() - begin
     write_table(out / "text", {utterance.id: text for utterance, text in zip(utterances, outputs, strict=True)})
     facts = {"audio_seconds": round(audio_seconds, 2), "real_time_factor": round(seconds / audio_seconds, 5), "processes": nj}
@@ -107,19 +125,16 @@ def _outputs(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, l
     if backend == "slurm":
         parts = [(job, part) for part in split_evenly(utterances, nj)]
         answers = [answer for part in run_jobs(_part, parts, log_dir, nj, backend, "decoding") for answer in part]
+    elif nj == 1:
+        _load(job)
+        answers = [_one(utterance) for utterance in progress(utterances, desc=f"decoding ({job.mode})", unit="utt")]
     else:
         try:
             with ProcessPoolExecutor(nj, get_context("spawn"), _start, (job,)) as pool:
                 answers = list(progress(pool.map(_one, utterances), desc=f"decoding ({job.mode})", total=len(utterances), unit="utt"))
         except BrokenProcessPool:
             raise UserError(f"a process of the decoding was killed (out of memory?): try --nj below {nj}") from None
-    return [a[0] for a in answers], sum(a[1] for a in answers) / nj, sum(a[2] for a in answers), _recogniser_tokens(job)
-
-
-def _recogniser_tokens(job: Job) -> list[str]:
-    from asrlib.utils.config import read_yaml
-
-    return list(read_yaml(job.exp_dir / INFERENCE / "config.yaml")["token_list"])
+    return [a[0] for a in answers], sum(a[1] for a in answers) / nj, sum(a[2] for a in answers), list(read_yaml(job.exp_dir / INFERENCE / "config.yaml")["token_list"])
 
 
 _recogniser: Recogniser | None = None  # of a process
@@ -127,11 +142,16 @@ _fault: UserError | None = None
 _mode = ""
 
 
+def _load(job: Job) -> None:
+    global _recogniser, _mode
+    _recogniser, _mode = Recogniser(job.exp_dir, job.joint, job.device), job.mode
+
+
 def _start(job: Job) -> None:
-    global _recogniser, _mode, _fault
+    global _fault
     torch.set_num_threads(1)
     try:
-        _recogniser, _mode = Recogniser(job.exp_dir, job.joint, job.device), job.mode
+        _load(job)
     except UserError as error:  # an exception here would only break the pool
         _fault = error
 
@@ -146,5 +166,5 @@ def _one(utterance: Utterance) -> tuple[Output, float, float]:
 
 
 def _part(job: Job, utterances: Sequence[Utterance]) -> list[tuple[Output, float, float]]:
-    _start(job)
+    _load(job)
     return [_one(utterance) for utterance in utterances]

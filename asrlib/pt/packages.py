@@ -15,7 +15,7 @@ from asrlib.utils.pretraining import PretrainConfig
 
 def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Path]:
     """Writes the packages of a network's MindSpore arrays; the files made. ProgRE has one of its own, for asrlib.pt.upstreams."""
-    tensors = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if config.model == "progre":
         state = {"config": dump_config(config), "model_weight": {pytorch_name(name): tensor for name, tensor in tensors.items()}}
         return [_save(state, out / "progre.pt")]

@@ -28,6 +28,12 @@ def baseline_rows(exp_dir: Path, baselines: Sequence[Path]) -> list[list[str]]:
     return rows
 
 
+def siblings(exp_dir: Path) -> list[Path]:
+    """Experiments beside exp_dir that have decoded and scored all that it has."""
+    own = [result.relative_to(exp_dir) for result in exp_dir.glob("decode_*/*/score_[cw]er/result.json")]
+    return sorted(other for other in exp_dir.parent.iterdir() if other != exp_dir and own and all((other / place).is_file() for place in own))
+
+
 def _row(dataset: str, unit: str, name: str, other: Score, own: Score) -> list[str]:
     difference = compare(other, own)
     before, after = other.counts.error_rate, own.counts.error_rate

@@ -1,7 +1,11 @@
 """What a training configuration may say: one dataclass per section, defaults with their reasons."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+from asrlib.utils.config import load_config, read_yaml
 
 
 def _require(config, least: float, *names: str) -> None:
@@ -13,17 +17,26 @@ def _require(config, least: float, *names: str) -> None:
 
 @dataclass
 class FeatureConfig:
-    """Log spectrogram of DeepSpeech2: the model zoo's values, window the same for training and evaluation."""
+    """Log spectrogram of DeepSpeech2, the model zoo's values, window the same for training and evaluation; or log-mel features, whose defaults are Jasper's."""
 
-    type: Literal["spectrogram"] = "spectrogram"
+    type: Literal["spectrogram", "logmel"] = "spectrogram"
     sample_rate: int = 16000
     window_size: float = 0.02  # seconds: 320 samples, 161 bins
     window_stride: float = 0.01  # seconds
     window: Literal["hamming", "hann", "blackman"] = "hamming"
     pad_mode: Literal["constant", "reflect"] = "constant"  # at the edges, for centred frames
-    normalize: bool = True  # mean and deviation over the utterance's whole spectrogram
+    normalize: bool = True  # mean and deviation over the utterance's whole spectrogram; of log-mel: of each bin
+    n_fft: int = 512  # this and what follows: log-mel alone
+    num_mels: int = 64
+    preemphasis: float = 0.97
+    dither: float = 1e-5  # deviation of the noise added to the samples
+    trim_db: float = 60.0  # silence that far below the loudest frame is cut at both ends; 0: none
 
     def __post_init__(self):
+        _require(self, 1, "n_fft", "num_mels")
+        _require(self, 0, "preemphasis", "dither", "trim_db")
+        if self.type == "logmel" and self.n_fft < self.window_samples:
+            raise ValueError("n_fft must be at least the window's samples")
         if self.window_size < self.window_stride or self.window_stride <= 0:
             raise ValueError("window_size must be at least window_stride, and both positive")
 
@@ -37,7 +50,15 @@ class FeatureConfig:
 
     @property
     def dim(self) -> int:
-        return self.window_samples // 2 + 1
+        return self.num_mels if self.type == "logmel" else self.window_samples // 2 + 1
+
+
+@dataclass
+class LogMelConfig(FeatureConfig):
+    """The same for Jasper."""
+
+    type: Literal["logmel"] = "logmel"
+    window: Literal["hamming", "hann", "blackman"] = "hann"
 
 
 @dataclass
@@ -58,6 +79,30 @@ class DeepSpeech2Config:
 
 
 @dataclass
+class JasperConfig:
+    """Jasper BxR with dense residuals (Li et al. 2019): B blocks of R sub-blocks; the defaults are 10x5."""
+
+    repeat: int = 5  # sub-blocks of a block
+    blocks: int = 2  # of each width
+    filters: tuple[int, ...] = (256, 384, 512, 640, 768)
+    kernels: tuple[int, ...] = (11, 13, 17, 21, 25)
+    dropouts: tuple[float, ...] = (0.2, 0.2, 0.2, 0.3, 0.3)
+    prologue_filters: int = 256
+    prologue_kernel: int = 11  # stride 2
+    prologue_dropout: float = 0.2
+    epilogue_filters: tuple[int, int] = (896, 1024)
+    epilogue_kernel: int = 29  # dilation 2; the second one's is 1
+    epilogue_dropout: float = 0.4
+
+    def __post_init__(self):
+        _require(self, 1, "repeat", "blocks", "prologue_filters")
+        if not len(self.filters) == len(self.kernels) == len(self.dropouts) >= 1:
+            raise ValueError("filters, kernels and dropouts must be of one length")
+        if any(kernel % 2 == 0 for kernel in (*self.kernels, self.prologue_kernel, self.epilogue_kernel)):
+            raise ValueError("kernels must be odd")
+
+
+@dataclass
 class AugmentConfig:
     """Augmentation of the training set; what changes the waveform makes features be computed while training."""
 
@@ -68,6 +113,7 @@ class AugmentConfig:
     time_mask_width: int = 40  # frames, at most
     time_mask_ratio: float = 0.2  # of the utterance's frames, at most, for one mask
     speed_volume_perturb: bool = False
+    speed_volume_prob: float = 1.0  # share of the utterances that are
     speed_min: float = 0.85
     speed_max: float = 1.15
     gain_min: float = -6.0  # dB
@@ -78,7 +124,7 @@ class AugmentConfig:
     noise_max: float = 0.5
 
     def __post_init__(self):
-        _require(self, 0, "freq_masks", "freq_mask_width", "time_masks", "time_mask_width", "time_mask_ratio", "noise_prob", "noise_min")
+        _require(self, 0, "freq_masks", "freq_mask_width", "time_masks", "time_mask_width", "time_mask_ratio", "noise_prob", "noise_min", "speed_volume_prob")
         if not 0 < self.speed_min <= self.speed_max:
             raise ValueError("speed_min must be greater than 0 and at most speed_max")
         for name in ("gain", "noise"):
@@ -113,7 +159,7 @@ class BatchConfig:
 
 @dataclass
 class OptimConfig:
-    name: Literal["adam", "adamw", "sgd"] = "adam"
+    name: Literal["adam", "adamw", "sgd", "novograd"] = "adam"
     learning_rate: float = 3e-4
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -133,14 +179,17 @@ class OptimConfig:
 class ScheduleConfig:
     """Learning rate over updates; the rate of each update reaches the optimizer and is logged."""
 
-    name: Literal["constant", "anneal", "cyclic", "cosine", "linear"] = "anneal"
+    name: Literal["constant", "anneal", "cyclic", "cosine", "linear", "hold"] = "anneal"
     warmup_steps: int = 0  # linear from 0
+    warmup_epochs: float = 0.0  # the same, counted in epochs
+    hold_epochs: float = 140.0  # hold: at the learning rate, after the warm-up
+    decay: float = 0.981  # hold: factor of each epoch after these
     learning_anneal: float = 1.1  # anneal: divide by this per epoch once half of the epochs are done
     cycle_steps: int = 2000  # cyclic: up and down between min_rate and the learning rate
-    min_rate: float = 0.0  # cyclic, cosine, linear: lowest rate, as a fraction of the learning rate
+    min_rate: float = 0.0  # cyclic, cosine, linear, hold: lowest rate, as a fraction of the learning rate
 
     def __post_init__(self):
-        _require(self, 0, "warmup_steps", "min_rate")
+        _require(self, 0, "warmup_steps", "warmup_epochs", "hold_epochs", "decay", "min_rate")
         _require(self, 1, "cycle_steps", "learning_anneal")
 
 
@@ -155,11 +204,14 @@ class TrainerConfig:
     save_interval: float = 600.0  # seconds between states to resume from, besides one per epoch
     keep_checkpoints: int = 10
     average_checkpoints: int = 5  # best checkpoints by validation WER that make the averaged model
+    ema: float = 0.0  # decay of a running mean of the weights, which is validated and kept in their place; 0: none
     patience: int = 0  # epochs without a better WER before stopping; 0: never
     valid_interval: int = 1  # epochs
 
     def __post_init__(self):
-        _require(self, 0, "epochs", "seed", "save_interval", "average_checkpoints", "patience")
+        _require(self, 0, "epochs", "seed", "save_interval", "average_checkpoints", "patience", "ema")
+        if self.ema >= 1:
+            raise ValueError("ema must be less than 1")
         _require(self, 1, "loss_scale", "log_interval", "keep_checkpoints", "valid_interval")
 
 
@@ -175,3 +227,21 @@ class TrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+
+
+@dataclass
+class JasperTrainConfig(TrainConfig):
+    """The same for Jasper."""
+
+    model: Literal["jasper"] = "jasper"
+    features: LogMelConfig = field(default_factory=LogMelConfig)
+    model_conf: JasperConfig = field(default_factory=JasperConfig)
+
+
+SCHEMAS = {"deepspeech2": TrainConfig, "jasper": JasperTrainConfig}
+
+
+def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """A training configuration of the family that its key `model` names. UserError: see load_config; a family that there is not."""
+    name = read_yaml(path).get("model", "deepspeech2")
+    return load_config(path, SCHEMAS.get(name, TrainConfig), overrides)

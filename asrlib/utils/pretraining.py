@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args, get_type_hints
 
 from asrlib.utils.config import load_config, read_yaml
-from asrlib.utils.experiment import OptimConfig, ScheduleConfig, TrainConfig
+from asrlib.utils.experiment import OptimConfig, ScheduleConfig, TrainConfig, load_train_config
 
 
 @dataclass
@@ -121,5 +121,6 @@ class PretrainConfig:
 
 def experiment_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig | PretrainConfig:
     """The configuration of an experiment of either kind, which its key `model` tells. UserError: see load_config."""
-    schema = PretrainConfig if read_yaml(path).get("model") in get_args(get_type_hints(PretrainConfig)["model"]) else TrainConfig
-    return load_config(path, schema, overrides)
+    if read_yaml(path).get("model") in get_args(get_type_hints(PretrainConfig)["model"]):
+        return load_config(path, PretrainConfig, overrides)
+    return load_train_config(path, overrides)

@@ -9,6 +9,7 @@ train_args=  # keys of train_config to set, e.g. "trainer.epochs=3 optim.learnin
 pretrained_model=  # file of a trained checkpoint to start from (.safetensors or .ckpt)
 labels=  # file with one label a line; none: from the text of the training set
 decode_modes=greedy  # ways to decode, of "greedy beam"
+ngram=0  # order of an n-gram language model made of the training text for the beam, which is then decoded, too; 0: none
 # End of options
 
 # shellcheck source=egs/common/recipe.sh
@@ -24,6 +25,12 @@ check_modes "greedy beam"
 dump_dirs=("${data_names[@]/#/"$dumpdir/"}")
 [ -n "$tag" ] || tag=$(folder_name "$(basename "$train_config" .yaml)${train_args:+_$train_args}${seed:+_seed$seed}${pretrained_model:+_$(basename "$pretrained_model")}")
 exp=$expdir/$tag
+given_lm=(${lm:+"$lm"})
+if [ "$ngram" -gt 0 ]; then
+    [ -z "$lm" ] || _refuse "--ngram makes a language model, --lm names one: choose"
+    lm=$exp/$ngram-gram.arpa
+    [ -n "${option_given[decode_modes]:-}" ] || decode_modes="greedy beam"
+fi
 
 stage 2 "feature extraction" "$dumpdir" \
     needs "${data_dirs[@]}" "$train_config:features" ${labels:+"$labels"} \
@@ -59,14 +66,19 @@ stage_5() { echo "nothing to fine-tune: $model is trained from scratch"; }
 
 mapfile -t scores < <(score_files "$exp")
 stage 6 "decoding and scoring" "$exp" \
-    needs "$exp/model.safetensors" "${dump_dirs[@]:2}" ${lm:+"$lm"} ${inference_config:+"$inference_config"} \
+    needs "$exp/model.safetensors" "${dump_dirs[@]:2}" "${given_lm[@]}" ${inference_config:+"$inference_config"} \
     makes "${scores[@]}" "$exp/RESULTS.md"
 stage_6() {
-    local mode name
+    local mode name beam=$inference_config
+    [ "$ngram" -eq 0 ] || asr make_ngram --text "$datadir/train/text" --valid_text "$datadir/dev/text" --order "$ngram" --out "$lm"
+    if [ -n "$lm" ] && [ -z "$inference_config" ] && [[ " $decode_modes " == *" beam "* ]]; then
+        beam=$exp/beam.yaml # the weights of the language model that are best on dev
+        asr tune_beam --exp_dir "$exp" --data_dir "$dumpdir/dev" --lm "$lm" --out "$beam" --nj "$inference_nj" --device "$device"
+    fi
     for mode in $decode_modes; do
         for name in "${test_names[@]}"; do
             asr decode --exp_dir "$exp" --data_dir "$dumpdir/$name" --mode "$mode" --out "$exp/decode_$mode/$name" --nj "$inference_nj" --device "$device" \
-                ${inference_config:+--inference_config "$inference_config"} ${lm:+--lm "$lm"}
+                ${beam:+--inference_config "$beam"} ${lm:+--lm "$lm"}
         done
     done
     score_sets "$exp"

@@ -71,10 +71,12 @@ config_file() {
     fi
 }
 
-# Its arguments as a name for a folder.
+# Its arguments as a name for a folder; a long one is cut and ends in a digest of the whole.
 folder_name() {
     local name=$*
-    echo "${name//[^A-Za-z0-9_.=-]/_}"
+    name=${name//[^A-Za-z0-9_.=-]/_}
+    [ ${#name} -le 120 ] || name=${name:0:100}_$(sha256sum <<<"$name" | head -c 10)
+    echo "$name"
 }
 
 check_modes() {

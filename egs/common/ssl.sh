@@ -189,7 +189,7 @@ stage_6() {
         done
         score_sets "$system"
     done
-    asr report --exp_dir "$asr_exp" --command "$command_line" ${published:+--published "$published"} --baselines "${systems[*]:1}"
+    asr report --exp_dir "$asr_exp" --command "$command_line" ${published:+--published "$published"} --baselines "${systems[*]:1}" --siblings true
 }
 
 run_stages "$@"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mindspore import Parameter, Tensor, nn
 
-from asrlib.ms.optim import make_optimizer
+from asrlib.ms.optim import Exchange, WithMean, make_optimizer
 from asrlib.utils.experiment import OptimConfig
 
 RATES = [1e-2, 1e-2, 5e-2, 1e-3, 0.0, 2e-2]
@@ -71,3 +71,46 @@ def test_equals_torch(config):
     assert len(step.compile_cache) == 1
     np.testing.assert_array_equal(network.statistic.asnumpy(), [1, 1])
     assert [p.name for p in optimizer.weights] == list(SHAPES)
+
+
+def test_novograd():
+    """Against algorithm 1 of the paper, written out: the first gradient's norm begins the second moment."""
+    ms.set_context(mode=ms.GRAPH_MODE)
+    rng = np.random.default_rng(0)
+    start, grads = draw(rng), [draw(rng) for _ in RATES]
+    config = OptimConfig(name="novograd", betas=(0.95, 0.98), eps=1e-8, weight_decay=0.1)
+    network = Weights(start)
+    update = Update(make_optimizer(network, config))
+    for grad, rate in zip(grads, RATES, strict=True):
+        update(Tensor(grad["weight"]), Tensor(grad["bias"]), Tensor(rate, ms.float32))
+    for name, weight in start.items():
+        weight, moment, second = weight.astype(np.float64), 0.0, 0.0
+        for step, (grad, rate) in enumerate(zip(grads, RATES, strict=True)):
+            norm = (grad[name].astype(np.float64) ** 2).sum()
+            second = norm if step == 0 else 0.98 * second + 0.02 * norm
+            moment = 0.95 * moment + grad[name] / (np.sqrt(second) + 1e-8) + 0.1 * weight
+            weight = weight - rate * moment
+        np.testing.assert_allclose(getattr(network, name).asnumpy(), weight, rtol=1e-5, atol=1e-6)
+
+
+def test_running_mean_is_kept_and_exchanged():
+    ms.set_context(mode=ms.GRAPH_MODE)
+    rng = np.random.default_rng(0)
+    start, grads = draw(rng), [draw(rng) for _ in RATES]
+    network, plain = Weights(start), Weights(start)
+    optimizer = WithMean(make_optimizer(network, OptimConfig(name="sgd", momentum=0.0, weight_decay=0.0)), 0.9)
+    alone = Update(make_optimizer(plain, OptimConfig(name="sgd", momentum=0.0, weight_decay=0.0)))
+    update, exchange, mean = Update(optimizer), Exchange(optimizer), start["weight"].astype(np.float64)
+    for grad, rate in zip(grads, RATES, strict=True):
+        arguments = Tensor(grad["weight"]), Tensor(grad["bias"]), Tensor(rate, ms.float32)
+        update(*arguments)
+        alone(*arguments)
+        mean = 0.9 * mean + 0.1 * plain.weight.asnumpy()
+    exchange()
+    np.testing.assert_allclose(network.weight.asnumpy(), mean, rtol=1e-5, atol=1e-6)
+    exchange()
+    np.testing.assert_array_equal(network.weight.asnumpy(), plain.weight.asnumpy())
+    arguments = Tensor(grads[0]["weight"]), Tensor(grads[0]["bias"]), Tensor(0.1, ms.float32)
+    update(*arguments)
+    alone(*arguments)
+    np.testing.assert_array_equal(network.weight.asnumpy(), plain.weight.asnumpy(), err_msg="after the exchange the training goes on with the weights")

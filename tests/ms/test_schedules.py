@@ -62,3 +62,12 @@ def test_between_lowest_and_peak(name, warmup, cycle, low, update, epochs):
     assert 0 <= rate <= 3e-4 * (1 + 1e-9)
     if name != "anneal" and update >= warmup:
         assert rate >= 3e-4 * low * (1 - 1e-9) or name == "constant"
+
+
+def test_hold():
+    """The published Jasper's: linear over the first epochs, constant, then a factor per epoch down to a floor."""
+    config = ScheduleConfig(name="hold", warmup_epochs=2, hold_epochs=3, decay=0.5, min_rate=0.1)
+    found = rates(config, 48, 4, 12)
+    assert found[:8] == pytest.approx([2.0 * i / 8 for i in range(8)])
+    assert found[8:24] == [2.0] * 16, "epochs 2 to 5"
+    assert found[24:44:4] == pytest.approx([1.0, 0.5, 0.25, 0.2, 0.2])

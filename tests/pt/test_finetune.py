@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from asrlib.bin import decode, dump_speech, make_tokens
+from asrlib.bin import decode, dump_speech, finetune, make_tokens, transcribe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.pt.decode import JointConfig, Recogniser
@@ -94,14 +94,29 @@ def test_decoding(experiment, tones_dir, tmp_path, mode):
     assert json.loads((tmp_path / "rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
 
 
+@pytest.mark.parametrize("kind", ["text", "json", "ctm", "srt"])
+def test_transcribing(experiment, tones_dir, tmp_path, kind):
+    out = tmp_path / "out"
+    audio = sorted(tones_dir.glob("dev*.wav"))
+    transcribe.main(["--exp_dir", str(experiment), "--format", kind, "--out", str(out), "--window", "0.7", "--overlap", "0.2", *map(str, audio)])
+    if kind == "srt":
+        assert sorted(path.name for path in out.iterdir()) == [f"dev0{i}.srt" for i in range(3)]
+    elif kind == "json":
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [row["name"] for row in rows] == ["dev00", "dev01", "dev02"] and all(row["seconds"] == 1.2 for row in rows)
+    else:
+        assert {line.split()[0] for line in out.read_text().splitlines()} <= {"dev00", "dev01", "dev02"}
+
+
 def test_another_configuration_in_the_same_folder_is_refused(experiment, dumps, progre_package):
-    done = call(command(dumps, experiment, "--upstream", "progre_local", "--upstream_model", progre_package, "--seed", "7"))
-    assert done.returncode == 1 and "another configuration (seed was None, now 7)" in done.stderr.splitlines()[-1]
+    words = command(dumps, experiment, "--upstream", "progre_local", "--upstream_model", progre_package, "--seed", "7")
+    with pytest.raises(UserError, match=r"another configuration \(seed was None, now 7\)"):
+        finetune.main(words[3:])
 
 
 def test_the_dump_of_another_upstream_is_refused(dumps, tmp_path):
-    done = call(command(dumps, tmp_path))
-    assert done.returncode == 1 and "holds the hidden states of progre_local" in done.stderr.splitlines()[-1]
+    with pytest.raises(UserError, match="holds the hidden states of progre_local"):
+        finetune.main(command(dumps, tmp_path)[3:])
 
 
 def test_no_model_yet(tmp_path):

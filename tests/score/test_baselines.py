@@ -3,7 +3,7 @@
 import pytest
 
 from asrlib.corpora.kaldi_table import write_table
-from asrlib.score.baselines import baseline_rows
+from asrlib.score.baselines import baseline_rows, siblings
 from asrlib.score.error_rate import score
 from asrlib.score.files import write_score
 from asrlib.score.tables import write_results
@@ -40,6 +40,12 @@ def test_results_have_them_and_what_is_published(experiment, tmp_path):
     text = write_results(own, "", [other], tmp_path / "published.md").read_text()
     assert "### Compared with" in text and "|decode_joint/test|char|random|" in text
     assert "### Published by others, not made here\n\n|Method|CER|" in text
+
+
+def test_siblings_are_those_that_decoded_the_same(experiment, tmp_path):
+    own, other = experiment("own", REF), experiment("other", REF)
+    (tmp_path / "pretraining").mkdir()
+    assert siblings(own) == [other]
 
 
 def test_a_baseline_that_was_not_decoded(experiment, tmp_path):

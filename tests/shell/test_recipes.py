@@ -32,7 +32,8 @@ case $name in
     make_tokens) make "$(value out)" ;;
     make_targets)
         if [ "$(value type)" = mfcc ] || [ "$(value type)" = layer ]; then file=$(value name); else file=$(value type); fi
-        make "$(value dump_dir)/targets/$file.safetensors" "$(value dump_dir)/targets/speakers.json" ;;
+        [ "$file" != speakers ] || file=speakers.json
+        make "$(value dump_dir)/targets/${file%.json}$([[ $file == *.json ]] && echo .json || echo .safetensors)" ;;
     train | pretrain) make "$(value exp_dir)"/{config.yaml,model.safetensors} ;;
     random_upstream) make "$(value out)"/{config.yaml,model.safetensors} ;;
     convert) if [ -n "$(value out)" ]; then make "$(value out)"/{config.yaml,model.safetensors}; else make "$(value exp_dir)"/pt/{progre,s3prl}.pt; fi ;;
@@ -40,6 +41,7 @@ case $name in
     finetune) make "$(value exp_dir)/inference/model.pth" ;;
     compare_layers) make "$(value exp_dir)/compare/table.txt" ;;
     export) make "$(value exp_dir)/mindir/model.mindir" ;;
+    make_ngram | tune_beam) make "$(value out)" ;;
     decode) make "$(value out)/text" ;;
     score) make "$(value out)/result.json" ;;
     report) make "$(value exp_dir)/RESULTS.md" ;;
@@ -119,11 +121,30 @@ def test_librispeech_chain_then_all_skipped(call, project):
     assert call(LIBRISPEECH, "--mini", "true", "--decode_modes", "greedy beam")[1] == []
 
 
+def test_own_language_model(call, project):
+    """Made of the training text, its weights chosen on dev, applied to the test set; another order is another run of these stages alone."""
+    output, calls = call(LIBRISPEECH, "--mini", "true", "--ngram", "3")
+    assert [name for name in calls if name in ("make_ngram", "tune_beam", "decode")] == ["make_ngram", "tune_beam", "decode", "decode"]
+    exp = "mini/exp/deepspeech2"
+    assert f"--data_dir mini/dump/dev --lm {exp}/3-gram.arpa --out {exp}/beam.yaml" in output
+    assert f"--mode beam --out {exp}/decode_beam/test_clean" in output and f"--inference_config {exp}/beam.yaml --lm {exp}/3-gram.arpa" in output
+    assert "train" not in call(LIBRISPEECH, "--mini", "true", "--ngram", "4")[1]
+    assert "choose" in call(LIBRISPEECH, "--mini", "true", "--ngram", "3", "--lm", "a.arpa", code=2)[0]
+
+
 def test_only_what_changed_runs_again(call, project):
     call(LIBRISPEECH, "--mini", "true")
     assert "extract_features" not in call(LIBRISPEECH, "--mini", "true", "--train_args", "optim.learning_rate=1e-3")[1]
     assert (project / LIBRISPEECH.parent / "mini/exp/deepspeech2_optim.learning_rate=1e-3").is_dir()
     assert "extract_features" in call(LIBRISPEECH, "--mini", "true", "--train_args", "features.window=hann")[1]
+
+
+def test_many_arguments_still_make_a_name_for_a_folder(call, project):
+    words = " ".join(f"optim.learning_rate={i}e-4" for i in range(20))
+    call(LIBRISPEECH, "--mini", "true", "--train_args", words)
+    call(LIBRISPEECH, "--mini", "true", "--train_args", words + "1")
+    names = [path.name for path in (project / LIBRISPEECH.parent / "mini/exp").iterdir()]
+    assert len(names) == 2 and all(len(name) < 130 and name.startswith("deepspeech2_optim.learning_rate=0e-4") for name in names)
 
 
 def test_called_from_another_folder_is_the_same_run(call, project):

@@ -4,11 +4,12 @@ from mindspore import nn
 
 from asrlib.ms.models.deepspeech2 import DeepSpeech2
 from asrlib.ms.models.hubert import Hubert
+from asrlib.ms.models.jasper import Jasper
 from asrlib.ms.models.progre import Progre
 from asrlib.utils.experiment import TrainConfig
 from asrlib.utils.pretraining import PretrainConfig
 
-FAMILIES = {"deepspeech2": DeepSpeech2}
+FAMILIES = {"deepspeech2": DeepSpeech2, "jasper": Jasper}
 UPSTREAMS = {"hubert": Hubert, "progre": Progre}
 
 

@@ -1,0 +1,44 @@
+"""Weights of the language model in the beam, chosen on a validation set."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from asrlib.decode.beam import BeamConfig
+from asrlib.decode.run import decode_all
+from asrlib.utils.log import get_logger
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One pair of weights and the error rate (percent) that it came to."""
+
+    alpha: float
+    beta: float
+    error_rate: float
+
+
+def tune(
+    log_probs: Sequence[np.ndarray],
+    tokens: Sequence[str],
+    blank: int,
+    separator: str,
+    config: BeamConfig,
+    grid: Sequence[tuple[float, float]],
+    error_rate: Callable[[list[str]], float],
+    nj: int = 1,
+) -> tuple[BeamConfig, list[Trial]]:
+    """The configuration with the pair (alpha, beta) of the grid whose hypotheses have the lowest error rate, and all trials in the grid's order.
+
+    The first of equals is taken. error_rate: of the texts of all utterances, in their order.
+    """
+    trials = []
+    for alpha, beta in grid:
+        texts = decode_all(log_probs, tokens, blank, "beam", replace(config, alpha=alpha, beta=beta), nj, separator)
+        trials.append(Trial(alpha, beta, error_rate(texts)))
+        log.info("alpha %g beta %g: %.2f %%", alpha, beta, trials[-1].error_rate)
+    best = min(trials, key=lambda trial: trial.error_rate)
+    return replace(config, alpha=best.alpha, beta=best.beta), trials

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Jasper trained from scratch on a corpus of your own: Kaldi data directories (wav.scp, text, utt2spk) in, a table of word error rates out.
+#     run.sh --train_dir my/train --test_dirs "my/test" [--valid_dir my/dev]
+# --mini true trains the small model, for a first try.
+
+# shellcheck disable=SC2034  # read by ctc.sh
+chain=ctc model=jasper
+
+# shellcheck source=egs/custom/corpus.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh" "$@"

@@ -1,0 +1,68 @@
+"""Windows of long recordings, their outputs put together, and words with times."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrlib.decode.longform import Word, ctm, srt, stitched, timed_words, windows
+
+TOKENS = ["A", "B", "<space>", "<blank>"]
+
+
+@given(st.integers(0, 5000), st.integers(20, 400), st.integers(0, 19))
+def test_windows_cover_a_recording(samples, size, overlap):
+    spans = windows(samples, size, overlap)
+    assert spans[0][0] == 0 and spans[-1][1] == samples
+    assert all(end - begin <= size for begin, end in spans)
+    assert all(before[1] - after[0] == overlap for before, after in zip(spans, spans[1:], strict=False))
+
+
+@given(st.integers(1, 100), st.integers(6, 40), st.integers(0, 2))
+def test_stitching_gives_the_frames_of_the_whole(frames, size, overlap):
+    """Outputs that are a function of time alone come out as if computed at once; frames of 10 samples."""
+    whole = np.arange(frames, dtype=np.float32)[:, None]
+    spans = windows(10 * frames, 10 * size, 20 * overlap)
+    parts = [whole[begin // 10 : end // 10] for begin, end in spans]
+    np.testing.assert_array_equal(stitched(parts, spans), whole)
+
+
+def outputs(path):
+    return np.log(np.eye(len(TOKENS), dtype=np.float32)[[TOKENS.index(token) for token in path]] + 1e-3)
+
+
+def test_words_of_characters():
+    path = ["<blank>", "A", "A", "<blank>", "B", "<space>", "<blank>", "B", "<blank>", "<blank>"]
+    words = timed_words(outputs(path), TOKENS, 3, "", 1.0)
+    assert [(w.text, round(w.begin, 3), round(w.end, 3)) for w in words] == [("AB", 0.1, 0.5), ("B", 0.7, 0.8)]
+
+
+def test_characters_without_a_space_are_words_of_their_own():
+    tokens = ["天", "气", "<blank>"]
+    path = np.log(np.eye(3, dtype=np.float32)[[0, 2, 1, 1]] + 1e-3)
+    assert [word.text for word in timed_words(path, tokens, 2, "", 0.4)] == ["天", "气"]
+
+
+def test_pieces_and_words():
+    pieces = ["\u2581GO", "ING", "\u2581ON", "<blank>"]
+    path = np.log(np.eye(4, dtype=np.float32)[[0, 1, 3, 2]] + 1e-3)
+    assert [word.text for word in timed_words(path, pieces, 3, "", 0.4)] == ["GOING", "ON"]
+    words = ["GO", "ON", "<blank>"]
+    path = np.log(np.eye(3, dtype=np.float32)[[0, 2, 1]] + 1e-3)
+    assert [word.text for word in timed_words(path, words, 2, " ", 0.3)] == ["GO", "ON"]
+
+
+def test_nothing():
+    assert timed_words(np.empty((0, 4), np.float32), TOKENS, 3, "", 0.0) == [] and ctm("a", []) == "" and srt([], " ") == ""
+
+
+def test_formats():
+    words = [Word("A", 0.1, 0.5), Word("B", 0.6, 0.9), Word("C", 3661.5, 3662.0)]
+    assert ctm("talk", words[:1]) == "talk 1 0.10 0.40 A\n"
+    assert srt(words, " ") == "1\n00:00:00,100 --> 00:00:00,900\nA B\n\n2\n01:01:01,500 --> 01:01:02,000\nC\n"
+
+
+@pytest.mark.parametrize(("pause", "blocks"), [(0.05, 3), (10000, 2)])
+def test_subtitles_end_at_pauses_and_when_long(pause, blocks):
+    words = [Word("A", 0.1, 0.5), Word("B", 0.6, 0.9), Word("C", 6.5, 6.9)]
+    assert srt(words, " ", pause=pause).count("-->") == blocks

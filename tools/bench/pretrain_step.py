@@ -1,0 +1,111 @@
+"""One pretraining step of HuBERT (forward, masked prediction, backward, update) in asrlib against PyTorch.
+
+Cases: asrlib; torch, transformers' HubertModel with the same loss, fused AdamW and its fastest attention. Dropouts are as configured in both, layers are never dropped.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from common import Bar, Case, chosen, measure, parser, report
+
+from asrlib.utils.cli import run
+from asrlib.utils.config import load_config
+from asrlib.utils.pretraining import PretrainConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+RATE = 16000
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Of a batch of utterances of one length."""
+
+    utterances: int
+    seconds: float
+
+    def batch(self, config: PretrainConfig) -> tuple[np.ndarray, ...]:
+        """wavs (B, S), targets (B, T) int32, mask (B, T)."""
+        rng = np.random.default_rng(0)
+        wavs = rng.normal(size=(self.utterances, round(self.seconds * RATE))).astype(np.float32)
+        size = self.utterances, config.model_conf.frames(wavs.shape[1])
+        return wavs, rng.integers(0, config.model_conf.num_classes, size, dtype=np.int32), (rng.random(size) < 0.5).astype(np.float32)
+
+
+def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
+    import asrlib.ms  # noqa: F401  (before mindspore is imported)
+
+    import mindspore as ms  # isort: skip
+    from asrlib.ms.masked_prediction import MaskedPrediction
+    from asrlib.ms.models import make_upstream
+    from asrlib.ms.optim import make_optimizer
+    from asrlib.ms.step import TrainStep
+
+    ms.set_context(mode=ms.GRAPH_MODE)
+    network = make_upstream(config)
+    step = TrainStep(network, MaskedPrediction(network, config), make_optimizer(network, config.optim), config.optim)
+    wavs, targets, mask = shape.batch(config)
+    lengths, keep = np.full(len(wavs), wavs.shape[1], np.int32), np.ones(config.model_conf.layers, np.float32)
+    rest = np.array(1, np.int32), np.array(1, np.float32), np.zeros_like(mask), np.full(len(wavs), -1, np.int32)
+    batch = [ms.Tensor(x) for x in (wavs, lengths, targets, mask, keep, *rest)]
+    return lambda: step(ms.Tensor(config.optim.learning_rate, ms.float32), True, *batch)[0].asnumpy()[0]
+
+
+def torch_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
+    import torch
+    import transformers
+    from torch.nn import functional as F
+
+    from asrlib.convert.packages import transformers_config
+
+    facts = transformers_config(config) | {"layerdrop": 0.0, "apply_spec_augment": True}
+    model, heads = transformers.HubertModel(transformers.HubertConfig(**facts)).train(), config.model_conf
+    project = torch.nn.Linear(heads.dim, heads.final_dim)
+    labels = torch.nn.Parameter(torch.rand(heads.num_classes, heads.final_dim))
+    optim = config.optim
+    parameters = [*model.parameters(), *project.parameters(), labels]
+    optimizer = torch.optim.AdamW(parameters, optim.learning_rate, optim.betas, optim.eps, optim.weight_decay, fused=True)
+    wavs, targets, mask = (torch.from_numpy(x) for x in shape.batch(config))
+
+    def step() -> float:
+        output = model(wavs, mask_time_indices=mask > 0)
+        x = F.normalize(project(output.last_hidden_state), dim=-1)
+        logits = x @ F.normalize(labels, dim=-1).T / heads.logit_temp
+        loss = F.cross_entropy(logits[mask > 0], targets[mask > 0].long())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, optim.grad_clip)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def main(argv=None) -> int | None:
+    options = parser(__doc__, ("asrlib", "torch"), repeats=5)
+    options.add_argument("--pretrain_config", type=Path, default=ROOT / "conf" / "hubert_base.yaml", help="a HuBERT")
+    options.add_argument("--pretrain_args", nargs="*", default=[], help="changes of the configuration, key=value")
+    options.add_argument("--batch_size", type=int, default=1, help="utterances")
+    options.add_argument("--seconds", type=float, default=5.0, help="of each utterance")
+    args = options.parse_args(argv)
+    config, shape = load_config(args.pretrain_config, PretrainConfig, args.pretrain_args), Shape(args.batch_size, args.seconds)
+    cases = (
+        Case("asrlib", asrlib_step, (config, shape), env={"ONEDNN_MAX_CPU_ISA": "ALL"}),  # as asrlib.bin.pretrain sets it
+        Case("torch", torch_step, (config, shape)),
+    )
+    results = measure(chosen(cases, args.cases), args.repeats)
+    report(args, results, "first loss", bars(results))
+    return None
+
+
+def bars(results: dict) -> list[Bar]:
+    """What the project promises, for the cases that ran."""
+    ours, torch = results.get("asrlib"), results.get("torch")
+    if not ours or not torch:
+        return []
+    return [Bar("asrlib's time over torch's", ours.over(torch), 1.1), Bar("asrlib's memory over torch's", ours.peak_mb / torch.peak_mb, 1.5)]
+
+
+if __name__ == "__main__":
+    run(main)
