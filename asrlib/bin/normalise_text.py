@@ -2,18 +2,19 @@
 
   normalise_text --language en --text data/train/text --out data/train/text
 
-Digits and symbols that are read aloud stay, for a rule of the user's own: make_tokens names them. An utterance left without words is kept, and named.
+Digits and symbols that are read aloud stay, for a rule of the user's own (make_tokens names them), or with --spoken true become words. An utterance left without words is kept, and named.
 """
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, boolean, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--language", required=True, choices=("en", "zh"))
     parser.add_argument("--text", required=True, type=Path, help="text file with an utterance id first in each line")
+    parser.add_argument("--spoken", type=boolean, default=False, help="en: numbers, sums of money and titles in words, as they are read aloud")
     parser.add_argument("--keep", default="", help="punctuation that stays")
     parser.add_argument("--out", required=True, type=Path, help="text file to write; may be the same")
     args = parser.parse_args(argv)
@@ -26,6 +27,10 @@ def main(argv=None) -> None:
     log = get_logger(__name__)
     normalise = normalise_en if args.language == "en" else normalise_zh
     before = read_text(args.text)
+    if args.spoken and args.language == "en":
+        from asrlib.text.spoken import spoken_en
+
+        written, normalise = normalise, lambda text, keep: written(spoken_en(text), keep)
     after = {utt: normalise(text, args.keep) for utt, text in before.items()}
     write_table(args.out, after)
     log.info("%d of %d transcripts changed -> %s", sum(before[utt] != after[utt] for utt in before), len(before), args.out)

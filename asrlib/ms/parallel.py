@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import ParameterTuple, Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
 from asrlib.utils.errors import UserError
@@ -24,6 +24,26 @@ class Ranks:
         """The sum of an array over all processes, which must all call this."""
         values = np.asarray(values, np.float32)
         return ops.AllReduce()(Tensor(values.reshape(-1))).asnumpy().reshape(values.shape) if self.size > 1 else values
+
+
+def rate_factor(rule: str, processes: int) -> float:
+    """What the learning rate is multiplied by where updates have as many times more batches."""
+    return {"none": 1.0, "sqrt": processes**0.5, "linear": float(processes)}[rule]
+
+
+class AverageStatistics(nn.Cell):
+    """Puts the mean over all processes in the place of the moving statistics of batch normalisation, which each process keeps of its own batches."""
+
+    def __init__(self, network: nn.Cell, processes: int):
+        super().__init__(auto_prefix=False)
+        self.statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
+        self.reduce, self.share = ops.AllReduce(), 1.0 / processes
+
+    def construct(self):
+        done = ()
+        for statistic in self.statistics:
+            done += (ops.assign(statistic, self.reduce(statistic + 0.0) * self.share),)
+        return done
 
 
 def join(device: str) -> Ranks:

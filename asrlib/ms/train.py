@@ -14,6 +14,7 @@ from asrlib.ms.device import use_device
 from asrlib.ms.models import make_model
 from asrlib.ms.models.jasper import Conv
 from asrlib.ms.optim import WithMean, make_optimizer
+from asrlib.ms.parallel import Ranks, join
 from asrlib.ms.step import CtcLoss, TrainStep
 from asrlib.ms.trainer import Trainer
 from asrlib.ms.validation import Validator
@@ -34,25 +35,31 @@ def train(
 ) -> None:
     """Trains, or goes on training, in exp_dir; ends with exp_dir/model.safetensors. With trainer.epochs=0 that is the network as it starts.
 
+    Under msrun each process takes its part of every update's batches, of which there are as many times more; the first process writes.
     UserError when exp_dir holds a run with another configuration or other data, or for faults of the data.
     """
     if config.trainer.precision == "bf16" and device == "CPU":
         raise UserError("trainer.precision=bf16: MindSpore has no such convolutions on CPU: choose fp32 or fp16")
     use_device(device)
+    ranks = join(device)
     exp_dir.mkdir(parents=True, exist_ok=True)
-    if start_over:
-        clear(exp_dir)
-    claim(exp_dir, config)
+    if ranks.rank == 0:
+        if start_over:
+            clear(exp_dir)
+        claim(exp_dir, config)
+    ranks.sum(0.0)  # the others wait here
     tokenizer = load_tokenizer(tokens)
     network = make_model(config, len(tokenizer.tokens))
     log.info("%s: %d parameters", config.model, sum(p.size for p in network.trainable_params()))
     if pretrained:
         load_pretrained(network, pretrained)
     set_precision(network, config)
-    trainer = _trainer(config, network, tokenizer, train_dir, valid_dir, exp_dir)
-    tokenizer.save(exp_dir / "tokens.txt")
+    trainer = _trainer(config, network, tokenizer, train_dir, valid_dir, exp_dir, ranks)
+    if ranks.rank == 0:
+        tokenizer.save(exp_dir / "tokens.txt")
     trainer.run()
-    finish(trainer, config)
+    if ranks.rank == 0:
+        finish(trainer, config)
 
 
 def clear(exp_dir: Path) -> None:
@@ -92,11 +99,12 @@ def set_precision(network: nn.Cell, config: TrainConfig) -> None:
             layer.recompute()
 
 
-def _trainer(config: TrainConfig, network: nn.Cell, tokenizer: Tokenizer, train_dir: Path, valid_dir: Path, exp_dir: Path) -> Trainer:
+def _trainer(config: TrainConfig, network: nn.Cell, tokenizer: Tokenizer, train_dir: Path, valid_dir: Path, exp_dir: Path, ranks: Ranks) -> Trainer:
     batch = config.batch
     train_set, valid_set = Dataset(train_dir, tokenizer, config, train=True), Dataset(valid_dir, tokenizer, config, train=False)
-    train_set.set_aside(exp_dir / "set_aside.train.tsv")
-    valid_set.set_aside(exp_dir / "set_aside.valid.tsv")
+    own_dir = exp_dir if ranks.rank == 0 else exp_dir / "ranks" / str(ranks.rank)
+    train_set.set_aside(own_dir / "set_aside.train.tsv")
+    valid_set.set_aside(own_dir / "set_aside.valid.tsv")
     buckets = make_buckets(train_set, batch.buckets, batch.batch_size, batch.batch_seconds)
     log.info("buckets (frames x utterances): %s", ", ".join(f"{b.frames} x {b.batch_size}" for b in buckets))
     loader = BatchLoader(train_set, buckets, config.trainer.seed, shuffle=True, prefetch=batch.prefetch, short_first=batch.sorta_grad)
@@ -106,15 +114,15 @@ def _trainer(config: TrainConfig, network: nn.Cell, tokenizer: Tokenizer, train_
     if config.trainer.ema:
         optimizer = WithMean(optimizer, config.trainer.ema)
     loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
-    step = TrainStep(network, CtcLoss(network, tokenizer.blank, config.optim.accumulate), optimizer, config.optim, loss_scale)
-    return Trainer(config, network, optimizer, step, loader, Validator(valid_loader, tokenizer), exp_dir)
+    step = TrainStep(network, CtcLoss(network, tokenizer.blank, config.optim.accumulate * ranks.size), optimizer, config.optim, loss_scale, ranks.size)
+    return Trainer(config, network, optimizer, step, loader, Validator(valid_loader, tokenizer), exp_dir, ranks)
 
 
 def finish(trainer: Trainer, config: TrainConfig) -> None:
     """Chooses between the best checkpoint and the average of the best by validation WER, and writes model.safetensors and model.json."""
     checkpoints = trainer.checkpoints
     if not checkpoints.rows():
-        trainer.validate()
+        trainer.score()
     best = checkpoints.rows()[0]
     candidates = [(best["wer"], best["loss"], checkpoints.best())]
     if config.trainer.average_checkpoints > 1 and len(checkpoints.rows()) > 1:

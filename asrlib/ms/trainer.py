@@ -11,6 +11,7 @@ from asrlib.ms.batches import Batch, BatchLoader
 from asrlib.ms.checkpoints import Checkpoints
 from asrlib.ms.history import History
 from asrlib.ms.optim import Exchange, WithMean
+from asrlib.ms.parallel import AverageStatistics, Ranks, rate_factor
 from asrlib.ms.schedules import learning_rate
 from asrlib.ms.state import TrainState, load_state, save_state
 from asrlib.ms.step import TrainStep
@@ -40,11 +41,14 @@ class Trainer:
         loader: BatchLoader,
         validator: Validator,
         exp_dir: Path,
+        ranks: Ranks = Ranks(),  # noqa: B008  (frozen)
     ):
+        self.ranks = ranks
+        self.average = AverageStatistics(network, ranks.size) if ranks.size > 1 and any(not p.requires_grad for p in network.get_parameters()) else None
         self.config, self.network, self.optimizer, self.step = config, network, optimizer, step
         self.loader, self.validator, self.exp_dir = loader, validator, exp_dir
         self.state = TrainState(data=f"{loader.dataset.fingerprint()} {validator.loader.dataset.fingerprint()}")
-        self.history = History(exp_dir)
+        self.history = History(exp_dir if ranks.rank == 0 else exp_dir / "ranks" / str(ranks.rank))
         self.checkpoints = Checkpoints(exp_dir, config.trainer.keep_checkpoints)
         self.exchange = Exchange(optimizer) if isinstance(optimizer, WithMean) else None
         self.skipped = 0
@@ -68,20 +72,25 @@ class Trainer:
         desc = f"epoch {self.state.epoch + 1}/{self.config.trainer.epochs}"
         saved = time.monotonic()
         with progress(desc=desc, total=batches, unit="batch", initial=self.state.batch) as bar:
-            for batch in self.loader.epoch(self.state.epoch, self.state.batch):
+            for batch in self.loader.epoch(self.state.epoch, numbers=self._own(batches)):
                 self._batch(batch, batches, bar)
                 if time.monotonic() - saved > self.config.trainer.save_interval and self._at_update(batches):
                     self._save_state()
                     saved = time.monotonic()
 
+    def _own(self, batches: int) -> list[int]:
+        """The numbers of the batches that are left for this process; where they do not come out even, the first ones are taken again."""
+        return [(number + self.ranks.rank) % batches for number in range(self.state.batch, batches, self.ranks.size)]
+
     def _batch(self, batch: Batch, batches: int, bar) -> None:
         state, config = self.state, self.config
         rate = learning_rate(config.schedule, config.optim.learning_rate, state.update, state.epoch + state.batch / batches, config.trainer.epochs)
-        state.batch += 1
+        rate *= rate_factor(config.optim.scale_rate, self.ranks.size)
+        state.batch = min(batches, state.batch + self.ranks.size)
         update = self._at_update(batches)
         begin = time.perf_counter()
         metrics, norm, finite = self.step(Tensor(rate, ms.float32), update, *tensors(batch))
-        loss, norm, finite = float(metrics.asnumpy()[0]), float(norm.asnumpy()), bool(finite.asnumpy())
+        loss, norm, finite = float(self.ranks.sum(metrics.asnumpy()[0])) / self.ranks.size, float(norm.asnumpy()), bool(finite.asnumpy())
         seconds = time.perf_counter() - begin
         self._check(finite, batch)
         if update:
@@ -89,10 +98,10 @@ class Trainer:
             row = {"update": state.update, "epoch": state.epoch + state.batch / batches, "loss": loss, "learning_rate": rate, "grad_norm": norm}
             self.history.update(row | {"seconds": seconds, "frames": batch.frames}, flush=state.update % config.trainer.log_interval == 0)
         bar.set_postfix_str(f"loss {loss:.2f} lr {rate:.2e}", refresh=False)
-        bar.update()
+        bar.update(state.batch - bar.n)
 
     def _at_update(self, batches: int) -> bool:
-        return self.state.batch % self.config.optim.accumulate == 0 or self.state.batch == batches
+        return self.state.batch % (self.config.optim.accumulate * self.ranks.size) == 0 or self.state.batch == batches
 
     def _check(self, finite: bool, batch: Batch) -> None:
         self.skipped = 0 if finite else self.skipped + 1
@@ -105,13 +114,16 @@ class Trainer:
 
     def validate(self) -> None:
         """Scores the network, or with trainer.ema the running mean of its weights, on the validation set and keeps it as the checkpoint of this epoch."""
+        if self.average is not None:
+            self.average()
         if self.exchange is not None:
             self.exchange()
-        self._validate()
+        self.score()
         if self.exchange is not None:
             self.exchange()
 
-    def _validate(self) -> None:
+    def score(self) -> None:
+        """`validate` of the weights as they are, by this process alone."""
         scores = self.validator.run(self.network)
         row = {"epoch": self.state.epoch, "update": self.state.update, **scores}
         self.history.validation(row)
@@ -124,7 +136,8 @@ class Trainer:
         wer = scores["valid_wer"] if math.isfinite(scores["valid_wer"]) else math.inf
         if wer < self.state.best_wer:
             self.state.best_wer, self.state.best_epoch = wer, self.state.epoch
-        self.checkpoints.save(self.network, self.state.epoch, wer, scores["valid_loss"])
+        if self.ranks.rank == 0:
+            self.checkpoints.save(self.network, self.state.epoch, wer, scores["valid_loss"])
         self.history.draw()
 
     def _out_of_patience(self) -> bool:
@@ -135,5 +148,6 @@ class Trainer:
         return True
 
     def _save_state(self) -> None:
-        save_state(self.exp_dir, self.state, self.network, self.optimizer)
+        if self.ranks.rank == 0:
+            save_state(self.exp_dir, self.state, self.network, self.optimizer)
         self.history.flush()

@@ -167,6 +167,7 @@ class OptimConfig:
     weight_decay: float = 1e-5
     grad_clip: float = 0.0  # global norm; 0: no clipping
     accumulate: int = 1  # batches whose gradients make one update
+    scale_rate: Literal["none", "sqrt", "linear"] = "none"  # the learning rate grows with the number of processes: not, with its root, or with it (Goyal et al. 2017)
 
     def __post_init__(self):
         _require(self, 0, "learning_rate", "eps", "momentum", "weight_decay", "grad_clip")

@@ -20,7 +20,6 @@ if [ -z "$train_config" ]; then
     [ -e "$train_config" ] || train_config=$(config_file "$model.yaml")
 fi
 check_modes "greedy beam"
-[ "$ngpu" -le 1 ] && [ "$num_nodes" -le 1 ] || _refuse "--ngpu, --num_nodes: this recipe trains on one device"
 [ -n "$labels" ] || [ -z "${default_labels:-}" ] || labels=$ROOT/$default_labels
 dump_dirs=("${data_names[@]/#/"$dumpdir/"}")
 [ -n "$tag" ] || tag=$(folder_name "$(basename "$train_config" .yaml)${train_args:+_$train_args}${seed:+_seed$seed}${pretrained_model:+_$(basename "$pretrained_model")}")
@@ -49,7 +48,7 @@ stage 3 "training" "$exp" \
     needs "$train_config" "$tokens" "$dumpdir/train/feats.scp" "$dumpdir/dev/feats.scp" ${pretrained_model:+"$pretrained_model"} \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
-    asr train --train_config "$train_config" --train_dir "$dumpdir/train" --valid_dir "$dumpdir/dev" --tokens "$tokens" --exp_dir "$exp" \
+    launch train "$exp" --train_config "$train_config" --train_dir "$dumpdir/train" --valid_dir "$dumpdir/dev" --tokens "$tokens" \
         --device "$device" --force "$force" \
         ${seed:+--seed "$seed"} ${pretrained_model:+--pretrained_model "$pretrained_model"} ${train_args:+--train_args "$train_args"}
 }

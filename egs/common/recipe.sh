@@ -60,6 +60,17 @@ command_line="$0$(_quoted "$@")"
 
 asr() { run python -m "asrlib.bin.$1" "${@:2}"; }
 
+# launch COMMAND EXP OPTION...: a training command, on several devices under msrun. The first machine's address and this one's number come from MASTER_ADDR and NODE_RANK.
+launch() {
+    local processes=$((ngpu * num_nodes))
+    if [ "$processes" -gt 1 ]; then
+        run msrun --worker_num="$processes" --local_worker_num="$ngpu" --master_addr="${MASTER_ADDR:-127.0.0.1}" --node_rank="${NODE_RANK:-0}" --join=True \
+            --log_dir="$2/log/msrun" "$ROOT/asrlib/bin/$1.py" --exp_dir "$2" "${@:3}"
+    else
+        asr "$1" --exp_dir "$2" "${@:3}"
+    fi
+}
+
 # The recipe's own configuration of that name, else the shared one (with --mini true the small one).
 config_file() {
     if [ -e "conf/$1" ] && ! $mini; then

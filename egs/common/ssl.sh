@@ -124,12 +124,7 @@ stage_3() {
 
 # pretrain CONFIG TARGETS CLUSTERS EXP ARGS
 pretrain() {
-    local launcher=(python -m asrlib.bin.pretrain) processes=$((ngpu * num_nodes))
-    if [ "$processes" -gt 1 ]; then # the first machine's address and this one's number come from MASTER_ADDR and NODE_RANK
-        launcher=(msrun --worker_num="$processes" --local_worker_num="$ngpu" --master_addr="${MASTER_ADDR:-127.0.0.1}" --node_rank="${NODE_RANK:-0}" --join=True
-            --log_dir="$4/log/msrun" "$ROOT/asrlib/bin/pretrain.py")
-    fi
-    run "${launcher[@]}" --pretrain_config "$1" --name "$2" --exp_dir "$4" --pretrain_args "model_conf.num_classes=$(($3 + 4))${5:+ $5}" \
+    launch pretrain "$4" --pretrain_config "$1" --name "$2" --pretrain_args "model_conf.num_classes=$(($3 + 4))${5:+ $5}" \
         --train_dir "$datadir/train" --train_targets "$dumpdir/train/targets" --valid_dir "$datadir/dev" --valid_targets "$dumpdir/dev/targets" \
         --device "$device" --force "$force" ${seed:+--seed "$seed"}
 }

@@ -1,13 +1,18 @@
 """A trained model at work: alone, in batches, from its folder; and validation and decoding, which must agree with it."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.decode.beam import BeamConfig
 from asrlib.decode.greedy import collapse
@@ -135,3 +140,17 @@ def test_damaged_model(copied):
     (copied / "model.safetensors").write_bytes((copied / "model.safetensors").read_bytes()[:-10])
     with pytest.raises(UserError, match="model.safetensors: damaged checkpoint"):
         AcousticModel.load(copied)
+
+
+def test_transcribing_needs_mindspore_alone(trained, dump, tmp_path, root):
+    """The texts of files are those of the decoding, and PyTorch is not imported."""
+    decode_dump(AcousticModel.load(trained), dump / "valid", tmp_path / "decoded", "greedy", BeamConfig())
+    expected = read_table(tmp_path / "decoded/text").rows
+    wavs = KaldiDir.read(dump / "valid").wav
+    options = ["--exp_dir", str(trained), "--out", str(tmp_path / "text"), *wavs.values()]
+    code = f"import sys; from asrlib.bin import transcribe; transcribe.main({options!r}); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = dict(line.partition(" ")[::2] for line in (tmp_path / "text").read_text().splitlines())
+    assert found == {Path(wavs[utt]).stem: text for utt, text in expected.items()}
+    assert "real-time factor" in done.stderr

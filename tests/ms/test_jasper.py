@@ -11,10 +11,14 @@ from mindspore import nn, ops  # isort: skip
 
 from asrlib.convert.jasper import common_name, recognised
 from asrlib.convert.rules import pytorch_name, to_pytorch
+from asrlib.ms.export import export
 from asrlib.ms.models import make_model
 from asrlib.ms.weights import network_arrays
 from asrlib.pt.models import make_model as make_twin
 from asrlib.pt.weights import assign, shapes
+from asrlib.text.tokenizers import CharTokenizer
+from asrlib.utils.arrays import save_arrays
+from asrlib.utils.config import save_config
 
 SMALL = "repeat=2 blocks=2 filters=[6,8] kernels=[3,5] dropouts=[0,0] prologue_filters=5 prologue_kernel=5 prologue_dropout=0 epilogue_filters=[7,9] epilogue_kernel=5 epilogue_dropout=0"
 VOCAB = 6
@@ -109,6 +113,14 @@ def test_gradients_equal_autograds(pair, batch):
         if "running" in name:
             mine = next(p for p in network.get_parameters() if pytorch_name(p.name) == name)
             np.testing.assert_allclose(mine.asnumpy(), buffer.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_export_with_a_free_time_axis(config, pair, tmp_path):
+    network, _ = pair
+    save_config(config, tmp_path / "config.yaml")
+    CharTokenizer(["A", "B", "C", "D", "<space>", "<blank>"]).save(tmp_path / "tokens.txt")
+    save_arrays(tmp_path / "model.safetensors", network_arrays(network))
+    assert export(tmp_path, tmp_path / "mindir") <= 1e-5
 
 
 FOREIGN = [  # NVIDIA's first code, its later code, NeMo

@@ -1,11 +1,13 @@
 """Whole trainings of a small network: what they leave, SIGKILL at any moment, and what stops them."""
 
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +18,12 @@ from asrlib.ms.checkpoints import Checkpoints
 from asrlib.ms.history import read_history
 from asrlib.ms.train import claim
 from asrlib.ms.weights import load_arrays
+from asrlib.utils.arrays import read_safetensors
 from asrlib.utils.config import load_config
 from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import TrainConfig
 
-from .conftest import make_dump, train_arguments
+from .conftest import TRAIN, make_dump, train_arguments
 
 MODEL_FILES = ("model.safetensors", "state.safetensors", "config.yaml", "tokens.txt", "checkpoints/index.json")
 
@@ -178,3 +181,22 @@ def test_half_written_files_of_a_killed_run_are_removed(tmp_path, tiny):
         (tmp_path / name).write_bytes(b"half")
     claim(tmp_path, tiny())
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["config.yaml"]
+
+
+def test_two_processes_train_as_one(dump, tmp_path, root):
+    """msrun with two CPU processes: the weights of one process that adds up the same batches."""
+    size = next(n for n in (4, 3, 2, 1) if math.ceil(len(TRAIN) / n) % 2 == 0)
+    same = (f"batch.batch_size={size}", "batch.buckets=1", "trainer.epochs=2", "trainer.average_checkpoints=1", "schedule.name=constant", "trainer.seed=3")
+    train.main(train_arguments(dump, tmp_path / "alone", *same, "optim.accumulate=2"))
+    bins = Path(sys.executable).parent
+    msrun = [bins / "msrun", "--worker_num=2", "--local_worker_num=2", "--join=True", f"--log_dir={tmp_path / 'msrun'}", "--master_port=8158"]
+    command = [*msrun, root / "asrlib/bin/train.py", *train_arguments(dump, tmp_path / "together", *same)]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=300,
+                          env=os.environ | {"PYTHONPATH": str(root), "PATH": f"{bins}:{os.environ['PATH']}"})  # fmt: skip
+    logs = "".join(path.read_text(errors="replace")[-2000:] for path in (tmp_path / "msrun").glob("*.log"))
+    assert done.returncode == 0, done.stderr[-2000:] + logs
+    mine, theirs = (read_safetensors(tmp_path / name / "checkpoints" / "epoch-002.safetensors") for name in ("together", "alone"))
+    weights = [name for name in theirs if "moving" not in name]
+    assert all(np.allclose(mine[name], theirs[name], rtol=1e-3, atol=1e-4) for name in weights)
+    updates = [[row["update"] for row in read_history(tmp_path / name) if "loss" in row] for name in ("together", "alone")]
+    assert updates[0] == updates[1] and len(updates[0]) == math.ceil(len(TRAIN) / size)

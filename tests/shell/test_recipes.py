@@ -186,7 +186,6 @@ def test_custom_chain(call, project):
         (["--train_dir", "."], "--test_dirs is needed"),
         (["--train_dir", ".", "--test_dirs", "none"], "none: no such folder"),
         (["--train_dir", ".", "--test_dirs", ".", "--decode_modes", "magic"], "--decode_modes: 'magic' is not one of greedy beam"),
-        (["--train_dir", ".", "--test_dirs", ".", "--ngpu", "2"], "this recipe trains on one device"),
     ],
 )
 def test_custom_refuses(call, arguments, message):
@@ -228,6 +227,10 @@ def test_iterations_of_the_published_model(call, project):
 
 
 def test_pretraining_on_several_devices(call):
+    output, _ = call(AISHELL1, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true")
+    assert "asrlib/bin/pretrain.py --exp_dir mini/exp/progre --pretrain_config" in output
+    output, _ = call(LIBRISPEECH, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true")
+    assert "asrlib/bin/train.py --exp_dir mini/exp/deepspeech2 --train_config" in output
     output, _ = call(AISHELL1, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true")
     assert "$ msrun --worker_num=8 --local_worker_num=4 --master_addr=127.0.0.1 --node_rank=0 --join=True --log_dir=mini/exp/progre/log/msrun" in output
 

@@ -1,7 +1,8 @@
-"""One training step of DeepSpeech2 (forward, CTC, backward, update) in asrlib against PyTorch and against the published MindSpore network.
+"""One training step of DeepSpeech2 or Jasper (forward, CTC, backward, update) in asrlib against PyTorch and against the published MindSpore network.
 
 Cases: asrlib; torch, plain LSTMs without packing, PyTorch's fastest form, which lets padding into the backward direction; torch_packed, the twin with
-packed sequences; published, the model zoo's network as it runs when installed: no masks, oneDNN's own choice of kernels, nn.Adam.
+packed sequences; published, the model zoo's network as it runs when installed: no masks, oneDNN's own choice of kernels, nn.Adam. Of Jasper there are asrlib and torch:
+  train_step.py --train_config conf/jasper.yaml --train_args model_conf.blocks=1 model_conf.repeat=3 optim.name=adamw --cases asrlib,torch
 """
 
 from collections.abc import Callable
@@ -12,8 +13,7 @@ import numpy as np
 from common import Bar, Case, chosen, measure, parser, report
 
 from asrlib.utils.cli import run
-from asrlib.utils.config import load_config
-from asrlib.utils.experiment import TrainConfig
+from asrlib.utils.experiment import TrainConfig, load_train_config
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = 29  # with the blank, the last
@@ -53,6 +53,7 @@ def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[[], float]:
 def torch_step(config: TrainConfig, shape: Shape, packed: bool) -> Callable[[], float]:
     import torch
 
+    from asrlib.pt.models import make_model
     from asrlib.pt.models.deepspeech2 import DeepSpeech2
 
     class Plain(DeepSpeech2):
@@ -60,7 +61,7 @@ def torch_step(config: TrainConfig, shape: Shape, packed: bool) -> Callable[[], 
         def _recurrent(rnn, x, lengths, steps):
             return rnn(x)[0].unflatten(-1, (-1, rnn.hidden_size)).sum(2)
 
-    network = (DeepSpeech2 if packed else Plain)(config.model_conf, config.features.dim, LABELS)
+    network = (DeepSpeech2 if packed else Plain)(config.model_conf, config.features.dim, LABELS) if config.model == "deepspeech2" else make_model(config, LABELS)
     optimizer = _torch_optimizer(network, config)
     feats, feat_lengths, labels, label_lengths = (torch.from_numpy(x) for x in shape.batch(config.features.dim))
 
@@ -146,9 +147,9 @@ def main(argv=None) -> int | None:
     options.add_argument("--labels", type=int, default=40, help="labels of each utterance")
     options.add_argument("--published_repeats", type=int, default=2, help="rounds of the published network, whose step takes 20 s and more")
     args = options.parse_args(argv)
-    config, shape = load_config(args.train_config, TrainConfig, args.train_args), Shape(args.batch_size, args.frames, args.labels)
+    config, shape = load_train_config(args.train_config, args.train_args), Shape(args.batch_size, args.frames, args.labels)
     cases = (
-        Case("asrlib", asrlib_step, (config, shape)),
+        Case("asrlib", asrlib_step, (config, shape), env={"ONEDNN_MAX_CPU_ISA": "ALL"} if config.model == "jasper" else {}),  # as asrlib.bin.train sets it
         Case("torch", torch_step, (config, shape, False)),
         Case("torch_packed", torch_step, (config, shape, True)),
         Case("published", published_step, (config, shape), rounds=args.published_repeats),
