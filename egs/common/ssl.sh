@@ -78,7 +78,7 @@ fi
 stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes "${target_files[@]}" "$tokens"
 stage_2() {
     local name words
-    asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --check "$datadir/dev/text" --out "$tokens"
+    asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --out "$tokens" # ESPnet has <unk> for others
     $scratch || return 0
     IFS=' ' read -ra words <<<"$mfcc_args"
     make_clusters mfcc "${cluster_list[0]}" "km${cluster_list[0]}" "${words[@]}"
