@@ -1,5 +1,6 @@
 """A pretrained MindSpore model as its PyTorch twin and as packages for other toolkits."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -17,6 +18,8 @@ def from_mindspore(config: PretrainConfig, arrays: Arrays, source: Path, out: Pa
     with torch.device("meta"):  # shapes are enough
         model = make_upstream(config)
     twin = to_pytorch(arrays, shapes(model), str(source))
-    write_packages(config, arrays, out)
-    save_arrays(out / "model.safetensors", twin, {"source": source.name})
+    with ThreadPoolExecutor() as pool:
+        saved = pool.submit(save_arrays, out / "model.safetensors", twin, {"source": source.name})
+        write_packages(config, arrays, out)
+        saved.result()
     return len(twin), sum(p.numel() for p in model.parameters())

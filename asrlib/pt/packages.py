@@ -1,6 +1,7 @@
 """A pretrained model in the formats of other toolkits: s3prl's hubert_local, a fairseq-like checkpoint, a transformers folder."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -25,10 +26,12 @@ def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Pa
     symbols = [[str(i) for i in range(config.model_conf.num_classes)]]
     s3prl = {"task_cfg": task_cfg, "model_cfg": model_cfg, "model_weight": weights, "dictionaries_symbols": symbols}
     fairseq = {"model": weights, "cfg": {"task": {"_name": "hubert_pretraining", **task_cfg}, "model": {"_name": "hubert", **model_cfg}}}
-    made = [_save(s3prl, out / "s3prl.pt"), _save(fairseq, out / "fairseq.pt"), out / "transformers" / "model.safetensors"]
     trunk = [name for name in arrays if not name.startswith(HEADS)]
     names = reversed_rule(lambda name: transformers_name(name, config.model_conf), trunk)
-    save_arrays(made[-1], {theirs: arrays[ours] for theirs, ours in names.items()}, {"format": "pt"})
+    third, path = {theirs: arrays[ours] for theirs, ours in names.items()}, out / "transformers" / "model.safetensors"
+    with ThreadPoolExecutor() as pool:  # the disk is what takes the time
+        jobs = [pool.submit(_save, s3prl, out / "s3prl.pt"), pool.submit(_save, fairseq, out / "fairseq.pt"), pool.submit(save_arrays, path, third, {"format": "pt"})]
+        made = [jobs[0].result(), jobs[1].result(), jobs[2].result() or path]
     with atomic_write(out / "transformers" / "config.json") as stream:
         json.dump(transformers_config(config), stream, indent=2)
     with atomic_write(out / "transformers" / "preprocessor_config.json") as stream:
