@@ -1,11 +1,13 @@
 """What a training configuration may say: one dataclass per section, defaults with their reasons."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from asrlib.utils.config import load_config, read_yaml
+from asrlib.utils.errors import UserError
 
 
 def _require(config, least: float, *names: str) -> None:
@@ -245,4 +247,7 @@ SCHEMAS = {"deepspeech2": TrainConfig, "jasper": JasperTrainConfig}
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """A training configuration of the family that its key `model` names. UserError: see load_config; a family that there is not."""
     name = read_yaml(path).get("model", "deepspeech2")
-    return load_config(path, SCHEMAS.get(name, TrainConfig), overrides)
+    if name not in SCHEMAS:
+        near = difflib.get_close_matches(str(name), SCHEMAS, n=1)
+        raise UserError(f"{path}: model: {name!r} is not one of {', '.join(SCHEMAS)}" + (f"; did you mean {near[0]}?" if near else ""))
+    return load_config(path, SCHEMAS[name], overrides)

@@ -4,13 +4,14 @@ import pytest
 
 from asrlib.utils.config import load_config
 from asrlib.utils.errors import UserError
-from asrlib.utils.experiment import FeatureConfig, TrainConfig
+from asrlib.utils.experiment import FeatureConfig, TrainConfig, load_train_config
 from asrlib.utils.pretraining import PretrainConfig, experiment_config
 
 
 def test_every_configuration_loads(root):
-    paths = [*root.glob("conf/**/*.yaml"), *root.glob("egs/*/deepspeech2/conf/*.yaml")]
-    assert {"deepspeech2.yaml"} <= {path.name for path in paths}
+    """All but ESPnet's, which tests/pt checks."""
+    paths = [path for path in (*root.glob("conf/**/*.yaml"), *root.glob("egs/*/*/conf/*.yaml")) if not path.name.startswith("asr_")]
+    assert {"deepspeech2.yaml", "jasper.yaml", "progre.yaml"} <= {path.name for path in paths}
     for path in paths:
         assert experiment_config(path).model in path.name, path
 
@@ -86,3 +87,15 @@ def test_refused(root, override, message):
     with pytest.raises(UserError) as caught:
         load_config(path, TrainConfig, [override])
     assert str(caught.value) == f"{path}: {message}"
+
+
+def test_jaspers_features_are_log_mel_whatever_section_is_given(tmp_path):
+    path = tmp_path / "jasper.yaml"
+    path.write_text("model: jasper\nfeatures: {num_mels: 40}\n")
+    config = load_train_config(path)
+    assert (config.features.type, config.features.window, config.features.dim) == ("logmel", "hann", 40)
+    with pytest.raises(UserError, match="did you mean model_conf.repeat"):
+        load_train_config(path, ["model_conf.repeats=3"])
+    path.write_text("model: jaspr\n")
+    with pytest.raises(UserError, match="'jaspr' is not one of deepspeech2, jasper; did you mean jasper"):
+        load_train_config(path)
