@@ -179,13 +179,14 @@ def _receive(url: str, part: Path) -> bool:
 
 def _sound(path: Path, md5: str | None, sha256: str | None) -> bool:
     """Whether the file has the given checksums (those that are None are not looked at)."""
-    return all(_digest(path, name) == wanted for name, wanted in (("md5", md5), ("sha256", sha256)) if wanted is not None)
+    return all(digest(path, name) == wanted for name, wanted in (("md5", md5), ("sha256", sha256)) if wanted is not None)
 
 
-def _digest(path: Path, name: str) -> str:
-    digest = hashlib.new(name, usedforsecurity=False)
+def digest(path: Path, name: str) -> str:
+    """The hexadecimal digest ("md5", "sha256") of a file's content."""
+    found = hashlib.new(name, usedforsecurity=False)
     with open(path, "rb") as stream, progress(desc=f"checksum of {path.name}", total=path.stat().st_size, unit="B", unit_scale=True, delay=2) as bar:
         while block := stream.read(BLOCK):
-            digest.update(block)
+            found.update(block)
             bar.update(len(block))
-    return digest.hexdigest()
+    return found.hexdigest()

@@ -3,7 +3,9 @@
 OUT/{wav.scp or feats.scp, text, speech_shape, speech.json}. Lengths are in samples either way, so that both kinds make the same batches.
 """
 
+import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 
 from asrlib.corpora.audio import audio_info, is_pipe, write_wav
+from asrlib.corpora.fetch import digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import write_table
@@ -40,6 +43,7 @@ class Speech:
     layers: int = 0
     dim: int = 0
     downsample_rate: int = 0
+    data: str = ""  # digest of the upstream's weights and of the utterances: another one means that what was made before is stale
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,10 @@ def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Lim
     What a killed run has written is kept. UserError names the first bad utterance.
     """
     data = _inside(KaldiDir.read(data_dir), limits, out)
-    speech = Speech("states", upstream.name, upstream.path, upstream.layers, upstream.dim, upstream.downsample_rate) if upstream else Speech("audio")
-    _claim(out, speech)
     utterances = list(data.utterances())
+    speech = Speech("states", upstream.name, upstream.path, upstream.layers, upstream.dim, upstream.downsample_rate) if upstream else Speech("audio")
+    speech.data = _fingerprint(utterances, upstream)
+    _claim(out, speech)
     function: Callable = dump_states if upstream else dump_audio
     parts = [utterances[i : i + PART] for i in range(0, len(utterances), PART)]
     jobs = [(part, str(out / "parts" / str(number)), upstream) for number, part in enumerate(parts)]
@@ -104,7 +109,7 @@ def dump_audio(utterances: Sequence[Utterance], part: str, _: None = None) -> li
         return rows
     rows = []
     for utterance in utterances:
-        if not is_pipe(utterance.wav) and utterance.start == 0 and utterance.end is None:
+        if utterance.start == 0 and utterance.end is None:
             info = audio_info(utterance.wav)
             if (info.rate, info.channels) == (RATE, 1):
                 rows.append((utterance.id, utterance.wav, info.frames))
@@ -135,8 +140,17 @@ def _finish(part: str, rows: list[Row]) -> list[Row]:
     return rows
 
 
+def _fingerprint(utterances: Sequence[Utterance], upstream: UpstreamSource | None) -> str:
+    """A digest of the weights and of ids, transcripts, places, sizes and times of the audio."""
+    found = hashlib.sha256(digest(Path(upstream.path), "sha256").encode() if upstream and upstream.path else b"")
+    for utterance in utterances:
+        file = os.stat(utterance.wav)
+        found.update(f"{utterance.id} {utterance.wav} {file.st_size} {file.st_mtime_ns} {utterance.start} {utterance.end} {utterance.text}\n".encode())
+    return found.hexdigest()
+
+
 def _claim(out: Path, speech: Speech) -> None:
-    """Keeps the parts of a run with the same upstream, removes those of another."""
+    """Keeps the parts of a run with the same upstream on the same data, removes those of another."""
     path = out / "speech.json"
     if not (path.is_file() and json.loads(path.read_text()) == asdict(speech)):
         for old in (*(out / "parts").glob("*.json"), *(out / "parts").glob("*.ark"), out / "feats.scp", out / "wav.scp"):
@@ -167,8 +181,8 @@ def _inside(data: KaldiDir, limits: Limits, out: Path) -> KaldiDir:
 
 
 def _seconds(utterance: Utterance) -> float:
-    if utterance.end is not None:
-        return utterance.end - utterance.start
     if is_pipe(utterance.wav):
         raise UserError(f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)")
+    if utterance.end is not None:
+        return utterance.end - utterance.start
     return audio_info(utterance.wav).seconds - utterance.start

@@ -1,5 +1,6 @@
 """Fine-tuning with ESPnet in this process: its trainer, our frontends, its progress on the terminal, and a model that takes audio at the end."""
 
+import json
 import logging
 import re
 import shutil
@@ -24,6 +25,7 @@ from asrlib.utils.progress import progress
 log = get_logger(__name__)
 
 CONFIG = "asr.yaml"  # the resolved configuration, as given to ESPnet
+DATA = "data.json"  # digests of the dumps that are trained on
 INFERENCE = "inference"  # folder of the model that takes audio
 AGAIN = "choose another folder, or --force true to start over"
 
@@ -58,6 +60,7 @@ def finetune(
     exp_dir.mkdir(parents=True, exist_ok=True)
     if start_over:
         _clear(exp_dir)
+    _claim_data(exp_dir / DATA, {"train": speech.data, "valid": read_speech(valid).data})
     _claim(exp_dir / CONFIG, values)
     _train(exp_dir, values)
     return _finish(exp_dir, values, speech, source)
@@ -71,7 +74,7 @@ def register() -> None:
 
 def _clear(exp_dir: Path) -> None:
     """Removes what an earlier run left."""
-    for path in (*exp_dir.glob("*.pth"), exp_dir / CONFIG, exp_dir / "config.yaml", exp_dir / "train.log"):
+    for path in (*exp_dir.glob("*.pth"), exp_dir / CONFIG, exp_dir / DATA, exp_dir / "config.yaml", exp_dir / "train.log"):
         path.unlink(missing_ok=True)
     for name in ("images", "tensorboard", INFERENCE):
         shutil.rmtree(exp_dir / name, ignore_errors=True)
@@ -89,6 +92,14 @@ def _claim(path: Path, values: dict) -> None:
             raise UserError(f"{path.parent} holds a fine-tuning with another configuration ({shown[:200]}): {AGAIN}")
     with atomic_write(path) as stream:
         stream.write(text)
+
+
+def _claim_data(path: Path, data: dict[str, str]) -> None:
+    """Writes the digests of the data, or checks that they are those of the run in this folder: ESPnet would go on, or call the run finished."""
+    if path.is_file() and json.loads(path.read_text()) != data:
+        raise UserError(f"{path.parent} holds a fine-tuning on other data, or on an upstream that has been trained again since: {AGAIN}")
+    with atomic_write(path) as stream:
+        json.dump(data, stream)
 
 
 def _train(exp_dir: Path, values: dict) -> None:

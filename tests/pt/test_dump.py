@@ -1,5 +1,7 @@
 """Dumps for ESPnet: hidden states as the upstream gives them, audio in one form, what is set aside, and what a killed run leaves."""
 
+import shutil
+
 import kaldiio
 import numpy as np
 import pytest
@@ -68,3 +70,20 @@ def test_a_killed_run_goes_on(tones_dir, upstream, tmp_path, monkeypatch):
     assert (tmp_path / "parts/0.ark").stat().st_mtime_ns == first
     dump(tones_dir / "train", tmp_path, None, Limits(), 1)  # of another kind: nothing of the first remains
     assert read_speech(tmp_path).kind == "audio" and not (tmp_path / "feats.scp").exists()
+
+
+def test_an_upstream_trained_again_makes_the_old_states_stale(tones_dir, progre_package, tmp_path):
+    """The same path with other weights: nothing of the former states is kept."""
+    package = tmp_path / "progre.pt"
+    shutil.copy(progre_package, package)
+    dump(tones_dir / "dev", tmp_path / "out", describe_upstream("progre_local", str(package)), Limits(), 1)
+    before, old = read_speech(tmp_path / "out"), kaldiio.load_scp(str(tmp_path / "out/feats.scp"))
+    first = {utt: matrix.copy() for utt, matrix in old.items()}
+    state = torch.load(package, weights_only=True)
+    state["model_weight"]["mask_emb"] += 1  # seen by no state
+    state["model_weight"]["layer_norm.bias"] += 1
+    torch.save(state, package)
+    dump(tones_dir / "dev", tmp_path / "out", describe_upstream("progre_local", str(package)), Limits(), 1)
+    after = kaldiio.load_scp(str(tmp_path / "out/feats.scp"))
+    assert read_speech(tmp_path / "out").data != before.data
+    assert all(not np.allclose(after[utt], first[utt]) for utt in first)
