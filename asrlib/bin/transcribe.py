@@ -45,10 +45,9 @@ def main(argv=None) -> None:
 
     model = _model(args.exp_dir, args.device)
     beam = load_config(None, BeamConfig, [f"lm={args.lm}"] if args.lm else [])
-    lines, seconds, begin = [], 0.0, None
+    lines, seconds, begin = [], 0.0, time.perf_counter()
     for path in progress(_files(args.audio), desc="transcribing", unit="file"):
         audio = read_audio(path, model.rate)
-        begin = begin or time.perf_counter()
         spans = windows(len(audio), round(args.window * model.rate), round(args.overlap * model.rate))
         log_probs = stitched(model.log_probs([audio[a:b] for a, b in spans]), spans)
         length = len(audio) / model.rate
@@ -92,6 +91,10 @@ def _files(paths: list[Path]) -> list[Path]:
         if not inside:
             raise UserError(f"{path}: no wav, flac or ogg file in it")
         found += inside
+    names: dict[str, Path] = {}
+    for path in found:
+        if names.setdefault(path.stem, path) != path:
+            raise UserError(f"{names[path.stem]} and {path} have one name, {path.stem}, by which results are known: rename one, or call twice")
     return found
 
 

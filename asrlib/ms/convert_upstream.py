@@ -20,6 +20,9 @@ def from_other(config: PretrainConfig, arrays: Arrays, source: Path, out: Path) 
     What only pretraining needs, which a model for fine-tuning has not, is drawn from the seed, and the log says so. Axes of length 1 that published
     MindSpore checkpoints have in excess are taken out. UserError: any other array missing, left over, of another shape or type, or not finite.
     """
+    for name, array in arrays.items():
+        if config.model == "progre" and name.endswith("spk_linear.weight"):
+            config.model_conf.num_speakers = len(array)  # of the corpus that it was trained on
     network = make_upstream(config)
     own = {p.name: p for p in network.get_parameters()}
     names = recognised(arrays, config.model_conf, own)

@@ -15,10 +15,7 @@ ngram=0  # order of an n-gram language model made of the training text for the b
 # shellcheck source=egs/common/recipe.sh
 . "$(dirname "${BASH_SOURCE[0]}")/recipe.sh" "$@"
 
-if [ -z "$train_config" ]; then
-    train_config=conf/${model:?}.yaml
-    [ -e "$train_config" ] || train_config=$(config_file "$model.yaml")
-fi
+train_config=${train_config:-$(config_file "${model:?}.yaml")}
 check_modes "greedy beam"
 [ -n "$labels" ] || [ -z "${default_labels:-}" ] || labels=$ROOT/$default_labels
 dump_dirs=("${data_names[@]/#/"$dumpdir/"}")

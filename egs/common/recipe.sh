@@ -73,10 +73,8 @@ launch() {
 
 # The recipe's own configuration of that name, else the shared one (with --mini true the small one).
 config_file() {
-    if [ -e "conf/$1" ] && ! $mini; then
+    if [ -e "conf/$1" ]; then
         echo "conf/$1"
-    elif $mini && [ -e "conf/mini/$1" ]; then
-        echo "conf/mini/$1"
     else
         echo "$ROOT/conf/$($mini && echo mini/)$1"
     fi

@@ -80,3 +80,16 @@ def test_frames_of_a_layer(exp):
     np.testing.assert_allclose(frames, upstream.states(wav[None], np.array([9000]), curve)[2][0], atol=2e-5)
     with pytest.raises(UserError, match="utterance x: 300 samples are shorter"):
         LayerFrames(exp, 2).load()(audio[:300], "utterance x")
+
+
+def test_a_progre_with_a_speaker_head_comes_back_whole(tmp_path):
+    """How many speakers there were stands in the file, not in the configuration that is given with it."""
+    general = load_config(None, PretrainConfig, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=0"])
+    trained = load_config(None, PretrainConfig, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=7"])
+    save_config(general, tmp_path / "general.yaml")
+    ours = network_arrays(make_upstream(trained))
+    save_arrays(tmp_path / "trained.safetensors", ours)
+    options = ["--to", "ms", "--pretrain_config", str(tmp_path / "general.yaml"), "--checkpoint", str(tmp_path / "trained.safetensors")]
+    convert.main([*options, "--out", str(tmp_path / "out")])
+    assert set(read_safetensors(tmp_path / "out/model.safetensors")) == set(ours)
+    assert load_config(tmp_path / "out/config.yaml", PretrainConfig).model_conf.num_speakers == 7

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Jasper trained from scratch on a corpus of your own: Kaldi data directories (wav.scp, text, utt2spk) in, a table of word error rates out.
 #     run.sh --train_dir my/train --test_dirs "my/test" [--valid_dir my/dev]
-# --mini true trains the small model, for a first try.
+# conf/jasper.yaml is a small model; --mini true only keeps what is made under mini/.
 
 # shellcheck disable=SC2034  # read by ctc.sh
 chain=ctc model=jasper
