@@ -1,4 +1,4 @@
-"""Layers shared by the models: masks, recurrent layers that ignore padding, look-ahead convolution, layer normalisation."""
+"""Layers shared by the models: masks, recurrent layers that ignore padding, look-ahead convolution, layer and batch normalisation."""
 
 import math
 
@@ -9,6 +9,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from asrlib.ms.kernels import kernel
 
 MANY_UNITS = 512
+MOMENTUM = 0.1  # of batch normalisation's moving statistics, as PyTorch counts it
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
@@ -39,6 +40,33 @@ class LayerNorm(nn.Cell):
         centred = x - x.mean(-1, keep_dims=True)
         variance = (centred * centred).mean(-1, keep_dims=True)
         return centred * ops.rsqrt(variance + 1e-5) * self.gamma + self.beta
+
+
+class MaskedBatchNorm(nn.Cell):
+    """Batch normalisation of (B, T, C) over batch and time, in which padding does not count; what it gives there means nothing."""
+
+    def __init__(self, channels: int, epsilon: float = 1e-5):
+        super().__init__()
+        self.epsilon = epsilon
+        ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+        self.gamma, self.beta = Parameter(Tensor(ones), name="gamma"), Parameter(Tensor(zeros), name="beta")
+        self.moving_mean = Parameter(Tensor(zeros), name="moving_mean", requires_grad=False)
+        self.moving_variance = Parameter(Tensor(ones), name="moving_variance", requires_grad=False)
+
+    def construct(self, x, mask):
+        """mask (B, T, 1)."""
+        if self.training:
+            count = ops.maximum(mask.sum(), 2.0)
+            mean = (x * mask).sum((0, 1)) / count
+            centred = (x - mean) * mask
+            variance = (centred * centred).sum((0, 1)) / count
+            x = ops.depend(x, ops.assign(self.moving_mean, self.moving_mean * (1 - MOMENTUM) + ops.stop_gradient(mean) * MOMENTUM))
+            unbiased = ops.stop_gradient(variance) * (count / (count - 1.0))
+            x = ops.depend(x, ops.assign(self.moving_variance, self.moving_variance * (1 - MOMENTUM) + unbiased * MOMENTUM))
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
+        return x * scale + (self.beta - mean * scale)
 
 
 class Recurrent(nn.Cell):

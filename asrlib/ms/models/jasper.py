@@ -9,10 +9,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, nn, ops
 
-from asrlib.ms.layers import time_mask, uniform
+from asrlib.ms.layers import MaskedBatchNorm, time_mask, uniform
 from asrlib.utils.experiment import JasperConfig
 
-EPSILON, MOMENTUM = 1e-3, 0.1  # of batch normalisation, MOMENTUM as PyTorch counts it
+EPSILON = 1e-3  # of batch normalisation
 
 
 class Jasper(nn.Cell):
@@ -62,11 +62,11 @@ class Block(nn.Cell):
         super().__init__()
         sizes = [inputs] + [filters] * (repeat - 1)
         self.convs = nn.CellList([Conv(size, filters, kernel, rng, stride, dilation) for size in sizes])
-        self.norms = nn.CellList([MaskedBatchNorm(filters) for _ in sizes])
+        self.norms = nn.CellList([MaskedBatchNorm(filters, EPSILON) for _ in sizes])
         self.dense = bool(panes)
         if panes:
             self.res_convs = nn.CellList([Conv(size, filters, 1, rng) for size in panes])
-            self.res_norms = nn.CellList([MaskedBatchNorm(filters) for _ in panes])
+            self.res_norms = nn.CellList([MaskedBatchNorm(filters, EPSILON) for _ in panes])
         self.dropout = nn.Dropout(p=dropout)
 
     def construct(self, x, mask, *received):
@@ -136,32 +136,6 @@ class PatchProduct(nn.Cell):
             first = k * self.dilation
             parts += (x[:, first : first + (frames - 1) * stride + 1 : stride],)
         return ops.concat(parts, -1).reshape(batch * frames, -1)
-
-
-class MaskedBatchNorm(nn.Cell):
-    """Batch normalisation of (B, T, C) over batch and time, in which padding does not count; what it gives there means nothing."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-        self.gamma, self.beta = Parameter(ms.Tensor(ones), name="gamma"), Parameter(ms.Tensor(zeros), name="beta")
-        self.moving_mean = Parameter(ms.Tensor(zeros), name="moving_mean", requires_grad=False)
-        self.moving_variance = Parameter(ms.Tensor(ones), name="moving_variance", requires_grad=False)
-
-    def construct(self, x, mask):
-        """mask (B, T, 1)."""
-        if self.training:
-            count = ops.maximum(mask.sum(), 2.0)
-            mean = (x * mask).sum((0, 1)) / count
-            centred = (x - mean) * mask
-            variance = (centred * centred).sum((0, 1)) / count
-            x = ops.depend(x, ops.assign(self.moving_mean, self.moving_mean * (1 - MOMENTUM) + ops.stop_gradient(mean) * MOMENTUM))
-            unbiased = ops.stop_gradient(variance) * (count / (count - 1.0))
-            x = ops.depend(x, ops.assign(self.moving_variance, self.moving_variance * (1 - MOMENTUM) + unbiased * MOMENTUM))
-        else:
-            mean, variance = self.moving_mean, self.moving_variance
-        scale = self.gamma * ops.rsqrt(variance + EPSILON)
-        return x * scale + (self.beta - mean * scale)
 
 
 class Projection(nn.Cell):

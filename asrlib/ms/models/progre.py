@@ -11,37 +11,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.ms.fast_layers import EPSILON, LayerNorm
-from asrlib.ms.layers import Recurrent, tanh, time_mask
+from asrlib.ms.fast_layers import LayerNorm
+from asrlib.ms.layers import MaskedBatchNorm, Recurrent, tanh, time_mask
 from asrlib.ms.models.hubert import Hubert, Linear, TimeConv
 from asrlib.utils.pretraining import HubertConfig
-
-MOMENTUM = 0.1  # of the moving statistics, PyTorch's
-
-
-class MaskedBatchNorm(nn.Cell):
-    """Batch normalisation of (B, T, C) over batch and time, in which padding does not count."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.gamma = Parameter(Tensor(np.ones(channels, np.float32)), name="gamma")
-        self.beta = Parameter(Tensor(np.zeros(channels, np.float32)), name="beta")
-        self.moving_mean = Parameter(Tensor(np.zeros(channels, np.float32)), name="moving_mean", requires_grad=False)
-        self.moving_variance = Parameter(Tensor(np.ones(channels, np.float32)), name="moving_variance", requires_grad=False)
-
-    def construct(self, x, mask):
-        """mask (B, T, 1)."""
-        if self.training:
-            count = ops.maximum(mask.sum(), 2.0)
-            mean = (x * mask).sum((0, 1)) / count
-            centred = (x - mean) * mask
-            variance = (centred * centred).sum((0, 1)) / count
-            x = ops.depend(x, ops.assign(self.moving_mean, self.moving_mean * (1 - MOMENTUM) + ops.stop_gradient(mean) * MOMENTUM))
-            unbiased = ops.stop_gradient(variance) * (count / (count - 1.0))
-            x = ops.depend(x, ops.assign(self.moving_variance, self.moving_variance * (1 - MOMENTUM) + unbiased * MOMENTUM))
-        else:
-            mean, variance = self.moving_mean, self.moving_variance
-        return (x - mean) * ops.rsqrt(variance + EPSILON) * self.gamma + self.beta
 
 
 class PitchConv(nn.Cell):
