@@ -92,6 +92,22 @@ class Utterance:
     seed: int
 
 
+@dataclass(frozen=True)
+class Style:
+    """What a corpus's language and layout decide: the speakers' words per minute, utterance ids (of speaker and index), seconds of a text at a rate."""
+
+    rates: tuple[float, float]
+    name: Callable[[int, int], str]
+    seconds: Callable[[str, float], float]
+
+
+STYLE = Style(
+    (145, 190),
+    lambda speaker, index: f"{speaker}-{1000 * speaker + index // 20}-{index % 20:04d}",  # chapters of 20
+    lambda text, rate: SILENCE + SECONDS_PER_LETTER * len(text) / rate,
+)
+
+
 def synthesise_librispeech(
     download_dir: str | Path,
     seed: int = 0,
@@ -124,28 +140,32 @@ def synthesise_librispeech(
 def plan(name: str, seed: int, minutes: float) -> list[Utterance]:
     """The utterances of a set, in the order of their ids: who says what and how."""
     part = SETS[name]
-    texts = grammar.sentences(grammar.ENGLISH, seed, part.share)
-    speakers = list(_speakers(part, seed))
-    return [utterance for speaker in speakers for utterance in _plan_speaker(speaker, texts, part.snr, seed, minutes * 60 / len(speakers))]
+    return plan_set(part, STYLE, grammar.sentences(grammar.ENGLISH, seed, part.share), seed, minutes)
 
 
-def _speakers(part: Set, seed: int) -> Iterator[Speaker]:
+def plan_set(part: Set, style: Style, texts: Iterator[str], seed: int, minutes: float) -> list[Utterance]:
+    """The utterances of all speakers of a set, each of as many minutes."""
+    speakers = list(_speakers(part, style, seed))
+    seconds = minutes * 60 / len(speakers)
+    return [utterance for speaker in speakers for utterance in _plan_speaker(speaker, style, texts, part.snr, seed, seconds)]
+
+
+def _speakers(part: Set, style: Style, seed: int) -> Iterator[Speaker]:
     voices = [(f"{language}+{variant}", sex) for language, variants, sex in part.voices for variant in variants.split()]
     for number, (voice, sex) in enumerate(voices, part.first_speaker):
         rng = np.random.default_rng([seed, number])
-        yield Speaker(number, sex, voice, rng.uniform(145, 190), rng.uniform(38, 62), rng.uniform(35, 65))
+        yield Speaker(number, sex, voice, rng.uniform(*style.rates), rng.uniform(38, 62), rng.uniform(35, 65))
 
 
-def _plan_speaker(speaker: Speaker, texts: Iterator[str], snr: tuple[float, float], seed: int, seconds: float) -> Iterator[Utterance]:
-    """Utterances of about so many seconds, in chapters of 20."""
+def _plan_speaker(speaker: Speaker, style: Style, texts: Iterator[str], snr: tuple[float, float], seed: int, seconds: float) -> Iterator[Utterance]:
     index = 0
     while seconds > 0:
         rng = np.random.default_rng([seed, speaker.number, index])
         text = next(texts)
-        utt = f"{speaker.number}-{1000 * speaker.number + index // 20}-{index % 20:04d}"
         rate, pitch = speaker.rate * rng.uniform(0.9, 1.1), speaker.pitch + rng.uniform(-6, 6)
+        utt = style.name(speaker.number, index)
         yield Utterance(utt, speaker, text, round(rate), round(pitch), round(rng.uniform(*snr), 2), int(rng.integers(1, 2**31)))
-        seconds -= SILENCE + SECONDS_PER_LETTER * len(text) / rate
+        seconds -= style.seconds(text, rate)
         index += 1
 
 

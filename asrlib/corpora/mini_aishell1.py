@@ -6,15 +6,12 @@ in the original. Voices are variants of espeak-ng's `cmn`; sets share neither se
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-
-import numpy as np
 
 from asrlib.corpora import grammar
 from asrlib.corpora.aishell1 import TRANSCRIPT
-from asrlib.corpora.mini import MARK, Set, Speaker, Utterance, complete, facts_of, remove_left, write_audio
+from asrlib.corpora.mini import MARK, Set, Style, Utterance, complete, facts_of, plan_set, remove_left, write_audio
 from asrlib.utils.files import atomic_directory, atomic_write
 from asrlib.utils.log import get_logger
 
@@ -36,10 +33,21 @@ SETS = {
     "dev": Set(1201, (12, 30), range(2, 3), (("cmn", "m1 robert", "M"), ("cmn", "linda", "F"))),
     "test": Set(1301, (12, 30), range(2), (("cmn", "m3 Michael max", "M"), ("cmn", "f4 belinda", "F"))),
 }
+STYLE = Style(
+    (135, 185),
+    lambda speaker, index: f"BAC009S{speaker}W{index + 1:04d}",
+    lambda text, rate: SILENCE + SECONDS_PER_CHARACTER * len(text.replace(" ", "")) / rate,
+)
+TRAIN_MINUTES, DEV_MINUTES, TEST_MINUTES = 90.0, 4.0, 6.0
 
 
 def synthesise_aishell1(
-    download_dir: str | Path, seed: int = 0, nj: int = 2, train_minutes: float = 90, dev_minutes: float = 4, test_minutes: float = 6
+    download_dir: str | Path,
+    seed: int = 0,
+    nj: int = 2,
+    train_minutes: float = TRAIN_MINUTES,
+    dev_minutes: float = DEV_MINUTES,
+    test_minutes: float = TEST_MINUTES,
 ) -> dict[str, dict]:
     """Makes download_dir/data_aishell, whole or not at all; what is there with the same options is kept. Returns what each set holds.
 
@@ -63,28 +71,12 @@ def synthesise_aishell1(
 def plan(name: str, seed: int, minutes: float) -> list[Utterance]:
     """The utterances of a set, in the order of their ids: who says what and how. Texts have their words separated."""
     part = SETS[name]
-    texts = grammar.sentences(grammar.MANDARIN, seed, part.share)
-    speakers = list(_speakers(part, seed))
-    return [utterance for speaker in speakers for utterance in _plan_speaker(speaker, texts, part.snr, seed, minutes * 60 / len(speakers))]
+    return plan_set(part, STYLE, grammar.sentences(grammar.MANDARIN, seed, part.share), seed, minutes)
 
 
-def _speakers(part: Set, seed: int) -> Iterator[Speaker]:
-    voices = [(f"{language}+{variant}", sex) for language, variants, sex in part.voices for variant in variants.split()]
-    for number, (voice, sex) in enumerate(voices, part.first_speaker):
-        rng = np.random.default_rng([seed, number])
-        yield Speaker(number, sex, voice, rng.uniform(135, 185), rng.uniform(38, 62), rng.uniform(35, 65))
-
-
-def _plan_speaker(speaker: Speaker, texts: Iterator[str], snr: tuple[float, float], seed: int, seconds: float) -> Iterator[Utterance]:
-    index = 0
-    while seconds > 0:
-        rng = np.random.default_rng([seed, speaker.number, index])
-        text = next(texts)
-        rate, pitch = speaker.rate * rng.uniform(0.9, 1.1), speaker.pitch + rng.uniform(-6, 6)
-        utt = f"BAC009S{speaker.number}W{index + 1:04d}"
-        yield Utterance(utt, speaker, text, round(rate), round(pitch), round(rng.uniform(*snr), 2), int(rng.integers(1, 2**31)))
-        seconds -= SILENCE + SECONDS_PER_CHARACTER * len(text.replace(" ", "")) / rate
-        index += 1
+def together(utterance: Utterance) -> Utterance:
+    """The utterance with its words written together, as it is spoken."""
+    return replace(utterance, text=utterance.text.replace(" ", ""))
 
 
 def _synthesise(corpus: Path, plans: dict[str, list[Utterance]], options: str, seed: int, nj: int) -> dict:
@@ -93,7 +85,7 @@ def _synthesise(corpus: Path, plans: dict[str, list[Utterance]], options: str, s
     with atomic_directory(corpus) as temporary:
         lines = []
         for name, utterances in plans.items():
-            spoken = [Utterance(**{**vars(utterance), "text": utterance.text.replace(" ", "")}) for utterance in utterances]
+            spoken = [together(utterance) for utterance in utterances]
             seconds = write_audio(temporary / "wav" / name, spoken, _place, seed, nj, desc=f"speaking {name}")
             lines += [f"{utterance.id} {utterance.text}\n" for utterance in utterances]
             facts[name] = facts_of(utterances, seconds) | {"characters": len(set("".join(utterance.text for utterance in spoken)))}
