@@ -10,33 +10,57 @@ from pathlib import Path
 
 import numpy as np
 
-from asrlib.corpora.audio import read_wav_entry
+from asrlib.corpora.audio import audio_info, is_pipe, read_wav_entry
 from asrlib.corpora.kaldi_table import FILES, Table, read_table, write_table
 from asrlib.utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance: `wav` is a path or a command ("cmd |"), start and end seconds in it (end None: to its end), text None if there is none."""
+    """One utterance: `wavs` are paths or commands ("cmd |"), one after the other; of a single one start and end are seconds in it (end None: to its
+    end). text None if there is none."""
 
     id: str
     speaker: str
-    wav: str
+    wavs: tuple[str, ...]
     start: float = 0.0
     end: float | None = None
     text: str | None = None
 
+    @property
+    def wav(self) -> str:
+        """The recording. UserError: the utterance is made of several."""
+        if len(self.wavs) > 1:
+            remedy = "use the directory as it was before concatenation"
+            raise UserError(f"utterance {self.id} is made of {len(self.wavs)} recordings (utt2parts), and one is wanted here: {remedy}")
+        return self.wavs[0]
+
     def audio(self, rate: int | None = 16000, allow_pipes: bool = False) -> np.ndarray:
-        """Samples (n,) float32; UserError that names the utterance."""
+        """Samples (n,) float32; parts are each read at `rate` and joined. UserError that names the utterance, also: parts of several rates with rate None."""
         try:
-            return read_wav_entry(self.wav, allow_pipes, rate, self.start, self.end)
+            if len(self.wavs) == 1:
+                return read_wav_entry(self.wav, allow_pipes, rate, self.start, self.end)
+            if rate is None and len({audio_info(wav).rate for wav in self.wavs}) > 1:
+                raise UserError("its parts have different sample rates: name the rate that is wanted")
+            return np.concatenate([read_wav_entry(wav, allow_pipes, rate) for wav in self.wavs])
+        except UserError as error:
+            raise UserError(f"utterance {self.id}: {error}") from error
+
+    def seconds(self) -> float:
+        """Its length, from `end` or the headers of the files. UserError that names the utterance: a command, which is not run, or a bad file."""
+        if self.end is not None:
+            return self.end - self.start
+        try:
+            if any(map(is_pipe, self.wavs)):
+                raise UserError("wav.scp has a command, whose length no header tells: write its audio to a file first")
+            return sum(audio_info(wav).seconds for wav in self.wavs) - self.start
         except UserError as error:
             raise UserError(f"utterance {self.id}: {error}") from error
 
 
 @dataclass
 class KaldiDir:
-    """tables: file name ("wav.scp", "text", "utt2spk", "segments", ...) -> {key: value}."""
+    """tables: file name ("wav.scp", "text", "utt2spk", "segments", "utt2parts", ...) -> {key: value}."""
 
     tables: dict[str, dict[str, str]]
 
@@ -57,6 +81,10 @@ class KaldiDir:
         return self.tables.get("segments")
 
     @property
+    def parts(self) -> dict[str, str] | None:
+        return self.tables.get("utt2parts")
+
+    @property
     def spk2utt(self) -> dict[str, str]:
         groups: dict[str, list[str]] = {}
         for utt in sorted(self.utt2spk):
@@ -66,15 +94,26 @@ class KaldiDir:
     def __len__(self) -> int:
         return len(self.utt2spk)
 
+    def recordings(self, utt: str) -> list[str]:
+        """The keys of wav.scp that an utterance is made of."""
+        if self.segments is not None:
+            return [parse_segment(utt, self.segments.get(utt, ""))[0]]
+        return [utt] if self.parts is None else self.parts.get(utt, "").split()
+
     def utterances(self) -> Iterator[Utterance]:
         """The utterances in sorted order. UserError: an utterance without audio in wav.scp (or without a transcript where there is `text`)."""
+        if self.segments is not None and self.parts is not None:
+            raise UserError("a data directory has segments or utt2parts, not both: leave one of them out")
         for utt in sorted(self.utt2spk):
-            recording, start, end = (utt, 0.0, None) if self.segments is None else parse_segment(utt, self.segments.get(utt, ""))
-            if recording not in self.wav:
-                raise UserError(f"utterance {utt}: recording {recording} is not in wav.scp: run validate_data --fix true on the directory")
+            recordings = self.recordings(utt)
+            if not recordings or not all(recording in self.wav for recording in recordings):
+                missing = next((recording for recording in recordings if recording not in self.wav), utt)
+                raise UserError(f"utterance {utt}: recording {missing} is not in wav.scp: run validate_data --fix true on the directory")
             if self.text is not None and utt not in self.text:
                 raise UserError(f"utterance {utt}: no transcript in text: run validate_data --fix true on the directory")
-            yield Utterance(utt, self.utt2spk[utt], self.wav[recording], start, end, self.text[utt] if self.text is not None else None)
+            wavs = tuple(self.wav[recording] for recording in recordings)
+            start, end = (0.0, None) if self.segments is None else parse_segment(utt, self.segments[utt])[1:]
+            yield Utterance(utt, self.utt2spk[utt], wavs, start, end, None if self.text is None else self.text[utt])
 
     @classmethod
     def read(cls, folder: str | Path) -> "KaldiDir":

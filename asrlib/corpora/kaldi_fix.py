@@ -2,14 +2,14 @@
 
 import os
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asrlib.corpora.audio import is_pipe
 from asrlib.corpora.kaldi_dir import KaldiDir, read_tables
 from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import FILES, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table, summarise, write_table
-from asrlib.corpora.kaldi_validate import Rules, check
+from asrlib.corpora.kaldi_validate import Rules, check, recordings
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
@@ -20,10 +20,11 @@ BAD_UTTS = "bad_utts.txt"
 
 @dataclass
 class Repair:
-    """The directory that remains, and why each dropped utterance is not in it."""
+    """The directory that remains, why each dropped utterance is not in it, and the seconds of the recordings that were opened."""
 
     data: KaldiDir
     dropped: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -55,7 +56,8 @@ def fix(folder: str | Path, rules: Rules = Rules()) -> Repair:  # noqa: B008 (fr
 def accept(folder: Path, tables: dict[str, Table], rules: Rules, repairing: bool) -> Repair:
     """The tables as a sound directory with absolute paths; faults are repaired where wanted, else logged and refused. Nothing is written.
 
-    folder: where the tables come from, for the messages. A missing spk2utt is no fault here, since writing makes one.
+    folder: where the tables come from, for the messages. A missing spk2utt is no fault here, since writing makes one. Where the audio is opened,
+    utt2dur is made of what its headers say.
     """
     if "utt2spk" in tables and "spk2utt" not in tables:
         tables = {**tables, "spk2utt": Table(folder / "spk2utt", KaldiDir({"utt2spk": tables["utt2spk"].rows}).spk2utt)}
@@ -65,7 +67,7 @@ def accept(folder: Path, tables: dict[str, Table], rules: Rules, repairing: bool
         rules = replace(rules, audio=False)  # every file that is left has been opened
     else:
         result = Repair(KaldiDir({name: table.rows for name, table in tables.items() if name != "spk2utt"}), {})
-    problems = check(folder, tables, rules)
+    problems = check(folder, tables, rules, result.seconds)
     if problems:
         for line in summarise(problems):
             log.error(line)
@@ -75,7 +77,19 @@ def accept(folder: Path, tables: dict[str, Table], rules: Rules, repairing: bool
         root = os.path.abspath(rules.audio_root or "")
         absolute = {key: value if is_pipe(value) else os.path.join(root, value) for key, value in result.data.wav.items()}
         result.data.tables["wav.scp"] = absolute
+    _add_durations(result)
     return result
+
+
+def _add_durations(result: Repair) -> None:
+    """utt2dur, where every recording has been opened. A segment ends with its recording at the latest."""
+    data, rows = result.data, {}
+    if not data.wav or not data.wav.keys() <= result.seconds.keys():
+        return
+    for utterance in data.utterances():
+        whole = sum(result.seconds[recording] for recording in data.recordings(utterance.id))
+        rows[utterance.id] = f"{(whole if utterance.end is None else min(whole, utterance.end)) - utterance.start:.6f}"
+    data.tables["utt2dur"] = rows
 
 
 def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
@@ -85,11 +99,13 @@ def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
     """
     if "utt2spk" not in tables and "spk2utt" in tables:
         tables = {"utt2spk": _invert(tables["spk2utt"]), **tables}
-    problems = check(folder, tables, rules)
+    seconds: dict[str, float] = {}
+    problems = check(folder, tables, rules, seconds)
     fatal = [problem for problem in problems if problem.fatal]
     if fatal:
         raise UserError(str(fatal[0]))
-    sources = [tables[name] for name in (*UTT_FILES, *(() if "segments" in tables else ("wav.scp",))) if name in tables]
+    own = () if {"segments", "utt2parts"} & tables.keys() else ("wav.scp",)  # else its keys are recordings
+    sources = [tables[name] for name in (*UTT_FILES, *own) if name in tables]
     everyone = {utt for table in sources for utt in table.rows.keys() | table.bad}
     reasons = _reasons(problems, tables)
     dropped = {utt: reasons[utt] for utt in sorted(everyone & reasons.keys())}
@@ -100,20 +116,18 @@ def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
         if problem.drop is not None and problem.table not in UTT_FILES:
             tables[problem.table].rows.pop(problem.drop, None)
     data = KaldiDir({name: table.rows for name, table in tables.items() if name != "spk2utt"})
-    return Repair(_complete(select(data, everyone - dropped.keys())), dropped)
+    return Repair(_complete(select(data, everyone - dropped.keys())), dropped, seconds)
 
 
 def _reasons(problems: list[Problem], tables: dict[str, Table]) -> dict[str, str]:
     """Utterance -> reason, for problems that end only with the utterance. Problems of a recording strike all its utterances."""
-    of_recording: dict[str, list[str]] = {}
-    if "segments" in tables:
-        for utt, value in tables["segments"].rows.items():
-            of_recording.setdefault(value.split(maxsplit=1)[0] if value else "", []).append(utt)
+    of_recording = recordings(tables)
     reasons: dict[str, str] = {}
     for problem in problems:
         if problem.drop is None or problem.table not in (*UTT_FILES, "wav.scp"):
             continue
-        utts = of_recording.get(problem.drop, []) if problem.table == "wav.scp" and "segments" in tables else [problem.drop]
+        shared = problem.table == "wav.scp" and {"segments", "utt2parts"} & tables.keys()
+        utts = of_recording.get(problem.drop, []) if shared else [problem.drop]
         where = f"{problem.path.name}{f' line {problem.line}' if problem.line else ''}"
         for utt in utts:
             detail = problem.detail.removeprefix(f"{problem.drop}: ") if problem.detail != problem.drop else ""

@@ -1,9 +1,9 @@
-"""Parts and sums of Kaldi data directories, in memory: subset, combine, split."""
+"""Parts and sums of Kaldi data directories, in memory: subset, combine, split, concat."""
 
 import random
 from collections.abc import Iterable, Sequence
 
-from asrlib.corpora.kaldi_dir import KaldiDir, parse_segment
+from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import REC_FILES, UTT_FILES
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
@@ -14,7 +14,7 @@ log = get_logger(__name__)
 def select(data: KaldiDir, utts: Iterable[str]) -> KaldiDir:
     """The directory of these utterances only, with the recordings and speakers they use."""
     utts = set(utts)
-    recordings = utts if data.segments is None else {parse_segment(utt, data.segments[utt])[0] for utt in utts}
+    recordings = {recording for utt in utts for recording in data.recordings(utt)}
     speakers = {data.utt2spk[utt] for utt in utts}
     tables = {}
     for name, rows in data.tables.items():
@@ -58,13 +58,13 @@ def split(data: KaldiDir, portion: float, seed: int = 0) -> tuple[KaldiDir, Kald
 def combine(parts: Sequence[KaldiDir], names: Sequence[str]) -> KaldiDir:
     """All utterances of the directories `parts`, called `names` in messages. A table that only some of them have is left out, saying so.
 
-    UserError: an id that two directories have with different content, `text` that only some have, `segments` beside none.
+    UserError: an id that two directories have with different content, `text` that only some have, `segments` or `utt2parts` beside none.
     """
     every = [set(part.tables) for part in parts]
     common, some = set.intersection(*every), set.union(*every)
     for name in sorted(some - common):
         lacking = ", ".join(n for n, part in zip(names, parts, strict=True) if name not in part.tables)
-        if name in ("text", "wav.scp", "segments"):
+        if name in ("text", "wav.scp", "segments", "utt2parts"):
             raise UserError(f"{name} is missing in {lacking} and there in the others: combine directories of one kind")
         log.warning(f"{name} is left out of the combination: {lacking} has none")
     combined = KaldiDir({name: {} for name in parts[0].tables if name in common})
@@ -77,3 +77,33 @@ def combine(parts: Sequence[KaldiDir], names: Sequence[str]) -> KaldiDir:
         repeated = next(utt for i, part in enumerate(parts) for utt in sorted(part.utt2spk) if any(utt in other.utt2spk for other in parts[:i]))
         raise UserError(f"utterance {repeated} is in more than one of {', '.join(names)}: make the ids unique")
     return combined
+
+
+def concat(data: KaldiDir, num: int) -> KaldiDir:
+    """Every `num` consecutive utterances of a speaker, in the order of their ids, as one; the rest of a speaker makes a shorter one.
+
+    So none has two speakers. No audio is copied: utt2parts names the recordings, which are read one after the other. An id is that of the first part with
+    _ and the number of recordings, the transcript those of the parts with a space between, the duration (where there is utt2dur) their sum.
+    UserError: num below 2, segments, no utterance.
+    """
+    if num < 2:
+        raise UserError(f"{num} utterances cannot be joined: give 2 or more")
+    if data.segments is not None:
+        raise UserError("a directory with segments cannot be concatenated: write its utterances to files of their own first")
+    if not len(data):
+        raise UserError("no utterances to concatenate")
+    tables = {name: rows for name, rows in data.tables.items() if name not in UTT_FILES}
+    joined = {name: {} for name in ("utt2spk", "text", "utt2parts", "utt2dur") if name == "utt2parts" or name in data.tables}
+    for speaker, line in data.spk2utt.items():
+        utts = line.split()
+        for group in (utts[i : i + num] for i in range(0, len(utts), num)):
+            recordings = [recording for utt in group for recording in data.recordings(utt)]
+            utt = f"{group[0]}_{len(recordings)}"
+            joined["utt2spk"][utt], joined["utt2parts"][utt] = speaker, " ".join(recordings)
+            if data.text is not None:
+                joined["text"][utt] = " ".join(data.text[part] for part in group)
+            if "utt2dur" in joined:
+                joined["utt2dur"][utt] = f"{sum(float(data.tables['utt2dur'][part]) for part in group):.6f}"
+    for name in sorted(data.tables.keys() & set(UTT_FILES) - joined.keys()):
+        log.warning(f"{name} is left out: it is not known of utterances that are joined")
+    return KaldiDir({**tables, **joined})

@@ -1,5 +1,7 @@
 """The text files of a Kaldi data directory: one `key value` per line, UTF-8, keys unique and sorted by bytes (LC_ALL=C).
 
+utt2parts is ours: `utterance recording recording ...`, an utterance that is several recordings of wav.scp, one after the other (kaldi_ops.concat).
+
 `read_table` takes what is there and keeps a list of everything wrong with it, so that a validator can show all of it and a repair can say what
 it drops. `Problem.drop` is the key whose line has to go for the problem to go away; None: writing the file anew repairs it, unless it is `fatal`.
 """
@@ -12,7 +14,7 @@ from pathlib import Path
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
-UTT_FILES = ("utt2spk", "text", "segments", "feats.scp", "utt2num_frames", "utt2num_samples", "utt2dur", "utt2uniq", "utt2lang", "vad.scp")
+UTT_FILES = ("utt2spk", "text", "segments", "utt2parts", "feats.scp", "vad.scp", "utt2num_frames", "utt2num_samples", "utt2dur", "utt2uniq", "utt2lang")
 REC_FILES = ("wav.scp", "reco2dur", "reco2file_and_channel")
 SPK_FILES = ("spk2utt", "spk2gender", "cmvn.scp")
 FILES = UTT_FILES + REC_FILES + SPK_FILES

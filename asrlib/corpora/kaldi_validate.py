@@ -2,7 +2,8 @@
 
 The rules are those of Kaldi's validate_data_dir.sh (spec: https://kaldi-asr.org/doc/data_prep.html): files there, UTF-8, sorted by bytes, unique
 keys, the same utterances in every file, utterance ids that start with their speaker, no `~` in wav.scp, no reserved words and only printable
-characters in text, spk2utt agreeing with utt2spk, segments inside their recordings; and of the audio, where asked, that it can be read.
+characters in text, spk2utt agreeing with utt2spk, segments inside their recordings; that wav.scp has the parts of utt2parts, which is ours; and of the
+audio, where asked, that it can be read.
 """
 
 import os
@@ -38,8 +39,8 @@ def validate(folder: str | Path, rules: Rules = Rules()) -> list[Problem]:  # no
     return check(Path(folder), read_tables(folder), rules)
 
 
-def check(folder: Path, tables: dict[str, Table], rules: Rules) -> list[Problem]:
-    """`validate` for tables already read."""
+def check(folder: Path, tables: dict[str, Table], rules: Rules, seconds: dict[str, float] | None = None) -> list[Problem]:
+    """`validate` for tables already read. seconds: takes the length of every recording whose file was opened."""
     problems = [*_missing(folder, tables, rules), *(problem for table in tables.values() for problem in table.problems)]
     if "utt2spk" in tables:
         problems += [*_keys(tables), *_speakers(tables["utt2spk"], tables.get("spk2utt"), rules)]
@@ -48,9 +49,27 @@ def check(folder: Path, tables: dict[str, Table], rules: Rules) -> list[Problem]
         problems += _text(tables["text"], rules)
     if "segments" in tables:
         problems += _segments(tables)
+    if "segments" in tables and "utt2parts" in tables:
+        fix = "an utterance is a part of a recording or several whole ones: remove one of the files"
+        problems.append(Problem(tables["utt2parts"].path, None, "utt2parts beside segments", fix=fix, fatal=True))
     if "wav.scp" in tables:
-        problems += [*_wav(tables["wav.scp"], rules), *(_audio(tables, rules) if rules.audio else ())]
+        problems += [*_wav(tables["wav.scp"], rules), *(_audio(tables, rules, {} if seconds is None else seconds) if rules.audio else ())]
     return problems
+
+
+def recordings(tables: dict[str, Table]) -> dict[str, list[str]]:
+    """Recording -> the utterances that it is in, by segments, utt2parts or, without these, of its own name."""
+    found: dict[str, list[str]] = {}
+    if "segments" in tables:
+        for utt, value in tables["segments"].rows.items():
+            found.setdefault(value.split(maxsplit=1)[0] if value else "", []).append(utt)
+    elif "utt2parts" in tables:
+        for utt, value in tables["utt2parts"].rows.items():
+            for recording in value.split():
+                found.setdefault(recording, []).append(utt)
+    else:
+        found = {utt: [utt] for utt in tables["utt2spk"].rows}
+    return found
 
 
 def resolve(value: str, audio_root: Path | None) -> str:
@@ -74,8 +93,8 @@ def _missing(folder: Path, tables: dict[str, Table], rules: Rules) -> Iterator[P
 def _keys(tables: dict[str, Table]) -> Iterator[Problem]:
     """Every file of utterances has the utterances of utt2spk; recordings and speakers are those in use."""
     utts = tables["utt2spk"]
-    recordings = {value.split()[0] for value in tables["segments"].rows.values() if value} if "segments" in tables else set(utts.rows)
-    sources = [(UTT_FILES, set(utts.rows), "utt2spk"), (REC_FILES, recordings, "segments" if "segments" in tables else "utt2spk")]
+    source = next((name for name in ("segments", "utt2parts") if name in tables), "utt2spk")
+    sources = [(UTT_FILES, set(utts.rows), "utt2spk"), (REC_FILES, recordings(tables).keys() - {""}, source)]
     sources.append((SPK_FILES, set(utts.rows.values()), "utt2spk"))
     for names, wanted, source in sources:
         for name in names:
@@ -177,11 +196,10 @@ def _gender(tables: dict[str, Table]) -> Iterator[Problem]:
             yield table.problem(speaker, "gender other than m or f", f"{speaker} {gender}")
 
 
-def _audio(tables: dict[str, Table], rules: Rules) -> Iterator[Problem]:
-    """Opens every audio file; commands are not run."""
+def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) -> Iterator[Problem]:
+    """Opens every audio file, and puts its length into `seconds`; commands are not run."""
     wav = tables["wav.scp"]
     files = {key: resolve(value, rules.audio_root) for key, value in wav.rows.items() if value and not is_pipe(value)}
-    found: dict[str, AudioInfo] = {}
     with ThreadPoolExecutor() as pool:
         results = pool.map(_audio_or_error, files.values())
         for key, result in zip(files, progress(results, desc="audio files", total=len(files), unit="file", delay=2), strict=True):
@@ -190,15 +208,15 @@ def _audio(tables: dict[str, Table], rules: Rules) -> Iterator[Problem]:
                 fix = f"{'give --audio_root, the folder of relative paths, or ' if relative else ''}--fix true sets it aside"
                 yield wav.problem(key, "audio that cannot be used", f"{key}: {result}", fix)
             else:
-                found[key] = result
+                seconds[key] = result.seconds
     segments = tables.get("segments", Table(Path("segments")))
     for utt, value in segments.rows.items():
         try:
             recording, start, end = parse_segment(utt, value)
         except UserError:
             continue  # _segments has it
-        if recording in found and (start >= found[recording].seconds or (end or 0) > found[recording].seconds + MAX_OVERSHOOT):
-            yield segments.problem(utt, "segment ends after its recording", f"{utt} {value}: {recording} has {found[recording].seconds:.2f} s")
+        if recording in seconds and (start >= seconds[recording] or (end or 0) > seconds[recording] + MAX_OVERSHOOT):
+            yield segments.problem(utt, "segment ends after its recording", f"{utt} {value}: {recording} has {seconds[recording]:.2f} s")
 
 
 def _audio_or_error(path: str) -> AudioInfo | UserError:

@@ -56,7 +56,7 @@ class Limits:
 
 def estimate_bytes(data_dir: Path, upstream: UpstreamSource) -> int:
     """Bytes that the hidden states of a directory take, from the headers of its files."""
-    seconds = sum(_seconds(utterance) for utterance in KaldiDir.read(data_dir).utterances())
+    seconds = sum(utterance.seconds() for utterance in KaldiDir.read(data_dir).utterances())
     return round(seconds * RATE / upstream.downsample_rate) * upstream.layers * upstream.dim * 4
 
 
@@ -109,7 +109,7 @@ def dump_audio(utterances: Sequence[Utterance], part: str, _: None = None) -> li
         return rows
     rows = []
     for utterance in utterances:
-        if utterance.start == 0 and utterance.end is None:
+        if utterance.start == 0 and utterance.end is None and len(utterance.wavs) == 1:
             info = audio_info(utterance.wav)
             if (info.rate, info.channels) == (RATE, 1):
                 rows.append((utterance.id, utterance.wav, info.frames))
@@ -144,8 +144,8 @@ def _fingerprint(utterances: Sequence[Utterance], upstream: UpstreamSource | Non
     """A digest of the weights and of ids, transcripts, places, sizes and times of the audio."""
     found = hashlib.sha256(digest(Path(upstream.path), "sha256").encode() if upstream and upstream.path else b"")
     for utterance in utterances:
-        file = os.stat(utterance.wav)
-        found.update(f"{utterance.id} {utterance.wav} {file.st_size} {file.st_mtime_ns} {utterance.start} {utterance.end} {utterance.text}\n".encode())
+        files = " ".join(f"{wav} {(file := os.stat(wav)).st_size} {file.st_mtime_ns}" for wav in utterance.wavs)
+        found.update(f"{utterance.id} {files} {utterance.start} {utterance.end} {utterance.text}\n".encode())
     return found.hexdigest()
 
 
@@ -164,7 +164,9 @@ def _inside(data: KaldiDir, limits: Limits, out: Path) -> KaldiDir:
     """The utterances that can be trained on; the others are listed in OUT/set_aside.tsv."""
     aside = {}
     for utterance in data.utterances():
-        seconds = _seconds(utterance)
+        if any(map(is_pipe, utterance.wavs)):
+            raise UserError(f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)")
+        seconds = utterance.seconds()
         if not limits.shortest <= seconds <= limits.longest:
             aside[utterance.id] = f"{seconds:.3f} seconds, outside {limits.shortest:g} to {limits.longest:g}"
         elif utterance.text is not None and not utterance.text.strip():
@@ -178,11 +180,3 @@ def _inside(data: KaldiDir, limits: Limits, out: Path) -> KaldiDir:
     if not len(kept):
         raise UserError(f"{out}: no utterance left to train on; see {out / 'set_aside.tsv'}")
     return kept
-
-
-def _seconds(utterance: Utterance) -> float:
-    if is_pipe(utterance.wav):
-        raise UserError(f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)")
-    if utterance.end is not None:
-        return utterance.end - utterance.start
-    return audio_info(utterance.wav).seconds - utterance.start

@@ -1,0 +1,53 @@
+"""How long the utterances of a Kaldi directory are, from utt2dur where it says so, else from the headers of the audio files; a table of sets and hours."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
+from asrlib.utils.errors import UserError
+from asrlib.utils.files import atomic_write
+from asrlib.utils.log import get_logger
+from asrlib.utils.progress import progress
+
+log = get_logger(__name__)
+
+
+def durations(data: KaldiDir, nj: int = 8) -> dict[str, float]:
+    """Seconds of every utterance; of one that is made of parts their sum. nj: headers read at a time.
+
+    UserError: a file that cannot be read, a command in wav.scp, utt2dur without a number.
+    """
+    known = {utt: _number(utt, value) for utt, value in data.tables.get("utt2dur", {}).items() if utt in data.utt2spk}
+    if len(known) == len(data):
+        return known
+    unknown = [utterance for utterance in data.utterances() if utterance.id not in known]
+    with ThreadPoolExecutor(nj) as pool:
+        try:
+            lengths = progress(pool.map(Utterance.seconds, unknown), desc="lengths of audio files", total=len(unknown), unit="utt", delay=2)
+            return known | {utterance.id: seconds for utterance, seconds in zip(unknown, lengths, strict=True)}
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def with_durations(data: KaldiDir, nj: int = 8) -> KaldiDir:
+    """The same directory with utt2dur, so that the headers are read once."""
+    return KaldiDir({**data.tables, "utt2dur": {utt: f"{seconds:.6f}" for utt, seconds in durations(data, nj).items()}})
+
+
+def write_hours(path: Path, sets: Mapping[str, KaldiDir]) -> None:
+    """A table: set, utterances, hours; its rows are logged, too."""
+    rows = [(name, len(data), sum(durations(data).values()) / 3600) for name, data in sets.items()]
+    with atomic_write(path) as stream:
+        stream.write("set\tutterances\thours\n")
+        stream.writelines(f"{name}\t{utterances}\t{hours:.3f}\n" for name, utterances, hours in rows)
+    for name, utterances, hours in rows:
+        log.info(f"{name}: {utterances} utterances, {hours:.2f} hours")
+
+
+def _number(utt: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise UserError(f"utt2dur: {utt} has {value!r} where seconds are wanted: remove the file, or run validate_data --fix true") from None
