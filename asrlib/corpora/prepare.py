@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from asrlib.corpora import aishell1, librispeech
+from asrlib.corpora import aishell1, aishell2, librispeech
 from asrlib.corpora.audio import is_pipe
 from asrlib.corpora.kaldi_dir import read_tables
 from asrlib.corpora.kaldi_fix import BAD_UTTS, Repair, accept
@@ -43,6 +43,11 @@ def prepare_aishell1(corpus_dir: Path, *, check_counts: str = "auto", audio: boo
     """train, dev and test. UserError: a fault in a set, without `fix`."""
     rules, wav = Rules(audio=audio), corpus_dir / "wav"
     return {name: accept(wav / name, aishell1.prepare(corpus_dir, name, check_counts), rules, fix) for name in aishell1.UTTERANCES}
+
+
+def prepare_aishell2(corpus_dir: Path, *, check_counts: str = "auto", audio: bool = True, fix: bool = False) -> Repair:
+    """The whole corpus, which has no sets (asrlib.corpora.pretraining makes them). UserError: no corpus; a fault in it, without `fix`."""
+    return accept(aishell2.find(corpus_dir), aishell2.prepare(corpus_dir, check_counts), Rules(audio=audio), fix)
 
 
 def prepare_kaldi(
