@@ -1,8 +1,9 @@
-"""Fetches a corpus, or synthesises the mini one, into DOWNLOAD_DIR/LibriSpeech/SET/SPEAKER/CHAPTER or DOWNLOAD_DIR/data_aishell.
+"""Fetches a corpus, or synthesises a mini one, into DOWNLOAD_DIR/LibriSpeech/SET/SPEAKER/CHAPTER, DOWNLOAD_DIR/data_aishell or DOWNLOAD_DIR/AISHELL-2.
 
   download --corpus librispeech --download_dir downloads --sets "train-clean-100 dev-clean test-clean"
   download --corpus mini_librispeech --download_dir downloads
   download --corpus aishell1 --download_dir downloads
+  download --corpus mini_aishell2 --download_dir downloads      the real one is licensed: prepare_data says how to come by it
 
 A broken download goes on where it stopped; archives are verified by their published md5. Complete sets are not fetched again.
 """
@@ -14,7 +15,7 @@ from asrlib.utils.cli import Parser, boolean, run
 
 def get_parser() -> Parser:
     parser = Parser(__doc__)
-    parser.add_argument("--corpus", required=True, choices=["librispeech", "mini_librispeech", "aishell1", "mini_aishell1"])
+    parser.add_argument("--corpus", required=True, choices=["librispeech", "mini_librispeech", "aishell1", "mini_aishell1", "mini_aishell2"])
     parser.add_argument("--download_dir", type=Path, required=True)
     parser.add_argument("--sets", default="train-clean-100 dev-clean test-clean", help="sets of LibriSpeech; the mini corpus has its own")
     parser.add_argument("--mirror", help="URL to which the archives' names are appended; default: openslr.org's")
@@ -37,6 +38,10 @@ def main(argv=None) -> None:
         from asrlib.corpora.mini_aishell1 import synthesise_aishell1
 
         synthesise_aishell1(args.download_dir, args.seed)
+    elif args.corpus == "mini_aishell2":
+        from asrlib.corpora.mini_aishell2 import synthesise_aishell2
+
+        synthesise_aishell2(args.download_dir, args.seed)
     else:
         from asrlib.corpora.mini import synthesise_librispeech
 

@@ -1,0 +1,56 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# AISHELL-2, to pretrain on, without the sentences of AISHELL-1's dev and test; $chain is the chain of stages to go on with:  . ../corpus.sh "$@"
+
+# Options of AISHELL-2
+corpus_dir=  # folder of the corpus (AISHELL-2, with iOS/data in it), which is licensed: http://www.aishelltech.com/aishell_2 (needed without --mini)
+aishell1_dir=  # folder of AISHELL-1 (data_aishell) whose dev and test sentences are left out; none: DOWNLOAD_DIR/data_aishell, fetched
+filter_leaks=true  # leave these sentences out; false: AISHELL-1 is not needed, and what is trained must not be tested on it
+concat=6  # utterances of a speaker that are joined to one; 1: none
+valid_portion=0.01  # part of the utterances, once joined, to validate on
+mirror=  # URL of a mirror of AISHELL-1's archive
+remove_archive=false  # delete that archive once it is unpacked
+# End of options
+
+corpus=aishell2 fetched=()  # fetched: the corpora of stage 0
+
+corpus_setup() {
+    local folder
+    if [ -z "$corpus_dir" ]; then
+        $mini || _refuse "--corpus_dir is needed: the folder AISHELL-2, which is licensed (http://www.aishelltech.com/aishell_2), or --mini true"
+        corpus=mini_aishell2 fetched+=(mini_aishell2)
+        corpus_dir=$download_dir/AISHELL-2
+    else
+        for folder in "$corpus_dir" "$corpus_dir"/{data,iOS/data}; do
+            [ ! -e "$folder/wav.scp" ] || break
+        done
+        [ -e "$folder/wav.scp" ] || _refuse "--corpus_dir $corpus_dir has no iOS/data/wav.scp: give the folder AISHELL-2"
+    fi
+    sources=("${folder:-$corpus_dir/iOS/data}"/{wav.scp,trans.txt})
+    if ! $filter_leaks; then
+        aishell1_dir=
+        return
+    fi
+    if [ -z "$aishell1_dir" ]; then
+        fetched+=("$([ "$corpus" = aishell2 ] || echo mini_)aishell1")
+        aishell1_dir=$download_dir/data_aishell
+    else
+        [ -d "$aishell1_dir/wav" ] || _refuse "--aishell1_dir $aishell1_dir has no folder wav: give data_aishell"
+    fi
+    sources+=("$aishell1_dir/transcript")
+}
+
+corpus_fetch() {
+    local name
+    [ ${#fetched[@]} -gt 0 ] || echo "The corpora are in $corpus_dir${aishell1_dir:+ and $aishell1_dir}: nothing to download"
+    for name in "${fetched[@]}"; do
+        asr download --corpus "$name" --download_dir "$download_dir" --remove_archive "$remove_archive" ${mirror:+--mirror "$mirror"}
+    done
+}
+
+corpus_prepare() {
+    asr prepare_data --corpus "$corpus" --corpus_dir "$corpus_dir" --data_dir "$datadir" --filter_leaks "$filter_leaks" --concat "$concat" \
+        --valid_portion "$valid_portion" ${aishell1_dir:+--aishell1_dir "$aishell1_dir"}
+}
+
+# shellcheck source=/dev/null
+. "$(dirname "${BASH_SOURCE[0]}")/../common/${chain:?}.sh" "$@"
