@@ -6,7 +6,7 @@ corpus_dir=  # folder of the corpus (AISHELL-2, with iOS/data in it), which is l
 aishell1_dir=  # folder of AISHELL-1 (data_aishell) whose dev and test sentences are left out; none: DOWNLOAD_DIR/data_aishell, fetched
 filter_leaks=true  # leave these sentences out; false: AISHELL-1 is not needed, and what is trained must not be tested on it
 concat=6  # utterances of a speaker that are joined to one; 1: none
-valid_portion=0.01  # part of the utterances, once joined, to validate on
+valid_portion=0.01  # part of the utterances, once joined, to validate on; of the mini corpus 0.05
 mirror=  # URL of a mirror of AISHELL-1's archive
 remove_archive=false  # delete that archive once it is unpacked
 # End of options
@@ -19,6 +19,7 @@ corpus_setup() {
         $mini || _refuse "--corpus_dir is needed: the folder AISHELL-2, which is licensed (http://www.aishelltech.com/aishell_2), or --mini true"
         corpus=mini_aishell2 fetched+=(mini_aishell2)
         corpus_dir=$download_dir/AISHELL-2
+        [ -n "${option_given[valid_portion]:-}" ] || valid_portion=0.05
     else
         for folder in "$corpus_dir" "$corpus_dir"/{data,iOS/data}; do
             [ ! -e "$folder/wav.scp" ] || break
