@@ -3,6 +3,7 @@
   download --corpus librispeech --download_dir downloads --sets "train-clean-100 dev-clean test-clean"
   download --corpus mini_librispeech --download_dir downloads
   download --corpus aishell1 --download_dir downloads
+  download --corpus librispeech_lm --download_dir downloads --sets 3-gram.pruned.1e-7
   download --corpus mini_aishell2 --download_dir downloads      the real one is licensed: prepare_data says how to come by it
 
 A broken download goes on where it stopped; archives are verified by their published md5. Complete sets are not fetched again.
@@ -15,9 +16,9 @@ from asrlib.utils.cli import Parser, boolean, run
 
 def get_parser() -> Parser:
     parser = Parser(__doc__)
-    parser.add_argument("--corpus", required=True, choices=["librispeech", "mini_librispeech", "aishell1", "mini_aishell1", "mini_aishell2"])
+    parser.add_argument("--corpus", required=True, choices=["librispeech", "mini_librispeech", "librispeech_lm", "aishell1", "mini_aishell1", "mini_aishell2"])
     parser.add_argument("--download_dir", type=Path, required=True)
-    parser.add_argument("--sets", default="train-clean-100 dev-clean test-clean", help="sets of LibriSpeech; the mini corpus has its own")
+    parser.add_argument("--sets", default="train-clean-100 dev-clean test-clean", help="sets, or n-gram models, of LibriSpeech; the mini corpus has its own")
     parser.add_argument("--mirror", help="URL to which the archives' names are appended; default: openslr.org's")
     parser.add_argument("--remove_archive", type=boolean, default=False, help="delete each archive once it is unpacked")
     parser.add_argument("--seed", type=int, default=0, help="of the mini corpus")
@@ -30,6 +31,10 @@ def main(argv=None) -> None:
         from asrlib.corpora.librispeech import URL, download
 
         download(args.download_dir, args.sets.split(), args.mirror or URL, args.remove_archive)
+    elif args.corpus == "librispeech_lm":
+        from asrlib.corpora import librispeech_lm
+
+        librispeech_lm.download(args.download_dir, args.sets.split(), args.mirror or librispeech_lm.URL)
     elif args.corpus == "aishell1":
         from asrlib.corpora import aishell1
 
