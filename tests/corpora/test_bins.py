@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-from asrlib.bin import combine_data, download, manifest, prepare_data, subset_data, validate_data
+from asrlib.bin import combine_data, concat_data, download, filter_leaks, manifest, prepare_data, subset_data, validate_data
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.utils.cli import run
@@ -23,7 +23,7 @@ def ends(main, argv, monkeypatch):
     return end.value.code
 
 
-@pytest.mark.parametrize("command", [combine_data, download, manifest, prepare_data, subset_data, validate_data])
+@pytest.mark.parametrize("command", [combine_data, concat_data, download, filter_leaks, manifest, prepare_data, subset_data, validate_data])
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as end:
         command.main(["--help"])

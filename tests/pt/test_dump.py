@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 from asrlib.corpora.kaldi_dir import KaldiDir
+from asrlib.corpora.kaldi_ops import concat
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.pt import dump as module
 from asrlib.pt.dump import Limits, dump, estimate_bytes, read_speech
@@ -87,3 +88,22 @@ def test_an_upstream_trained_again_makes_the_old_states_stale(tones_dir, progre_
     after = kaldiio.load_scp(str(tmp_path / "out/feats.scp"))
     assert read_speech(tmp_path / "out").data != before.data
     assert all(not np.allclose(after[utt], first[utt]) for utt in first)
+
+
+def test_an_utterance_of_several_recordings_is_one_file(tmp_path):
+    parts = {"a-1": 8000, "a-2": 4000}
+    for utt, size in parts.items():
+        soundfile.write(tmp_path / f"{utt}.wav", np.full(size, 0.25), 16000)
+    data = KaldiDir({"wav.scp": {utt: str(tmp_path / f"{utt}.wav") for utt in parts}, "utt2spk": dict.fromkeys(parts, "a"), "text": dict.fromkeys(parts, "A")})
+    concat(data, 2).write(tmp_path / "joined")
+    dump(tmp_path / "joined", tmp_path / "out", None, Limits(), 1)
+    assert read_table(tmp_path / "out/speech_shape").rows == {"a-1_2": "12000"}
+    assert soundfile.info(read_table(tmp_path / "out/wav.scp").rows["a-1_2"]).frames == 12000
+    before = read_speech(tmp_path / "out").data
+    soundfile.write(tmp_path / "a-2.wav", np.full(5000, 0.25), 16000)
+    dump(tmp_path / "joined", tmp_path / "out", None, Limits(), 1)
+    assert read_speech(tmp_path / "out").data != before and read_table(tmp_path / "out/speech_shape").rows == {"a-1_2": "13000"}
+    data.wav["a-2"] = "cat a-2.wav |"
+    concat(data, 2).write(tmp_path / "joined")
+    with pytest.raises(UserError, match="utterance a-1_2: wav.scp has a command"):
+        dump(tmp_path / "joined", tmp_path / "out", None, Limits(), 1)
