@@ -15,8 +15,8 @@ def main(argv=None) -> None:
     parser.add_argument("--pretrain_args", default="", help='overrides, "key=value key=value"')
     parser.add_argument("--train_dir", required=True, type=Path, help="Kaldi directory of the training set")
     parser.add_argument("--valid_dir", required=True, type=Path, help="Kaldi directory of the validation set")
-    parser.add_argument("--train_targets", required=True, type=Path, help="folder of its targets (DUMP_DIR/targets)")
-    parser.add_argument("--valid_targets", required=True, type=Path, help="folder of its targets")
+    parser.add_argument("--train_targets", type=Path, help="folder of its targets (DUMP_DIR/targets); wav2vec 2.0 needs none")
+    parser.add_argument("--valid_targets", type=Path, help="folder of its targets")
     parser.add_argument("--name", default="clusters", help="name of the clusters")
     parser.add_argument("--exp_dir", required=True, type=Path, help="where everything goes")
     parser.add_argument("--pretrained_model", type=Path, help="weights to start from (.safetensors)")
@@ -30,6 +30,9 @@ def main(argv=None) -> None:
 
     overrides = args.pretrain_args.split() + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
     config = load_config(args.pretrain_config, PretrainConfig, overrides)
+    targeted = config.model != "wav2vec2"
+    if targeted and not (args.train_targets and args.valid_targets):
+        parser.error(f"{config.model} needs --train_targets and --valid_targets (stage 2 makes them)")
 
     from asrlib.features.targets import read_speakers, read_targets
 
@@ -42,6 +45,8 @@ def main(argv=None) -> None:
     from asrlib.ms.pretrain_data import PretrainSet, Targets
 
     def data(folder: Path, targets: Path, train: bool) -> PretrainSet:
+        if not targeted:
+            return PretrainSet(folder, None, config, train)
         labels = read_targets(targets / f"{args.name}.safetensors")
         pitch = read_targets(targets / "pitch.safetensors") if progre else {}
         return PretrainSet(folder, Targets(labels, pitch, speakers if progre and train else {}), config, train)

@@ -1,4 +1,4 @@
-"""HuBERT and ProgRE under the names of other toolkits: fairseq (and s3prl, which has its names) and transformers."""
+"""HuBERT, wav2vec 2.0 and ProgRE under the names of other toolkits: fairseq (and s3prl, which has its names) and transformers."""
 
 from collections.abc import Callable, Iterable
 
@@ -7,9 +7,9 @@ from asrlib.utils.errors import UserError
 from asrlib.utils.pretraining import HubertConfig, PretrainConfig
 
 RATE = 16000
-HEADS = ("final_proj.", "label_embs_concat")  # of pretraining: a model for fine-tuning has none
+HEADS = ("final_proj.", "label_embs_concat", "quantizer.", "project_q.")  # of pretraining: a model for fine-tuning has none
 PRETRAINING = (*HEADS, "spk_linear.", "mask_emb")  # what only pretraining needs: published checkpoints leave some of it out
-PREFIXES = ("", "hubert.", "w2v_model.", "encoder.w2v_model.", "model.")
+PREFIXES = ("", "hubert.", "wav2vec2.", "w2v_model.", "encoder.w2v_model.", "model.")
 
 FAIRSEQ_CONV = [(r"^feature_extractor\.conv_layers\.(\d+)\.conv\.", r"feature_extractor.conv_layers.\1.0."), (r"^encoder\.pos_conv\.", "encoder.pos_conv.0.")]
 FAIRSEQ_NORM = {"group": (r"(conv_layers\.\d+)\.norm\.", r"\1.2."), "layer": (r"(conv_layers\.\d+)\.norm\.", r"\1.2.1.")}
@@ -52,10 +52,11 @@ TRANSFORMERS = [
     (r"\.fc1\.", ".feed_forward.intermediate_dense."),
     (r"\.fc2\.", ".feed_forward.output_dense."),
 ]
+TRANSFORMERS_HEADS = {"final_proj.weight": "project_hid.weight", "final_proj.bias": "project_hid.bias", "quantizer.vars": "quantizer.codevectors"}
 
 
 def fairseq_rule(config: HubertConfig) -> Callable[[str], str]:
-    """MindSpore name -> name in fairseq's and s3prl's HuBERT."""
+    """MindSpore name -> name in fairseq's and s3prl's HuBERT and wav2vec 2.0."""
     rename = substituted([*FAIRSEQ_CONV, FAIRSEQ_NORM[config.extractor_mode]])
     return lambda name: rename(pytorch_name(name))
 
@@ -63,6 +64,13 @@ def fairseq_rule(config: HubertConfig) -> Callable[[str], str]:
 def transformers_name(name: str, config: HubertConfig) -> str:
     """MindSpore name -> name in transformers' HubertModel (without the pretraining heads)."""
     return substituted(TRANSFORMERS)(pytorch_name(name))
+
+
+def pretraining_name(name: str, config: HubertConfig) -> str:
+    """MindSpore name -> name in transformers' Wav2Vec2ForPreTraining."""
+    if name.startswith(HEADS):
+        return TRANSFORMERS_HEADS.get(name, name)
+    return "wav2vec2." + transformers_name(name, config)
 
 
 def fairseq_configs(config: PretrainConfig) -> tuple[dict, dict]:
@@ -75,25 +83,38 @@ def fairseq_configs(config: PretrainConfig) -> tuple[dict, dict]:
         raise UserError("fairseq and s3prl have no projection where model_conf.conv_channels equals model_conf.dim: choose another size")
     layers = [f"({model.conv_channels}, {kernel}, {stride})" for kernel, stride in zip(model.conv_kernels, model.conv_strides, strict=True)]
     task_cfg = {
-        "data": "", "labels": ["km"], "label_rate": RATE / model.hop, "sample_rate": RATE, "normalize": model.normalize,
+        "data": "", "sample_rate": RATE, "normalize": model.normalize,
         "max_sample_size": round(config.batch.max_seconds * RATE), "min_sample_size": round(config.batch.min_seconds * RATE),
     }  # fmt: skip
     model_cfg = {
-        "label_rate": RATE / model.hop, "extractor_mode": {"group": "default", "layer": "layer_norm"}[model.extractor_mode],
+        "extractor_mode": {"group": "default", "layer": "layer_norm"}[model.extractor_mode],
         "encoder_layers": model.layers, "encoder_embed_dim": model.dim, "encoder_ffn_embed_dim": model.ffn_dim, "encoder_attention_heads": model.heads,
         "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0, "encoder_layerdrop": 0.0, "dropout_input": 0.0, "dropout_features": 0.0,
-        "final_dim": model.final_dim, "untie_final_proj": True, "layer_norm_first": model.layer_norm_first, "conv_feature_layers": f"[{', '.join(layers)}]",
+        "final_dim": model.final_dim, "layer_norm_first": model.layer_norm_first, "conv_feature_layers": f"[{', '.join(layers)}]",
         "conv_bias": False, "logit_temp": model.logit_temp, "feature_grad_mult": model.feature_grad_mult, "mask_length": config.mask.length,
         "mask_prob": config.mask.prob, "conv_pos": model.conv_pos, "conv_pos_groups": model.conv_pos_groups,
     }  # fmt: skip
-    return task_cfg, model_cfg
+    if config.model == "wav2vec2":
+        latent = {"latent_vars": model.codewords, "latent_groups": model.codebooks, "latent_dim": model.code_dim}
+        temperature = (*config.loss.temperature, config.loss.temperature_decay)
+        return task_cfg, model_cfg | latent | {"quantize_targets": True, "num_negatives": config.loss.negatives, "latent_temp": temperature}
+    label_rate = {"label_rate": RATE / model.hop}
+    return task_cfg | label_rate | {"labels": ["km"]}, model_cfg | label_rate | {"untie_final_proj": True}
 
 
 def transformers_config(config: PretrainConfig) -> dict:
-    """The contents of config.json for transformers' HubertModel."""
+    """The contents of config.json for transformers' HubertModel or Wav2Vec2ForPreTraining."""
     model = config.model_conf
-    return {
-        "architectures": ["HubertModel"], "model_type": "hubert", "hidden_size": model.dim, "num_hidden_layers": model.layers,
+    kind = {"architectures": ["HubertModel"], "model_type": "hubert"}
+    if config.model == "wav2vec2":
+        kind = {
+            "architectures": ["Wav2Vec2ForPreTraining"], "model_type": "wav2vec2", "codevector_dim": model.code_dim, "proj_codevector_dim": model.final_dim,
+            "num_codevector_groups": model.codebooks, "num_codevectors_per_group": model.codewords, "num_negatives": config.loss.negatives,
+            "contrastive_logits_temperature": model.logit_temp, "diversity_loss_weight": config.loss.diversity_weight,
+            "feat_quantizer_dropout": model.dropout_features,
+        }  # fmt: skip
+    return kind | {
+        "hidden_size": model.dim, "num_hidden_layers": model.layers,
         "num_attention_heads": model.heads, "intermediate_size": model.ffn_dim, "hidden_act": "gelu", "feat_extract_norm": model.extractor_mode,
         "do_stable_layer_norm": model.layer_norm_first, "conv_bias": False, "conv_dim": [model.conv_channels] * len(model.conv_kernels),
         "conv_kernel": list(model.conv_kernels), "conv_stride": list(model.conv_strides), "num_feat_extract_layers": len(model.conv_kernels),
@@ -110,7 +131,7 @@ def progre_name(name: str, config: HubertConfig) -> str:
 
 
 def recognised(names: Iterable[str], config: HubertConfig, expected: Iterable[str]) -> dict[str, str]:
-    """Name in a foreign file -> MindSpore name, for a HuBERT of fairseq, s3prl or transformers (with or without the prefix of a fine-tuned model), and for the
+    """Name in a foreign file -> MindSpore name, for a HuBERT or wav2vec 2.0 of fairseq, s3prl or transformers (with or without the prefix of a fine-tuned model), and for the
     published ProgRE of MindSpore and of PyTorch.
 
     expected: the MindSpore network's names. Names that no rule knows are left out of the result.
@@ -122,6 +143,8 @@ def recognised(names: Iterable[str], config: HubertConfig, expected: Iterable[st
         lambda name: progre_name(name, config),
         lambda name: transformers_name(name, config),
         lambda name: _old_weight_norm(transformers_name(name, config)),
+        lambda name: pretraining_name(name, config),
+        lambda name: _old_weight_norm(pretraining_name(name, config)),
     )
     tables = [reversed_rule(rule, expected) for rule in rules]
     published = substituted(PROGRE_MINDSPORE)

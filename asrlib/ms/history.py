@@ -60,7 +60,7 @@ class History:
 
     def draw(self) -> None:
         rows = read_history(self.exp_dir)
-        plot = plot_pretraining if any("masked_loss" in row for row in rows) else plot_history
+        plot = plot_pretraining if any("valid_accuracy" in row for row in rows) else plot_history
         plot(rows, self.exp_dir / "images" / "training.png")
 
     def _add(self, row: dict) -> None:

@@ -8,3 +8,19 @@ def ctc_loss(logits, logit_lengths, labels, label_lengths, blank: int):
     """CTC loss of each utterance (B,): logits (T, B, V), labels (B, L) padded with anything, natural logarithm, in float32 (Graves et al. 2006)."""
     log_probs = ops.log_softmax(logits.astype(ms.float32), -1)
     return ops.ctc_loss(log_probs, labels, logit_lengths, label_lengths, blank=blank, reduction="none")[0]
+
+
+def inside_mask(frames, length):
+    """(B, length) float32: 1 in the utterances, whose frames are given (B,), 0 in the padding."""
+    return (ops.arange(0, length).astype(ms.int32) < frames.expand_dims(1)).astype(ms.float32)
+
+
+def unit(x):
+    """Vectors of length 1, as torch.cosine_similarity divides (epsilon 1e-8)."""
+    return x / ops.sqrt(ops.maximum((x * x).sum(-1, keepdims=True), 1e-16))
+
+
+def feature_penalty(features, frames):
+    """Mean square of the convolutions' output (B, T, C) inside the utterances (wav2vec 2.0 and HuBERT as fairseq trains them)."""
+    inside = inside_mask(frames, features.shape[1])
+    return ((features * features).mean(-1) * inside).sum() / ops.maximum(inside.sum(), 1.0)

@@ -3,18 +3,18 @@
 import mindspore as ms
 from mindspore import nn, ops
 
+from asrlib.ms.losses import feature_penalty, inside_mask, unit
 from asrlib.utils.pretraining import PretrainConfig
-
-# of a batch: cross-entropy of the masked frames, their accuracy, feature penalty, cross-entropy and accuracy of the speakers
-METRICS = ("masked_loss", "masked_accuracy", "feature_penalty", "speaker_loss", "speaker_accuracy")
 
 
 class MaskedPrediction(nn.Cell):
     """A network of asrlib.ms.models.hubert with its loss.
 
     construct(wavs (B, S), lengths (B,), targets (B, T) int32, mask (B, T), keep (layers,), seed () int32, share (), pitch (B, T), speakers (B,) int32)
-    -> loss (), metrics (5,). `share`: masked frames of the batch over those of the whole update, so that batches whose gradients are added up
-    count as one large batch. Rows with length 0 only fill the batch up.
+    -> loss (), metrics (5,): cross-entropy of the masked frames, their accuracy, feature penalty, cross-entropy and accuracy of the speakers.
+
+    `share`: masked frames of the batch over those of the whole update, so that batches whose gradients are added up count as one large batch. Rows with
+    length 0 only fill the batch up.
     """
 
     def __init__(self, network: nn.Cell, config: PretrainConfig):
@@ -29,7 +29,7 @@ class MaskedPrediction(nn.Cell):
     def construct(self, wavs, lengths, targets, mask, keep, seed, share, pitch, speakers):
         features, frames = self.network.feature_extractor(wavs, lengths)
         features = features * self.grad_mult + ops.stop_gradient(features) * (1.0 - self.grad_mult)
-        penalty = self._penalty(features, frames)
+        penalty = feature_penalty(features, frames)
         if self.progre:
             states = self.network.all_states(features, frames, mask, keep, seed, pitch)
         else:
@@ -44,12 +44,12 @@ class MaskedPrediction(nn.Cell):
 
     def _masked(self, x, targets, mask, frames):
         """Mean cross-entropy and accuracy over the masked frames; sum of the cross-entropy of the other frames over the number of masked ones."""
-        x = _unit(self.network.final_proj(x))
-        labels = _unit(self.network.label_embs_concat)
+        x = unit(self.network.final_proj(x))
+        labels = unit(self.network.label_embs_concat)
         logits = ops.matmul(x, labels.T) / self.temperature
         count = ops.maximum(mask.sum(), 1.0)
         entropy = _cross_entropy(logits, targets)
-        others = _inside(frames, mask.shape[1]) * (1.0 - mask)
+        others = inside_mask(frames, mask.shape[1]) * (1.0 - mask)
         return (entropy * mask).sum() / count, (_hits(logits, targets) * mask).sum() / count, (entropy * others).sum() / count
 
     def _speakers(self, part, frames, speakers):
@@ -57,21 +57,6 @@ class MaskedPrediction(nn.Cell):
         known = (speakers >= 0).astype(ms.float32)
         labels, count = ops.maximum(speakers, 0), ops.maximum(known.sum(), 1.0)
         return (_cross_entropy(logits, labels) * known).sum() / count, (_hits(logits, labels) * known).sum() / count
-
-    def _penalty(self, features, frames):
-        """Mean square of the convolutions' output inside the utterances."""
-        inside = _inside(frames, features.shape[1])
-        return ((features * features).mean(-1) * inside).sum() / ops.maximum(inside.sum(), 1.0)
-
-
-def _inside(frames, length):
-    """(B, length): 1 in the utterances, 0 in the padding."""
-    return (ops.arange(0, length).astype(ms.int32) < frames.expand_dims(1)).astype(ms.float32)
-
-
-def _unit(x):
-    """Vectors of length 1, as torch.cosine_similarity divides (epsilon 1e-8)."""
-    return x / ops.sqrt(ops.maximum((x * x).sum(-1, keepdims=True), 1e-16))
 
 
 def _cross_entropy(logits, labels):

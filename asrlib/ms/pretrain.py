@@ -6,12 +6,12 @@ import mindspore as ms
 from mindspore import nn
 
 from asrlib.ms.device import use_device
-from asrlib.ms.masked_prediction import MaskedPrediction
 from asrlib.ms.models import make_upstream
 from asrlib.ms.models.hubert import Linear, TimeConv
+from asrlib.ms.objectives import objective_of
 from asrlib.ms.optim import make_optimizer
 from asrlib.ms.parallel import join
-from asrlib.ms.pretrain_data import PretrainLoader, PretrainSet, make_buckets
+from asrlib.ms.pretrain_data import PretrainSet, make_buckets
 from asrlib.ms.pretrainer import Pretrainer
 from asrlib.ms.step import TrainStep
 from asrlib.ms.train import claim, clear
@@ -55,17 +55,15 @@ def pretrain(
     valid_set.set_aside(own_dir / "set_aside.valid.tsv")
     optimizer = make_optimizer(network, config.optim)
     loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
-    step = TrainStep(network, MaskedPrediction(network, config), optimizer, config.optim, loss_scale, ranks.size)
-    valid_loss = MaskedPrediction(network, config)
-    valid_loss.set_train(False)
-    step.set_train()
+    objective = objective_of(config)
+    step = TrainStep(network, objective.loss(network), optimizer, config.optim, loss_scale, ranks.size)
     buckets = make_buckets(train_set)
     log.info("buckets (frames x utterances): %s", ", ".join(f"{b.frames} x {b.batch_size}" for b in buckets))
     loaders = tuple(
-        PretrainLoader(data, make_buckets(data), config.trainer.seed, shuffle=data.train, prefetch=config.batch.prefetch)
+        objective.loader(data, make_buckets(data), config.trainer.seed, shuffle=data.train, prefetch=config.batch.prefetch)
         for data in (train_set, valid_set)
     )
-    Pretrainer(config, network, optimizer, step, valid_loss, loaders, exp_dir, ranks).run()
+    Pretrainer(config, network, optimizer, step, objective, loaders, exp_dir, ranks).run()
     if ranks.rank != 0:
         return
     save_arrays(exp_dir / "model.safetensors", network_arrays(network), {"updates": str(config.trainer.updates)})

@@ -1,18 +1,20 @@
-"""Waveforms with their frame labels, in batches for masked prediction."""
+"""Waveforms, with frame labels where there are any, in batches for masked prediction and for the contrastive task."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from asrlib.corpora.durations import durations
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.ms.batches import BatchLoader, Bucket, bucket_edges
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
-from asrlib.utils.masking import draw_mask
-from asrlib.utils.pretraining import HubertConfig, PretrainConfig
+from asrlib.utils.masking import draw_mask, draw_negatives
+from asrlib.utils.pretraining import HubertConfig, LossConfig, PretrainConfig
 
 log = get_logger(__name__)
 
@@ -30,7 +32,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Item:
-    """One utterance: its frames are those of its labels; pitch (frames,) or None, speaker -1 where unknown."""
+    """One utterance: its frames are those of its labels, which are empty where there are none; pitch (frames,) or None, speaker -1 where unknown."""
 
     utt: str
     frames: int
@@ -59,8 +61,36 @@ class MaskedBatch:
         """Frames to predict."""
         return int(self.mask.sum())
 
-    def inputs(self, share: float) -> tuple[np.ndarray, ...]:
+    def inputs(self, share: float, update: int) -> tuple[np.ndarray, ...]:
+        """What the loss takes."""
         return self.wavs, self.lengths, self.labels, self.mask, self.keep, self.seed, np.array(share, np.float32), self.pitch, self.speakers
+
+
+@dataclass(frozen=True)
+class ContrastiveBatch:
+    """wavs (B, S), lengths (B,), mask (B, T), negatives (B, T, T), keep (layers,), seed (), noise (B, T, codebooks * codewords): see asrlib.ms.contrastive."""
+
+    utts: list[str]
+    wavs: np.ndarray
+    lengths: np.ndarray
+    mask: np.ndarray
+    negatives: np.ndarray
+    keep: np.ndarray
+    seed: np.ndarray
+    noise: np.ndarray
+    config: LossConfig
+
+    @property
+    def masked(self) -> int:
+        """Frames to recognise."""
+        return int(self.mask.sum())
+
+    def inputs(self, share: float, update: int) -> tuple[np.ndarray, ...]:
+        """What the loss takes; the temperature falls with the updates."""
+        begin, least = self.config.temperature
+        temperature = max(begin * self.config.temperature_decay**update, least)
+        numbers = np.array(share, np.float32), np.array(temperature, np.float32)
+        return self.wavs, self.lengths, self.mask, self.negatives, self.keep, self.seed, *numbers, self.noise
 
 
 def samples_of(frames: int, config: HubertConfig) -> int:
@@ -71,15 +101,20 @@ def samples_of(frames: int, config: HubertConfig) -> int:
 
 
 class PretrainSet:
-    """The utterances of a data directory that have targets; the order of their ids."""
+    """The utterances of a data directory in the order of their ids; with targets those that have some."""
 
-    def __init__(self, data_dir: Path, targets: Targets, config: PretrainConfig, train: bool):
+    def __init__(self, data_dir: Path, targets: Targets | None, config: PretrainConfig, train: bool):
         self.config, self.train = config, train
-        if config.model == "progre" and not targets.pitch:
+        if config.model == "progre" and not (targets and targets.pitch):
             raise UserError(f"{data_dir}: no pitch: run stage 2 with the configuration of a ProgRE model")
-        self.items = [self._item(utterance, targets) for utterance in KaldiDir.read(data_dir).utterances() if utterance.id in targets.labels]
+        data = KaldiDir.read(data_dir)
+        if targets is None:
+            seconds = durations(data)
+            self.items = [self._plain(utterance, seconds[utterance.id]) for utterance in data.utterances()]
+        else:
+            self.items = [self._item(utterance, targets) for utterance in data.utterances() if utterance.id in targets.labels]
         if not self.items:
-            raise UserError(f"{data_dir}: none of its utterances has targets: run stage 2")
+            raise UserError(f"{data_dir}: none of its utterances has targets: run stage 2" if targets else f"{data_dir}: no utterances")
 
     def _item(self, utterance: Utterance, targets: Targets) -> Item:
         labels, pitch = targets.labels[utterance.id], targets.pitch.get(utterance.id)
@@ -87,6 +122,10 @@ class PretrainSet:
             raise UserError(f"utterance {utterance.id}: cluster {labels.max()} and model_conf.num_classes={self.config.model_conf.num_classes}")
         frames = len(labels) if pitch is None else min(len(labels), len(pitch))
         return Item(utterance.id, frames, labels[:frames].astype(np.int32), None if pitch is None else pitch[:frames], targets.speakers.get(utterance.id, -1), utterance)
+
+    def _plain(self, utterance: Utterance, seconds: float) -> Item:
+        frames = self.config.model_conf.frames(round(seconds * RATE))
+        return Item(utterance.id, max(0, frames), np.zeros(0, np.int32), None, -1, utterance)
 
     def set_aside(self, report: Path) -> None:
         """Removes what is too short, and lists it with reasons in `report`. UserError: nothing is left."""
@@ -120,6 +159,8 @@ class PretrainSet:
         length = min(item.frames, self._longest())
         first = int(rng.integers(item.frames - length + 1)) if self.train else 0
         audio = audio[first * model.hop :][: samples_of(length, model)]
+        if not item.labels.size and len(audio) + model.hop <= samples_of(length, model):  # resampling may round
+            raise UserError(f"utterance {item.utt}: its audio is shorter than when its duration was noted: run stage 1 again")
         cut = slice(first, first + length)
         return audio, replace(item, frames=length, labels=item.labels[cut], pitch=None if item.pitch is None else item.pitch[cut])
 
@@ -135,27 +176,61 @@ def make_buckets(dataset: PretrainSet) -> list[Bucket]:
 
 
 class PretrainLoader(BatchLoader):
-    """Epochs of masked batches; epoch, position and seed alone decide what a batch holds."""
+    """Epochs of batches for masked prediction; epoch, position and seed alone decide what a batch holds."""
 
     dataset: PretrainSet
 
+    def _jobs(self, plan: list[tuple[Bucket, list[int]]], epoch: int) -> Iterator[tuple[Bucket, list[int]]]:
+        yield from plan
+
     def _make(self, job: tuple[Bucket, list[int]], epoch: int) -> MaskedBatch:
         bucket, indices = job
+        size, frames = bucket.batch_size, bucket.frames
+        wavs, lengths, mask, items, _ = self._masked(bucket, indices, epoch)
+        labels, pitch, speakers = np.zeros((size, frames), np.int32), np.zeros((size, frames), np.float32), np.full(size, -1, np.int32)
+        for row, item in enumerate(items):
+            labels[row, : item.frames], speakers[row] = item.labels, item.speaker
+            if item.pitch is not None:
+                pitch[row, : item.frames] = item.pitch
+        keep, seed, _ = self._drawn(indices, epoch)
+        return MaskedBatch([item.utt for item in items], wavs, lengths, labels, mask, keep, seed, pitch, speakers)
+
+    def _masked(self, bucket: Bucket, indices: list[int], epoch: int):
+        """wavs, lengths and mask of a batch, its items as they are cropped, and the generator of each."""
         config = self.dataset.config
-        model, size, frames = config.model_conf, bucket.batch_size, bucket.frames
-        wavs, lengths = np.zeros((size, samples_of(frames, model)), np.float32), np.zeros(size, np.int32)
-        labels, mask, pitch = np.zeros((size, frames), np.int32), np.zeros((size, frames), np.float32), np.zeros((size, frames), np.float32)
-        speakers = np.full(size, -1, np.int32)
+        wavs = np.zeros((bucket.batch_size, samples_of(bucket.frames, config.model_conf)), np.float32)
+        lengths, mask = np.zeros(bucket.batch_size, np.int32), np.zeros((bucket.batch_size, bucket.frames), np.float32)
+        items, generators = [], []
         for row, index in enumerate(indices):
             rng = np.random.default_rng((self.seed, epoch, index))
             audio, item = self.dataset.crop(index, rng)
             wavs[row, : len(audio)], lengths[row] = audio, len(audio)
-            labels[row, : item.frames], speakers[row] = item.labels, item.speaker
             mask[row, : item.frames] = draw_mask(item.frames, config.mask, rng)
-            if item.pitch is not None:
-                pitch[row, : item.frames] = item.pitch
+            items.append(item)
+            generators.append(rng)
+        return wavs, lengths, mask, items, generators
+
+    def _drawn(self, indices: list[int], epoch: int) -> tuple[np.ndarray, np.ndarray, np.random.Generator]:
+        """Layers to keep, seed of the dropout, and the generator that both come from."""
+        model = self.dataset.config.model_conf
         rng = np.random.default_rng((self.seed, epoch, indices[0], len(indices)))
         keep = (rng.random(model.layers) >= (model.layerdrop if self.dataset.train else 0.0)).astype(np.float32)
-        seed = np.array(rng.integers(2**31 - 1), np.int32)
-        utts = [self.dataset.items[i].utt for i in indices]
-        return MaskedBatch(utts, wavs, lengths, labels, mask, keep, seed, pitch, speakers)
+        return keep, np.array(rng.integers(2**31 - 1), np.int32), rng
+
+
+class ContrastiveLoader(PretrainLoader):
+    """The same for the contrastive task: negatives of every masked frame and, in training, Gumbel noise for the quantiser."""
+
+    def _make(self, job: tuple[Bucket, list[int]], epoch: int) -> ContrastiveBatch:
+        bucket, indices = job
+        config = self.dataset.config
+        wavs, lengths, mask, items, generators = self._masked(bucket, indices, epoch)
+        negatives = np.zeros((bucket.batch_size, bucket.frames, bucket.frames), np.float32)
+        for row, rng in enumerate(generators):
+            if not draw_negatives(mask[row], config.loss.negatives, rng, negatives[row]):
+                mask[row] = 0  # a single masked frame has nothing to be told from
+        keep, seed, rng = self._drawn(indices, epoch)
+        noise = np.zeros((bucket.batch_size, bucket.frames, config.model_conf.codebooks * config.model_conf.codewords), np.float32)
+        if self.dataset.train:
+            noise -= np.log(np.maximum(rng.standard_exponential(noise.shape, np.float32), 1e-30))
+        return ContrastiveBatch([item.utt for item in items], wavs, lengths, mask, negatives, keep, seed, noise, config.loss)

@@ -1,6 +1,5 @@
 """The pretraining loop: updates, validation, and a state from which a killed run goes on exactly."""
 
-import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,10 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
-from asrlib.ms.history import History
-from asrlib.ms.masked_prediction import METRICS
+from asrlib.ms.history import History, read_history
+from asrlib.ms.objectives import AmongNegatives, Masked
 from asrlib.ms.parallel import Ranks
-from asrlib.ms.pretrain_data import MaskedBatch, PretrainLoader
+from asrlib.ms.pretrain_data import ContrastiveBatch, MaskedBatch, PretrainLoader
 from asrlib.ms.schedules import learning_rate
 from asrlib.ms.state import TrainState, load_state, save_state
 from asrlib.ms.step import TrainStep
@@ -25,6 +24,7 @@ from asrlib.utils.progress import progress
 
 log = get_logger(__name__)
 
+BEST = "checkpoints/best.safetensors"  # the weights of the lowest validation loss
 MAX_SKIPPED = 5  # updates in a row that were not finite
 NAN_ADVICE = "lower optim.learning_rate, set optim.grad_clip, lengthen schedule.warmup_steps, or look at the utterances named above"
 
@@ -38,14 +38,16 @@ class Pretrainer:
         network: nn.Cell,
         optimizer: nn.Cell,
         step: TrainStep,
-        valid_loss: nn.Cell,
+        objective: Masked | AmongNegatives,
         loaders: tuple[PretrainLoader, PretrainLoader],
         exp_dir: Path,
         ranks: Ranks = Ranks(),  # noqa: B008  (frozen)
     ):
         self.ranks = ranks
-        self.config, self.network, self.optimizer, self.step, self.valid_loss = config, network, optimizer, step, valid_loss
+        self.config, self.network, self.optimizer, self.step, self.objective = config, network, optimizer, step, objective
+        self.valid_loss = objective.loss(network).set_train(False)
         self.loader, self.valid_loader = loaders
+        self.statistics = objective.statistics(self.valid_loader.dataset)
         self.exp_dir = exp_dir
         self.state = TrainState(data=" ".join(loader.dataset.fingerprint() for loader in loaders))
         self.history = History(exp_dir if ranks.rank == 0 else exp_dir / "ranks" / str(ranks.rank))
@@ -63,15 +65,14 @@ class Pretrainer:
         with progress(desc="pretraining", total=trainer.updates, unit="update", initial=state.update) as bar:
             for group in self._groups():
                 self._update(group, bar)
-                if state.update in trainer.keep_updates and self.ranks.rank == 0:
-                    self._keep()
-                if state.update % trainer.valid_interval == 0 or state.update == trainer.updates:
-                    self.validate()
+                kept = state.update in trainer.keep_updates
+                if kept or state.update % trainer.valid_interval == 0 or state.update == trainer.updates:
+                    self._keep(self.validate(), kept)
                 if time.monotonic() - saved > trainer.save_interval or state.update == trainer.updates:
                     self._save_state()
                     saved = time.monotonic()
 
-    def _groups(self) -> Iterator[list[tuple[MaskedBatch, bool]]]:
+    def _groups(self) -> Iterator[list[tuple[MaskedBatch | ContrastiveBatch, bool]]]:
         """The batches of each update that is left to do, those of this process, epoch after epoch; moves state.epoch and state.batch on.
 
         With each batch stands whether it counts: at the end of an epoch there may be fewer than processes, and those without one compute another's for nothing.
@@ -92,14 +93,14 @@ class Pretrainer:
                 state.epoch, state.batch = state.epoch + 1, 0
             batches.close()
 
-    def _update(self, group: list[tuple[MaskedBatch, bool]], bar) -> None:
+    def _update(self, group: list[tuple[MaskedBatch | ContrastiveBatch, bool]], bar) -> None:
         state, config = self.state, self.config
         rate = learning_rate(config.schedule, config.optim.learning_rate, state.update, 0.0, 1, config.trainer.updates)
         masked = float(self.ranks.sum(sum(batch.masked for batch, counts in group if counts)))
-        begin, totals = time.perf_counter(), np.zeros(len(METRICS))
+        begin, totals = time.perf_counter(), 0.0
         for number, (batch, counts) in enumerate(group, 1):
             share = batch.masked / masked if counts else 0.0
-            metrics, norm, finite = self.step(Tensor(rate, ms.float32), number == len(group), *map(Tensor, batch.inputs(share)))
+            metrics, norm, finite = self.step(Tensor(rate, ms.float32), number == len(group), *map(Tensor, batch.inputs(share, state.update)))
             totals += share * metrics.asnumpy()
         norm, finite, totals = float(norm.asnumpy()), bool(finite.asnumpy()), self.ranks.sum(totals)
         self._check(finite, [batch for batch, _ in group])
@@ -114,12 +115,14 @@ class Pretrainer:
         """A row of the means since the last one."""
         *totals, norm, seconds = np.mean(self.waiting, axis=0).tolist()
         self.waiting.clear()
-        names = [name for name in METRICS if self.config.model == "progre" or not name.startswith("speaker")]
-        numbers = dict(zip(METRICS, totals, strict=True))
-        row = {"update": self.state.update, "epoch": self.state.epoch, "loss": numbers["masked_loss"], "learning_rate": rate, "grad_norm": norm}
-        self.history.update(row | {name: numbers[name] for name in names} | {"seconds": seconds}, flush=True)
+        row = {"update": self.state.update, "epoch": self.state.epoch, "loss": totals[0], "learning_rate": rate, "grad_norm": norm}
+        row |= dict(zip(self.objective.metrics, totals, strict=False)) | {"seconds": seconds}
+        self.history.update(row, flush=True)
+        warning = self.objective.warning(row)
+        if warning:
+            log.warning("update %d: %s", self.state.update, warning)
 
-    def _check(self, finite: bool, group: list[MaskedBatch]) -> None:
+    def _check(self, finite: bool, group: list[MaskedBatch | ContrastiveBatch]) -> None:
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
             utts = " ".join(utt for batch in group for utt in batch.utts)
@@ -130,28 +133,30 @@ class Pretrainer:
     def validate(self) -> dict[str, float]:
         """Loss and accuracy of the masked frames of the validation set, with the same masks every time."""
         self.network.set_train(False)
-        totals, masked, used = np.zeros(len(METRICS)), 0, np.zeros(self.config.model_conf.num_classes)
+        totals, masked = np.zeros(1), 0
         for batch in self.valid_loader.epoch(0):
-            _, metrics = self.valid_loss(*(Tensor(x) for x in batch.inputs(1.0)))
+            _, metrics = self.valid_loss(*(Tensor(x) for x in batch.inputs(1.0, self.state.update)))
             totals, masked = totals + batch.masked * metrics.asnumpy(), masked + batch.masked
-            used += np.bincount(batch.labels[batch.mask > 0], minlength=used.size)
         self.network.set_train(True)
-        numbers = dict(zip(METRICS, (totals / max(1, masked)).tolist(), strict=True))
-        share = used[used > 0] / max(1.0, used.sum())
-        row = {"valid_loss": numbers["masked_loss"], "valid_accuracy": numbers["masked_accuracy"], "clusters_used": int((used > 0).sum())}
-        row |= {"cluster_perplexity": math.exp(-float((share * np.log(share)).sum())), "always_most_frequent": float(share.max(initial=0.0))}
-        if self.config.model == "progre":
-            row["valid_speaker_accuracy"] = numbers["speaker_accuracy"]
+        loss, accuracy, *others = (totals / max(1, masked)).tolist()
+        names = [f"valid_{name}" for name in self.objective.metrics[2:]]
+        row = {"valid_loss": loss, "valid_accuracy": accuracy} | self.statistics | dict(zip(names, others, strict=False))
         self.history.validation({"epoch": self.state.epoch, "update": self.state.update} | row)
-        log.info(
-            "update %d: valid loss %.3f accuracy %.1f %% (the most frequent cluster would give %.1f %%)",
-            self.state.update, row["valid_loss"], 100 * row["valid_accuracy"], 100 * row["always_most_frequent"],
-        )  # fmt: skip
+        log.info("update %d: valid loss %.3f accuracy %.1f %% (%s)", self.state.update, loss, 100 * accuracy, self.objective.remark(row))
         self.history.draw()
         return row
 
-    def _keep(self) -> None:
-        save_arrays(self.exp_dir / "checkpoints" / f"update-{self.state.update:06d}.safetensors", network_arrays(self.network))
+    def _keep(self, row: dict[str, float], named: bool) -> None:
+        """Keeps the weights under the update's number if it is named in the configuration, and as the best ones if no loss was lower so far."""
+        if self.ranks.rank != 0:
+            return
+        facts = {"updates": str(self.state.update), "valid_loss": repr(row["valid_loss"])}
+        folder = self.exp_dir / "checkpoints"
+        if named:
+            save_arrays(folder / f"update-{self.state.update:06d}.safetensors", network_arrays(self.network), facts)
+        losses = [earlier["valid_loss"] for earlier in read_history(self.exp_dir) if "valid_loss" in earlier]
+        if row["valid_loss"] <= min(losses):
+            save_arrays(self.exp_dir / BEST, network_arrays(self.network), facts)
 
     def _save_state(self) -> None:
         if self.ranks.rank == 0:

@@ -1,4 +1,4 @@
-"""A pretrained model in the formats of other toolkits: s3prl's hubert_local, a fairseq-like checkpoint, a transformers folder."""
+"""A pretrained model in the formats of other toolkits: s3prl's hubert_local and wav2vec2_local, a fairseq-like checkpoint, a transformers folder."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from asrlib.convert.packages import HEADS, fairseq_configs, fairseq_rule, transformers_config, transformers_name
+from asrlib.convert.packages import HEADS, fairseq_configs, fairseq_rule, pretraining_name, transformers_config, transformers_name
 from asrlib.convert.rules import pytorch_name, reversed_rule
 from asrlib.utils.arrays import Arrays, save_arrays
 from asrlib.utils.config import dump_config
@@ -23,11 +23,14 @@ def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Pa
     task_cfg, model_cfg = fairseq_configs(config)
     rename = fairseq_rule(config.model_conf)
     weights = {rename(name): tensor for name, tensor in tensors.items()}
-    symbols = [[str(i) for i in range(config.model_conf.num_classes)]]
-    s3prl = {"task_cfg": task_cfg, "model_cfg": model_cfg, "model_weight": weights, "dictionaries_symbols": symbols}
-    fairseq = {"model": weights, "cfg": {"task": {"_name": "hubert_pretraining", **task_cfg}, "model": {"_name": "hubert", **model_cfg}}}
-    trunk = [name for name in arrays if not name.startswith(HEADS)]
-    names = reversed_rule(lambda name: transformers_name(name, config.model_conf), trunk)
+    s3prl = {"task_cfg": task_cfg, "model_cfg": model_cfg, "model_weight": weights}
+    if config.model == "wav2vec2":
+        kinds, trunk, third_name = ("audio_pretraining", "wav2vec2"), list(arrays), pretraining_name
+    else:
+        s3prl["dictionaries_symbols"] = [[str(i) for i in range(config.model_conf.num_classes)]]
+        kinds, trunk, third_name = ("hubert_pretraining", "hubert"), [name for name in arrays if not name.startswith(HEADS)], transformers_name
+    fairseq = {"model": weights, "cfg": {"task": {"_name": kinds[0], **task_cfg}, "model": {"_name": kinds[1], **model_cfg}}}
+    names = reversed_rule(lambda name: third_name(name, config.model_conf), trunk)
     third, path = {theirs: arrays[ours] for theirs, ours in names.items()}, out / "transformers" / "model.safetensors"
     with ThreadPoolExecutor() as pool:  # the disk is what takes the time
         jobs = [pool.submit(_save, s3prl, out / "s3prl.pt"), pool.submit(_save, fairseq, out / "fairseq.pt"), pool.submit(save_arrays, path, third, {"format": "pt"})]

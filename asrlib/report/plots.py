@@ -42,19 +42,27 @@ def plot_history(rows: Sequence[dict], path: Path) -> None:
 
 
 def plot_pretraining(rows: Sequence[dict], path: Path) -> None:
-    """Loss and accuracy of the masked frames over updates, of training and validation, with the speakers' accuracy where there is one, and the learning rate."""
-    updates = [row for row in rows if "masked_loss" in row]
+    """Loss and accuracy of the masked frames over updates, of training and validation, and the learning rate.
+
+    With the speakers' accuracy where there is one (ProgRE), and the perplexity of the codewords where there are any (wav2vec 2.0).
+    """
+    updates = [row for row in rows if "loss" in row]
+    task = "contrastive" if any("contrastive_accuracy" in row for row in updates) else "masked"
     valid = [row for row in rows if "valid_loss" in row]
     figure, (loss, accuracy, rate) = plt.subplots(1, 3, figsize=(15, 4), layout="constrained")
     steps, valid_steps = [row["update"] for row in updates], [row["update"] for row in valid]
-    loss.plot(steps, [row["masked_loss"] for row in updates], label="training")
+    loss.plot(steps, [row["loss"] for row in updates], label="training")
     loss.plot(valid_steps, [row["valid_loss"] for row in valid], "o-", markersize=3, label="validation")
     loss.set(title="cross-entropy of the masked frames", xlabel="update")
-    accuracy.plot(steps, [100 * row["masked_accuracy"] for row in updates], label="training")
+    accuracy.plot(steps, [100 * row[f"{task}_accuracy"] for row in updates], label="training")
     accuracy.plot(valid_steps, [100 * row["valid_accuracy"] for row in valid], "o-", markersize=3, label="validation")
     if any("speaker_accuracy" in row for row in updates):
         accuracy.plot(steps, [100 * row.get("speaker_accuracy", np.nan) for row in updates], ":", label="speakers, training")
     accuracy.set(title="accuracy (%)", xlabel="update", ylim=(0, 100))
+    if task == "contrastive":
+        words = accuracy.twinx()
+        words.plot(steps, [row["code_perplexity"] for row in updates], ":", color="tab:green")
+        words.set_ylabel("perplexity of the codewords", color="tab:green")
     rate.plot(steps, [row["learning_rate"] for row in updates])
     rate.set(title="learning rate", xlabel="update")
     for axis in (loss, accuracy, rate):

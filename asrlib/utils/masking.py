@@ -1,4 +1,4 @@
-"""Masked spans, drawn as fairseq draws them for HuBERT and wav2vec 2.0."""
+"""Masked spans and negatives, drawn as fairseq draws them for HuBERT and wav2vec 2.0."""
 
 import numpy as np
 
@@ -17,3 +17,17 @@ def draw_mask(frames: int, config: MaskConfig, rng: np.random.Generator) -> np.n
     for start in starts:
         mask[start : start + length] = True
     return mask
+
+
+def draw_negatives(mask: np.ndarray, count: int, rng: np.random.Generator, out: np.ndarray) -> bool:
+    """out (frames, frames) += how often each frame is among the `count` negatives of a masked one: other masked frames, drawn with replacement.
+
+    mask (frames,), nonzero where masked. False: there is no other masked frame (wav2vec 2.0 as in fairseq, negatives of the same utterance).
+    """
+    (places,) = np.nonzero(mask)
+    if places.size < 2:
+        return False
+    drawn = rng.integers(places.size - 1, size=(places.size, count))
+    drawn += drawn >= np.arange(places.size)[:, None]  # never itself
+    np.add.at(out, (np.repeat(places, count), places[drawn.reshape(-1)]), 1)
+    return True

@@ -11,7 +11,7 @@ from asrlib.utils.experiment import OptimConfig, ScheduleConfig, TrainConfig, lo
 
 @dataclass
 class HubertConfig:
-    """Shape and regularisation of HuBERT (Hsu et al. 2021) and of ProgRE, which is HuBERT less pitch and speaker (sections 2.3 and 2.4 of its code)."""
+    """Shape and regularisation of HuBERT (Hsu et al. 2021), of ProgRE, which is HuBERT less pitch and speaker, and of wav2vec 2.0 (Baevski et al. 2020)."""
 
     conv_channels: int = 512
     conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
@@ -40,8 +40,14 @@ class HubertConfig:
     speaker_layer: int = -1  # ProgRE: subtract the speaker's part after this layer, counted from 0; -1: never (its published value: 3)
     speaker_bottleneck: int = 256
     num_speakers: int = 0  # classes of the speaker head; set from the data
+    codebooks: int = 2  # wav2vec 2.0: the quantiser of what is to be recognised
+    codewords: int = 320  # of a codebook
+    code_dim: int = 256  # of the codewords of all codebooks side by side
+    dropout_features: float = 0.1  # of the quantiser's input
 
     def __post_init__(self):
+        if self.code_dim % self.codebooks:
+            raise ValueError("code_dim must be a multiple of codebooks")
         if len(self.conv_kernels) != len(self.conv_strides) or not self.conv_kernels:
             raise ValueError("conv_kernels and conv_strides must be of one length")
         if self.dim % self.heads or self.dim % self.conv_pos_groups:
@@ -76,6 +82,10 @@ class MaskConfig:
 @dataclass
 class LossConfig:
     feature_penalty: float = 10.0  # times the mean square of the convolutions' output
+    negatives: int = 100  # wav2vec 2.0: other masked frames of the utterance among which the right one is to be found, drawn with replacement
+    diversity_weight: float = 0.1  # wav2vec 2.0: of the share of the codewords that is not used
+    temperature: tuple[float, float] = (2.0, 0.5)  # wav2vec 2.0: of the Gumbel softmax, at first and at least
+    temperature_decay: float = 0.999995  # its factor of each update
     unmasked_weight: float = 0.0  # of the cross-entropy of the frames that are not masked (1 - alpha of HuBERT, section 2.2, over alpha); published: 0
     speaker_weight: float = 1.0  # ProgRE: of the speaker classification, our choice
 
@@ -86,7 +96,7 @@ class PretrainBatchConfig:
 
     batch_seconds: float = 87.5  # audio in a batch; published: 1.4 M samples a device
     max_seconds: float = 15.625  # longer utterances: a random crop (250,000 samples)
-    min_seconds: float = 2.0  # shorter ones are set aside (32,000 samples)
+    min_seconds: float = 2.0  # shorter ones are set aside (32,000 samples; wav2vec 2.0: 16,000)
     buckets: int = 4
     prefetch: int = 4
 
@@ -100,14 +110,14 @@ class PretrainTrainerConfig:
     log_interval: int = 50  # updates
     valid_interval: int = 5000
     save_interval: float = 600.0  # seconds between states to resume from
-    keep_updates: tuple[int, ...] = ()  # updates whose weights are kept
+    keep_updates: tuple[int, ...] = ()  # updates whose weights are kept, and validated
 
 
 @dataclass
 class PretrainConfig:
     """A pretraining YAML: every key with its default."""
 
-    model: Literal["hubert", "progre"] = "hubert"
+    model: Literal["hubert", "progre", "wav2vec2"] = "hubert"
     model_conf: HubertConfig = field(default_factory=HubertConfig)
     mask: MaskConfig = field(default_factory=MaskConfig)
     loss: LossConfig = field(default_factory=LossConfig)

@@ -1,6 +1,7 @@
 """Pretraining end to end on a few seconds of tones: batches, masks, what a run leaves, and a run that is killed."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import soundfile
 from asrlib.bin import make_targets
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.ms.history import read_history
-from asrlib.ms.pretrain_data import PretrainLoader, PretrainSet, Targets, make_buckets, samples_of
-from asrlib.utils.arrays import read_safetensors
+from asrlib.ms.objectives import objective_of
+from asrlib.ms.pretrain_data import ContrastiveLoader, PretrainLoader, PretrainSet, Targets, make_buckets, samples_of
+from asrlib.utils.arrays import read_metadata, read_safetensors
 from asrlib.utils.config import load_config
 from asrlib.utils.errors import UserError
 from asrlib.utils.masking import draw_mask
@@ -58,6 +60,9 @@ def arguments(corpus, exp_dir, *overrides):
     return [sys.executable, "-m", "asrlib.bin.pretrain", *map(str, words)]
 
 
+WAV2VEC2 = "model=wav2vec2 model_conf.codewords=8 model_conf.code_dim=8 loss.negatives=5 optim.accumulate=2"
+
+
 def run(root, command):
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -93,7 +98,7 @@ def test_batches_are_a_function_of_seed_epoch_and_place(dataset, tmp_path):
     loader = PretrainLoader(dataset, make_buckets(dataset), 1, shuffle=True)
     first, again = list(loader.epoch(3)), list(loader.epoch(3, 1))
     for a, b in zip(first[1:], again, strict=True):
-        assert a.utts == b.utts and all(np.array_equal(x, y) for x, y in zip(a.inputs(1.0), b.inputs(1.0), strict=True))
+        assert a.utts == b.utts and all(np.array_equal(x, y) for x, y in zip(a.inputs(1.0, 0), b.inputs(1.0, 0), strict=True))
     assert {utt for batch in first for utt in batch.utts} == {item.utt for item in dataset.items}
     longest = dataset.config.model_conf.frames(round(0.8 * 16000))
     for batch in first:
@@ -124,6 +129,56 @@ def test_targets_of_another_configuration(corpus):
     config = load_config(None, PretrainConfig, f"{TINY} {PROGRE}".split())
     with pytest.raises(UserError, match="no pitch: run stage 2"):
         PretrainSet(corpus / "train", Targets(labels, {}, {}), config, train=True)
+
+
+def test_contrastive_batches(corpus, tmp_path):
+    config = load_config(None, PretrainConfig, [*TINY.split(), *WAV2VEC2.split(), "loss.temperature_decay=0.5"])
+    train, valid = (PretrainSet(corpus / name, None, config, train=name == "train") for name in ("train", "dev"))
+    train.set_aside(tmp_path / "aside.tsv")
+    assert "train07" in (tmp_path / "aside.tsv").read_text()
+    loader = ContrastiveLoader(train, make_buckets(train), 1, shuffle=True)
+    first, again = list(loader.epoch(3)), list(loader.epoch(3, 1))
+    for a, b in zip(first[1:], again, strict=True):
+        assert all(np.array_equal(x, y) for x, y in zip(a.inputs(1.0, 0), b.inputs(1.0, 0), strict=True))
+    for batch in first:
+        assert np.array_equal(batch.negatives.sum(2), 5 * batch.mask) and 0.3 < batch.noise.mean() < 0.9, "Gumbel noise has mean 0.577"
+        assert [float(batch.inputs(1.0, update)[7]) for update in (0, 1, 9)] == [2.0, 1.0, 0.5]
+    quiet = next(iter(ContrastiveLoader(valid, make_buckets(valid), 1, shuffle=False).epoch(0)))
+    assert not quiet.noise.any() and quiet.keep.all()
+
+
+def test_collapse_is_named():
+    config = load_config(None, PretrainConfig, ["model=wav2vec2"])
+    objective = objective_of(config)
+    assert "perplexity 2.1 of 640" in objective.warning({"code_perplexity": 2.1}) and not objective.warning({"code_perplexity": 15.0})
+
+
+def test_wav2vec2_goes_on_exactly(corpus, tmp_path, root):
+    """From what stands on the disk in the middle of a run: its weights, and those kept at named updates and for the lowest validation loss."""
+    whole, copy = tmp_path / "whole" / "exp", tmp_path / "copy" / "exp"
+    whole.parent.mkdir()
+    words = arguments(corpus, whole, WAV2VEC2, "batch.buckets=1", "trainer.save_interval=0", "trainer.keep_updates=[2,4]")
+    (whole.parent / "pretrain.yaml").write_text("model: wav2vec2\n")
+    command = [word for word in words if "targets" not in word and word not in ("--name", "km")]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(root)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(read_history(whole)) < 4:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    shutil.copytree(whole, copy)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait() == 0 and not (copy / "model.safetensors").exists()
+    assert "resumed at update" in run(root, [str(copy) if word == str(whole) else word for word in command])
+    for name in ("model", "checkpoints/update-000002", "checkpoints/update-000004", "checkpoints/best"):
+        mine, theirs = (read_safetensors(exp / f"{name}.safetensors") for exp in (copy, whole))
+        assert set(mine) == set(theirs) and all(np.array_equal(mine[key], theirs[key]) for key in theirs), name
+    rows = read_history(whole)
+    losses = {row["update"]: row["valid_loss"] for row in rows if "valid_loss" in row}
+    assert set(losses) == {2, 3, 4, 6}
+    facts = read_metadata(whole / "checkpoints/best.safetensors")
+    assert float(facts["valid_loss"]) == min(losses.values()) == losses[int(facts["updates"])]
+    assert all(1 <= row["code_perplexity"] <= 16 for row in rows if "code_perplexity" in row)
+    assert (whole / "images/training.png").stat().st_size > 5000
 
 
 def test_killed_and_started_again(corpus, tmp_path, root):

@@ -18,6 +18,8 @@ from asrlib.utils.pretraining import PretrainConfig
 
 from .test_hubert import KINDS, SMALL
 
+KINDS = KINDS | {"wav2vec2": ("model=wav2vec2", "model_conf.codewords=20", "model_conf.code_dim=8")}
+
 
 @pytest.fixture(params=KINDS)
 def exp(request, tmp_path):

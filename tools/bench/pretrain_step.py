@@ -1,6 +1,7 @@
-"""One pretraining step of HuBERT (forward, masked prediction, backward, update) in asrlib against PyTorch.
+"""One pretraining step of HuBERT or wav2vec 2.0 (forward, loss, backward, update) in asrlib against PyTorch.
 
-Cases: asrlib; torch, transformers' HubertModel with the same loss, fused AdamW and its fastest attention. Dropouts are as configured in both, layers are never dropped.
+Cases: asrlib; torch, transformers' HubertModel with the same loss or its Wav2Vec2ForPreTraining, fused AdamW and its fastest attention. Dropouts are as configured
+in both, layers are never dropped.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from common import Bar, Case, chosen, measure, parser, report
 
 from asrlib.utils.cli import run
 from asrlib.utils.config import load_config
+from asrlib.utils.masking import draw_negatives
 from asrlib.utils.pretraining import PretrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,27 +34,82 @@ class Shape:
         size = self.utterances, config.model_conf.frames(wavs.shape[1])
         return wavs, rng.integers(0, config.model_conf.num_classes, size, dtype=np.int32), (rng.random(size) < 0.5).astype(np.float32)
 
+    def negatives(self, mask: np.ndarray, config: PretrainConfig) -> np.ndarray:
+        """(B, T, T): how often each frame is a negative of a masked one."""
+        counts, rng = np.zeros((*mask.shape, mask.shape[1]), np.float32), np.random.default_rng(1)
+        for row in range(len(mask)):
+            draw_negatives(mask[row], config.loss.negatives, rng, counts[row])
+        return counts
+
 
 def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
     import asrlib.ms  # noqa: F401  (before mindspore is imported)
 
     import mindspore as ms  # isort: skip
-    from asrlib.ms.masked_prediction import MaskedPrediction
     from asrlib.ms.models import make_upstream
+    from asrlib.ms.objectives import objective_of
     from asrlib.ms.optim import make_optimizer
     from asrlib.ms.step import TrainStep
 
     ms.set_context(mode=ms.GRAPH_MODE)
     network = make_upstream(config)
-    step = TrainStep(network, MaskedPrediction(network, config), make_optimizer(network, config.optim), config.optim)
+    step = TrainStep(network, objective_of(config).loss(network), make_optimizer(network, config.optim), config.optim)
     wavs, targets, mask = shape.batch(config)
     lengths, keep = np.full(len(wavs), wavs.shape[1], np.int32), np.ones(config.model_conf.layers, np.float32)
-    rest = np.array(1, np.int32), np.array(1, np.float32), np.zeros_like(mask), np.full(len(wavs), -1, np.int32)
-    batch = [ms.Tensor(x) for x in (wavs, lengths, targets, mask, keep, *rest)]
+    seed, share = np.array(1, np.int32), np.array(1, np.float32)
+    if config.model == "wav2vec2":
+        model, temperature = config.model_conf, np.array(config.loss.temperature[0], np.float32)
+        noise = np.random.default_rng(2).gumbel(size=(*mask.shape, model.codebooks * model.codewords)).astype(np.float32)
+        inputs = wavs, lengths, mask, shape.negatives(mask, config), keep, seed, share, temperature, noise
+    else:
+        inputs = wavs, lengths, targets, mask, keep, seed, share, np.zeros_like(mask), np.full(len(wavs), -1, np.int32)
+    batch = [ms.Tensor(x) for x in inputs]
     return lambda: step(ms.Tensor(config.optim.learning_rate, ms.float32), True, *batch)[0].asnumpy()[0]
 
 
 def torch_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
+    import torch
+
+    loss_of, parameters = (contrastive if config.model == "wav2vec2" else masked_prediction)(config, shape)
+    optim = config.optim
+    optimizer = torch.optim.AdamW(parameters, optim.learning_rate, optim.betas, optim.eps, optim.weight_decay, fused=True)
+
+    def step() -> float:
+        loss = loss_of()
+        optimizer.zero_grad()
+        loss.backward()
+        if optim.grad_clip:
+            torch.nn.utils.clip_grad_norm_(parameters, optim.grad_clip)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def contrastive(config: PretrainConfig, shape: Shape):
+    """transformers' loss of a step as a function, and the parameters."""
+    import torch
+    import transformers
+
+    from asrlib.convert.packages import transformers_config
+
+    model = transformers.Wav2Vec2ForPreTraining(transformers.Wav2Vec2Config(**transformers_config(config) | {"layerdrop": 0.0})).train()
+    wavs, _, mask = shape.batch(config)
+    counts, frames = shape.negatives(mask, config), mask.shape[1]
+    drawn = np.zeros((*mask.shape, config.loss.negatives), np.int64)
+    for row, place in np.argwhere(mask):
+        drawn[row, place] = np.repeat(np.arange(frames), counts[row, place].astype(int)) + row * frames
+    inputs, masked = (torch.from_numpy(wavs), torch.from_numpy(mask), torch.from_numpy(drawn)), float(mask.sum())
+
+    def loss() -> torch.Tensor:
+        output = model(inputs[0], mask_time_indices=inputs[1], sampled_negative_indices=inputs[2])
+        return output.loss / masked
+
+    return loss, list(model.parameters())
+
+
+def masked_prediction(config: PretrainConfig, shape: Shape):
+    """The loss of a step of transformers' HuBERT as a function, and the parameters."""
     import torch
     import transformers
     from torch.nn import functional as F
@@ -63,28 +120,20 @@ def torch_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
     model, heads = transformers.HubertModel(transformers.HubertConfig(**facts)).train(), config.model_conf
     project = torch.nn.Linear(heads.dim, heads.final_dim)
     labels = torch.nn.Parameter(torch.rand(heads.num_classes, heads.final_dim))
-    optim = config.optim
-    parameters = [*model.parameters(), *project.parameters(), labels]
-    optimizer = torch.optim.AdamW(parameters, optim.learning_rate, optim.betas, optim.eps, optim.weight_decay, fused=True)
     wavs, targets, mask = (torch.from_numpy(x) for x in shape.batch(config))
 
-    def step() -> float:
+    def loss() -> torch.Tensor:
         output = model(wavs, mask_time_indices=mask > 0)
         x = F.normalize(project(output.last_hidden_state), dim=-1)
         logits = x @ F.normalize(labels, dim=-1).T / heads.logit_temp
-        loss = F.cross_entropy(logits[mask > 0], targets[mask > 0].long())
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, optim.grad_clip)
-        optimizer.step()
-        return loss.item()
+        return F.cross_entropy(logits[mask > 0], targets[mask > 0].long())
 
-    return step
+    return loss, [*model.parameters(), *project.parameters(), labels]
 
 
 def main(argv=None) -> int | None:
     options = parser(__doc__, ("asrlib", "torch"), repeats=5)
-    options.add_argument("--pretrain_config", type=Path, default=ROOT / "conf" / "hubert_base.yaml", help="a HuBERT")
+    options.add_argument("--pretrain_config", type=Path, default=ROOT / "conf" / "hubert_base.yaml", help="a HuBERT or a wav2vec 2.0")
     options.add_argument("--pretrain_args", nargs="*", default=[], help="changes of the configuration, key=value")
     options.add_argument("--batch_size", type=int, default=1, help="utterances")
     options.add_argument("--seconds", type=float, default=5.0, help="of each utterance")

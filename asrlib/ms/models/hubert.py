@@ -1,4 +1,4 @@
-"""HuBERT (Hsu et al. 2021), base and large, with padding masked everywhere: a padded batch gives each utterance the outputs it has alone.
+"""HuBERT (Hsu et al. 2021), base and large, and the trunk that it shares with wav2vec 2.0, with padding masked everywhere: a padded batch gives each utterance the outputs it has alone.
 
 Submodules and parameters are named as in fairseq but for normalisations and convolutions (asrlib.convert.rules has the few rules).
 Activations are (batch, time, channels): convolutions over time are products of patches with a matrix, MindSpore's fastest path on CPUs.
@@ -195,26 +195,21 @@ class Encoder(nn.Cell):
         return self.dropout(x, seed)
 
 
-class Hubert(nn.Cell):
-    """HuBERT with its pretraining heads.
+class Trunk(nn.Cell):
+    """Convolutions and transformer, without the heads of pretraining: what HuBERT, ProgRE and wav2vec 2.0 have in common.
 
     construct returns the hidden states: the input of the first layer and the output of every layer, (B, T, D) each; for pre-LN models the last one is
     normalised, as fairseq's encoder ends.
     """
 
-    def __init__(self, config: HubertConfig, seed: int = 1):
+    def __init__(self, config: HubertConfig, rng: np.random.Generator):
         super().__init__()
-        rng = np.random.default_rng(seed)
         self.config = config
         self.feature_extractor = FeatureExtractor(config, rng)
         self.layer_norm = LayerNorm(config.conv_channels)
         self.post_extract_proj = Linear(config.conv_channels, config.dim, rng)
         self.mask_emb = Parameter(Tensor(rng.uniform(0, 1, config.dim).astype(np.float32)), name="mask_emb")
         self.encoder = Encoder(config, rng)
-        self.final_proj = Linear(config.dim, config.final_dim, rng)
-        self.label_embs_concat = Parameter(
-            Tensor(rng.uniform(0, 1, (config.num_classes, config.final_dim)).astype(np.float32)), name="label_embs_concat"
-        )
         self.dropout_input = Dropout(config.dropout_input)
 
     def construct(self, wavs, lengths):
@@ -244,3 +239,14 @@ class Hubert(nn.Cell):
             mask = mask.expand_dims(2)
             x = x * (1.0 - mask) + self.mask_emb * mask
         return x * valid.expand_dims(2)
+
+
+class Hubert(Trunk):
+    """HuBERT: the trunk, and the embeddings of the clusters that masked frames are compared with."""
+
+    def __init__(self, config: HubertConfig, seed: int = 1):
+        rng = np.random.default_rng(seed)
+        super().__init__(config, rng)
+        self.final_proj = Linear(config.dim, config.final_dim, rng)
+        labels = rng.uniform(0, 1, (config.num_classes, config.final_dim)).astype(np.float32)
+        self.label_embs_concat = Parameter(Tensor(labels), name="label_embs_concat")

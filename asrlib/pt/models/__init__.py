@@ -3,11 +3,14 @@
 from torch import nn
 
 from asrlib.pt.models.deepspeech2 import DeepSpeech2
-from asrlib.pt.models.hubert import Hubert
+from asrlib.pt.models.hubert import Hubert, Trunk
 from asrlib.pt.models.jasper import Jasper
 from asrlib.pt.models.progre import Progre
+from asrlib.pt.models.wav2vec2 import Wav2vec2
 from asrlib.utils.experiment import TrainConfig
 from asrlib.utils.pretraining import PretrainConfig
+
+UPSTREAMS = {"hubert": Hubert, "progre": Progre, "wav2vec2": Wav2vec2}
 
 
 def make_model(config: TrainConfig, vocab_size: int) -> nn.Module:
@@ -15,6 +18,6 @@ def make_model(config: TrainConfig, vocab_size: int) -> nn.Module:
     return (Jasper if config.model == "jasper" else DeepSpeech2)(config.model_conf, config.features.dim, vocab_size)
 
 
-def make_upstream(config: PretrainConfig) -> Hubert:
+def make_upstream(config: PretrainConfig) -> Trunk:
     """The twin of the network that a pretraining configuration asks for."""
-    return (Progre if config.model == "progre" else Hubert)(config.model_conf)
+    return UPSTREAMS[config.model](config.model_conf)

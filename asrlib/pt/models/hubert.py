@@ -113,7 +113,7 @@ class Encoder(nn.Module):
         return self.dropout(x if self.before else self.layer_norm(x))
 
 
-class Hubert(nn.Module):
+class Trunk(nn.Module):
     """Hidden states of padded waveforms: the input of the first layer and the output of every layer."""
 
     def __init__(self, config: HubertConfig):
@@ -124,8 +124,6 @@ class Hubert(nn.Module):
         self.post_extract_proj = nn.Linear(config.conv_channels, config.dim)
         self.mask_emb = nn.Parameter(torch.rand(config.dim))
         self.encoder = Encoder(config)
-        self.final_proj = nn.Linear(config.dim, config.final_dim)
-        self.label_embs_concat = nn.Parameter(torch.rand(config.num_classes, config.final_dim))
         self.dropout_input = nn.Dropout(config.dropout_input)
 
     def forward(self, wavs: Tensor, lengths: Tensor) -> list[Tensor]:
@@ -152,3 +150,12 @@ class Hubert(nn.Module):
         if mask is not None:
             x = torch.where(mask[..., None] > 0, self.mask_emb, x)
         return x * valid[..., None]
+
+
+class Hubert(Trunk):
+    """The trunk with the heads of its pretraining."""
+
+    def __init__(self, config: HubertConfig):
+        super().__init__(config)
+        self.final_proj = nn.Linear(config.dim, config.final_dim)
+        self.label_embs_concat = nn.Parameter(torch.rand(config.num_classes, config.final_dim))

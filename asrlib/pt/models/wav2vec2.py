@@ -1,0 +1,23 @@
+"""PyTorch twin of asrlib.ms.models.wav2vec2: the trunk, and the heads of its pretraining as parameters that other toolkits read."""
+
+import torch
+from torch import nn
+
+from asrlib.pt.models.hubert import Trunk
+from asrlib.utils.pretraining import HubertConfig
+
+
+class GumbelQuantizer(nn.Module):
+    def __init__(self, config: HubertConfig):
+        super().__init__()
+        words = config.codebooks * config.codewords
+        self.vars = nn.Parameter(torch.rand(1, words, config.code_dim // config.codebooks))
+        self.weight_proj = nn.Linear(config.conv_channels, words)
+
+
+class Wav2vec2(Trunk):
+    def __init__(self, config: HubertConfig):
+        super().__init__(config)
+        self.quantizer = GumbelQuantizer(config)
+        self.project_q = nn.Linear(config.code_dim, config.final_dim)
+        self.final_proj = nn.Linear(config.dim, config.final_dim)
