@@ -1,5 +1,6 @@
 """Features of a Kaldi directory, on all cores or on a cluster: feats.scp and archives beside copies of the directory's tables."""
 
+import shutil
 from pathlib import Path
 
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
@@ -26,6 +27,7 @@ def extract(
         raise UserError(f"{data_dir}: no utterances")
     for old in (dump_dir / "feats.scp", *dump_dir.glob("feats.*.ark")):  # its offsets would point into new archives
         old.unlink(missing_ok=True)
+    shutil.rmtree(dump_dir / "mindrecord", ignore_errors=True)  # shards of them
     parts = split_evenly(utterances, nj)
     arguments = [(part, config, str(dump_dir / f"feats.{i}.ark"), compress, allow_pipes) for i, part in enumerate(parts, 1)]
     results = run_jobs(extract_part, arguments, dump_dir / "log", nj=nj, backend=backend, desc=f"features of {data_dir.name}")

@@ -1,8 +1,8 @@
 """Bucketed batches in a reproducible order, made ahead by threads."""
 
 import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
@@ -36,6 +36,9 @@ class Bucket:
     frames: int
     labels: int
     batch_size: int
+
+
+Job = tuple[Bucket, list[int], list[np.ndarray | None]]  # items of a batch, and their features where they come from shards
 
 
 def bucket_edges(frames: np.ndarray, count: int) -> list[int]:
@@ -102,29 +105,37 @@ class BatchLoader:
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def epoch(self, epoch: int, start: int = 0, numbers: Sequence[int] | None = None) -> Iterator[Batch]:
-        """The batches of an epoch from number `start`, or those of these numbers, made ahead by threads."""
+        """The batches of an epoch from number `start`, or those of these numbers, made ahead by threads: one reads the shards in the batches' order."""
         plan = self.plan(epoch)
         plan = plan[start:] if numbers is None else [plan[number] for number in numbers]
-        with ThreadPoolExecutor(self.threads) as pool:
-            jobs = iter(plan)
-            waiting = [pool.submit(self._make, job, epoch) for job in islice(jobs, self.prefetch)]
+        jobs = self._jobs(plan, epoch)
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(self.threads) as makers:
+            ahead = (makers.submit(lambda job: self._make(job.result(), epoch), reader.submit(next, jobs)) for _ in plan)
+            waiting = list(islice(ahead, self.prefetch))
             try:
                 while waiting:
                     batch = waiting.pop(0).result()
-                    waiting += [pool.submit(self._make, job, epoch) for job in islice(jobs, 1)]
+                    waiting += islice(ahead, 1)
                     yield batch
             finally:
-                for job in waiting:
-                    job.cancel()
+                reader.shutdown(cancel_futures=True)
+                makers.shutdown(cancel_futures=True)
+                jobs.close()
 
-    def _make(self, job: tuple[Bucket, list[int]], epoch: int) -> Batch:
-        bucket, indices = job
+    def _jobs(self, plan: list[tuple[Bucket, list[int]]], epoch: int) -> Generator[Job, None, None]:
+        """The batches of a plan with what is cached of each item in shards."""
+        cached = self.dataset.cached([index for _, indices in plan for index in indices], epoch)
+        for bucket, indices in plan:
+            yield bucket, indices, list(islice(cached, len(indices)))
+
+    def _make(self, job: Job, epoch: int) -> Batch:
+        bucket, indices, cached = job
         items = [self.dataset.items[i] for i in indices]
         feats = np.zeros((bucket.batch_size, bucket.frames, self.dataset.config.features.dim), np.float32)
         labels = np.zeros((bucket.batch_size, max(1, bucket.labels)), np.int32)
         feat_lengths, label_lengths = np.ones(bucket.batch_size, np.int32), np.zeros(bucket.batch_size, np.int32)
         for row, (index, item) in enumerate(zip(indices, items, strict=True)):
-            matrix = self.dataset.feats(index, epoch)
+            matrix = self.dataset.feats(index, epoch, cached[row])
             feats[row, : len(matrix)], feat_lengths[row] = matrix, len(matrix)
             labels[row, : len(item.labels)], label_lengths[row] = item.labels, len(item.labels)
         return Batch([item.utt for item in items], feats, feat_lengths, labels, label_lengths)

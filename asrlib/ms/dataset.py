@@ -1,7 +1,9 @@
 """A dump directory as utterances to train on, and where each one's features come from: the cache, or its waveform when that is augmented."""
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.features.ark import read_matrix
 from asrlib.features.augment import NoiseInjector, draw_speed, perturb_speed, perturb_volume, perturbed_samples, spec_augment
 from asrlib.features.compute import compute, num_frames, prepared
+from asrlib.ms.mindrecord import Shards
 from asrlib.text.tokenizers import Tokenizer
 from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import TrainConfig
@@ -51,6 +54,8 @@ class Dataset:
         if not self.items:
             raise UserError(f"{dump_dir}: no utterances: run stage 2")
         self.noise = NoiseInjector(config.augment, config.features.sample_rate) if train and config.augment.noise_dir else None
+        self.shards = Shards.find(dump_dir, config.features.dim)
+        log.info("%s: features from %s", dump_dir, f"{len(self.shards.paths)} MindRecord shards" if self.shards else "archives")
 
     def set_aside(self, report: Path) -> None:
         """Removes what cannot be trained on, too long, too short, or too short for its labels under CTC, and lists it with reasons in `report`."""
@@ -97,16 +102,28 @@ class Dataset:
             [num_frames(perturbed_samples(item.samples, self._speed(i, epoch)), self.config.features) for i, item in enumerate(self.items)]
         )
 
-    def feats(self, index: int, epoch: int) -> np.ndarray:
+    def cached(self, indices: Sequence[int], epoch: int) -> Iterator[np.ndarray | None]:
+        """For `feats`, what the shards hold of these items, read ahead in this order; None where that is not where the features come from."""
+        if self.shards is None:
+            return repeat(None, len(indices))
+        whether = [not self._from_waveform(i, epoch) for i in indices]
+        matrices = self.shards.read([self.items[i].utt for i, wanted in zip(indices, whether, strict=True) if wanted])
+        return (next(matrices) if wanted else None for wanted in whether)
+
+    def feats(self, index: int, epoch: int, cached: np.ndarray | None = None) -> np.ndarray:
         """Features (frames, bins) of an item, augmented by a generator seeded with seed, epoch and index: the same in every run."""
-        item = self.items[index]
-        if self.on_waveform:
+        item, feats = self.items[index], cached
+        if self._from_waveform(index, epoch):
             feats = compute(self._waveform(index, epoch), self.config.features, f"utterance {item.utt}")
-        else:
+        elif cached is None:
             feats = read_matrix(item.location, f"utterance {item.utt}", self.config.features.dim)
         if self.augment is not None and self.augment.spec_augment:
             return spec_augment(feats, self.augment, self._rng(index, epoch, 2))
         return feats
+
+    def _from_waveform(self, index: int, epoch: int) -> bool:
+        """Whether an item's features are computed from changed audio in that epoch, rather than cached."""
+        return self.on_waveform and (self.noise is not None or self._perturbed(index, epoch))
 
     def _waveform(self, index: int, epoch: int) -> np.ndarray:
         rate = self.config.features.sample_rate
