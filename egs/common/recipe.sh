@@ -2,13 +2,14 @@
 # What every recipe begins with: the common options, the command line, the environment, the folders. ctc.sh and ssl.sh source it with "$@"; their own
 # options, and those of the corpus and the recipe, stand before.
 # The corpus has defined
-#     corpus_setup     checks its options; sets the arrays sources (what stage 0 leaves for stage 1) and test_names (directories under data)
+#     corpus_setup     checks its options; sets the arrays sources (what stage 0 leaves for stage 1), test_names (directories under data) and, if there is
+#                      more, fetched (what stage 0 leaves for later stages)
 #     corpus_fetch     the commands of stage 0          corpus_prepare     the commands of stage 1
 
 set -euo pipefail
 # shellcheck disable=SC2034  # for the recipe
 called_from=$PWD
-sources=() test_names=()
+sources=() test_names=() fetched=()
 common=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 recipe=$(cd "$(dirname "${BASH_SOURCE[-1]}")" && pwd)
 
@@ -95,7 +96,7 @@ check_modes() {
     done
 }
 
-stage 0 "download" "$download_dir" makes "${sources[@]}"
+stage 0 "download" "$download_dir" makes "${sources[@]}" "${fetched[@]}"
 stage_0() {
     asr preflight --download_dir "$download_dir"
     corpus_fetch

@@ -8,6 +8,7 @@ test_sets="test-clean test-other"  # sets to decode and score; with --mini true:
 corpus_dir=  # folder of a corpus already there, with dev-clean and the others in it; none: DOWNLOAD_DIR/LibriSpeech
 mirror=  # URL of a mirror of the archives
 remove_archive=false  # delete each archive once it is unpacked
+librispeech_lm=  # n-gram model of OpenSLR 11 for the beam: 3-gram.pruned.3e-7, 3-gram.pruned.1e-7, 3-gram or 4-gram (the last two take GBs of memory in every process)
 # End of options
 
 corpus=librispeech
@@ -25,6 +26,11 @@ corpus_setup() {
         sources+=("${corpus_dir:-$download_dir/LibriSpeech}/$name")
     done
     IFS=' ' read -ra test_names <<<"${test_sets//-/_}"
+    [ -n "$librispeech_lm" ] || return 0
+    [ -z "$lm" ] || _refuse "--librispeech_lm fetches a language model, --lm names one: choose"
+    lm=$download_dir/librispeech_lm/$librispeech_lm.arpa.gz
+    fetched=("$lm")
+    [ -n "${option_given[decode_modes]:-}" ] || decode_modes+=" beam"
 }
 
 corpus_fetch() {
@@ -34,6 +40,7 @@ corpus_fetch() {
         asr download --corpus "$corpus" --download_dir "$download_dir" --sets "$train_sets $valid_sets $test_sets" \
             --remove_archive "$remove_archive" ${mirror:+--mirror "$mirror"}
     fi
+    [ -z "$librispeech_lm" ] || asr download --corpus librispeech_lm --download_dir "$download_dir" --sets "$librispeech_lm"
 }
 
 corpus_prepare() {

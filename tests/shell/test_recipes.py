@@ -21,7 +21,10 @@ value() { for ((i = 0; i < ${#options[@]}; i++)); do [ "${options[i]}" != "--$1"
 make() { local path; for path; do mkdir -p "$(dirname "$path")" && echo "${options[@]}" >"$path"; done; }
 case $name in
     download)
-        for set in $(value sets); do make "$(value download_dir)/LibriSpeech/$set/x.flac"; done
+        case $(value corpus) in
+            librispeech_lm) make "$(value download_dir)/librispeech_lm/$(value sets).arpa.gz" ;;
+            *) for set in $(value sets); do [ -d "$(value download_dir)/LibriSpeech/$set" ] || make "$(value download_dir)/LibriSpeech/$set/x.flac"; done ;;
+        esac
         [[ $(value corpus) != *aishell1 ]] || make "$(value download_dir)/data_aishell"/{wav,transcript}/x ;;
     prepare_data)
         tests=$(value test_sets) && tests=${tests//-/_}
@@ -29,6 +32,7 @@ case $name in
         [[ $(value corpus) != *aishell1 ]] || tests=test
         for set in train dev $tests; do make "$(value data_dir)/$set"/{wav.scp,text,utt2spk}; done ;;
     extract_features) make "$(value dump_dir)"/{feats.scp,text} ;;
+    make_mindrecord) make "$(value dump_dir)/mindrecord/shards.json" ;;
     make_tokens) make "$(value out)" ;;
     make_targets)
         if [ "$(value type)" = mfcc ] || [ "$(value type)" = layer ]; then file=$(value name); else file=$(value type); fi
@@ -111,7 +115,7 @@ def test_dry_run_touches_nothing(call, project, recipe):
 def test_librispeech_chain_then_all_skipped(call, project):
     output, calls = call(LIBRISPEECH, "--mini", "true", "--decode_modes", "greedy beam")
     decoding = ["decode", "decode", *["score"] * 4]
-    assert calls == ["preflight", "download", "prepare_data", *["extract_features"] * 3, "make_tokens", "train", "convert", "compare_layers", "export",
+    assert calls == ["preflight", "download", "prepare_data", *["extract_features"] * 3, *["make_mindrecord"] * 2, "make_tokens", "train", "convert", "compare_layers", "export",
                      *decoding, "report"]  # fmt: skip
     assert output.splitlines()[-1].startswith("Successfully finished.")
     recipe = project / LIBRISPEECH.parent
@@ -130,6 +134,48 @@ def test_own_language_model(call, project):
     assert f"--mode beam --out {exp}/decode_beam/test_clean" in output and f"--inference_config {exp}/beam.yaml --lm {exp}/3-gram.arpa" in output
     assert "train" not in call(LIBRISPEECH, "--mini", "true", "--ngram", "4")[1]
     assert "choose" in call(LIBRISPEECH, "--mini", "true", "--ngram", "3", "--lm", "a.arpa", code=2)[0]
+
+
+def test_language_model_of_librispeech(call, project):
+    """Fetched in stage 0, its weights chosen on dev, decoded with and without; nothing else runs again for it."""
+    call(LIBRISPEECH, "--mini", "true")
+    output, calls = call(LIBRISPEECH, "--mini", "true", "--librispeech_lm", "3-gram.pruned.1e-7")
+    assert calls == ["preflight", "download", "download", "tune_beam", *["decode"] * 2, *["score"] * 4, "report"]
+    model = "mini/downloads/librispeech_lm/3-gram.pruned.1e-7.arpa.gz"
+    assert "--corpus librispeech_lm --download_dir mini/downloads --sets 3-gram.pruned.1e-7" in output
+    assert f"--data_dir mini/dump/dev --lm {model}" in output and f"beam.yaml --lm {model}" in output
+    (project / LIBRISPEECH.parent / model).unlink()
+    assert call(LIBRISPEECH, "--mini", "true", "--librispeech_lm", "3-gram.pruned.1e-7", "--stop_stage", "0")[1] == ["preflight", "download", "download"]
+    for other in (["--lm", "a.arpa"], ["--ngram", "3"]):
+        assert "choose" in call(LIBRISPEECH, "--librispeech_lm", "4-gram", *other, code=2)[0]
+    output, _ = call(Path("egs/librispeech/hubert_base/run.sh"), "--librispeech_lm", "4-gram", "--dry_run", "true")
+    assert "--mode beam --out exp/asr_conformer_hubert_base/decode_beam/test_clean" in output and "4-gram.arpa.gz" in output
+
+
+def test_shards(call):
+    """Of the training and the validation set, unless not wanted; made again when lost."""
+    output, calls = call(LIBRISPEECH, "--mini", "true", "--num_shards", "4", "--stop_stage", "2")
+    assert calls.count("make_mindrecord") == 2
+    assert all(f"make_mindrecord --dump_dir mini/dump/{name} --num_shards 4 --nj 0" in output for name in ("train", "dev"))
+    output, calls = call(LIBRISPEECH, "--mini", "true", "--num_shards", "0", "--stop_stage", "2")
+    assert "runs again, its options have changed" in output and "make_mindrecord" not in calls
+
+
+def test_lost_shards_are_made_again(call, project):
+    call(LIBRISPEECH, "--mini", "true", "--stop_stage", "2")
+    (project / LIBRISPEECH.parent / "mini/dump/dev/mindrecord/shards.json").unlink()
+    output, calls = call(LIBRISPEECH, "--mini", "true", "--stop_stage", "2")
+    assert "runs again, mini/dump/dev/mindrecord/shards.json is missing" in output and "make_mindrecord" in calls
+
+
+def test_published_results(call, project):
+    """The recipe's own, another file, or none."""
+    assert "--published published.md" in call(LIBRISPEECH, "--mini", "true")[0]
+    assert "--published published.md" in call(Path("egs/librispeech/jasper/run.sh"), "--mini", "true", "--dry_run", "true")[0]
+    (project / "others.md").write_text("Others")
+    output, calls = call(LIBRISPEECH, "--mini", "true", "--published", "others.md")
+    assert f"--published {project}/others.md" in output and "train" not in calls
+    assert "--published" not in call(CUSTOM, *custom_options(project), "--dry_run", "true")[0]
 
 
 def test_only_what_changed_runs_again(call, project):
