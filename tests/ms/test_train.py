@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from asrlib.bin import train
 from asrlib.ms.checkpoints import Checkpoints
 from asrlib.ms.history import read_history
+from asrlib.ms.mindrecord import write_shards
 from asrlib.ms.train import claim
 from asrlib.ms.weights import load_arrays
 from asrlib.utils.arrays import read_safetensors
@@ -184,17 +186,22 @@ def test_half_written_files_of_a_killed_run_are_removed(tmp_path, tiny):
 
 
 def test_two_processes_train_as_one(dump, tmp_path, root):
-    """msrun with two CPU processes: the weights of one process that adds up the same batches."""
+    """msrun with two CPU processes that read shards: the weights of one process that adds up the same batches, read from the archives."""
     size = next(n for n in (4, 3, 2, 1) if math.ceil(len(TRAIN) / n) % 2 == 0)
-    same = (f"batch.batch_size={size}", "batch.buckets=1", "trainer.epochs=2", "trainer.average_checkpoints=1", "schedule.name=constant", "trainer.seed=3")
+    same = (f"batch.batch_size={size}", "batch.buckets=1", "trainer.epochs=2", "trainer.average_checkpoints=1", "schedule.name=constant", "trainer.seed=3",
+            "augment.speed_volume_prob=0.5")  # fmt: skip
     train.main(train_arguments(dump, tmp_path / "alone", *same, "optim.accumulate=2"))
+    sharded = Path(shutil.copytree(dump, tmp_path / "sharded" / "dump"))
+    assert write_shards(sharded / "train", 3, 1) and write_shards(sharded / "valid", 1, 1)
     bins = Path(sys.executable).parent
     msrun = [bins / "msrun", "--worker_num=2", "--local_worker_num=2", "--join=True", f"--log_dir={tmp_path / 'msrun'}", "--master_port=8158"]
-    command = [*msrun, root / "asrlib/bin/train.py", *train_arguments(dump, tmp_path / "together", *same)]
+    command = [*msrun, root / "asrlib/bin/train.py", *train_arguments(sharded, tmp_path / "together", *same)]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=300,
                           env=os.environ | {"PYTHONPATH": str(root), "PATH": f"{bins}:{os.environ['PATH']}"})  # fmt: skip
     logs = "".join(path.read_text(errors="replace")[-2000:] for path in (tmp_path / "msrun").glob("*.log"))
     assert done.returncode == 0, done.stderr[-2000:] + logs
+    logs = "".join(path.read_text(errors="replace") for path in (tmp_path / "msrun").glob("worker*.log"))
+    assert logs.count("features from 3 MindRecord shards") == logs.count("features from 1 MindRecord shards") == 2
     mine, theirs = (read_safetensors(tmp_path / name / "checkpoints" / "epoch-002.safetensors") for name in ("together", "alone"))
     weights = [name for name in theirs if "moving" not in name]
     assert all(np.allclose(mine[name], theirs[name], rtol=1e-3, atol=1e-4) for name in weights)
