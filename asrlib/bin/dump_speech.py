@@ -3,7 +3,7 @@
   dump_speech --data_dirs "data/train data/dev" --out dump/asr                                                audio (log-mel features, or the upstream in training)
   dump_speech --data_dirs "data/train data/dev" --out dump/asr --upstream progre_local --upstream_model exp/TAG/pt/progre.pt
 
-With --cache_states auto hidden states are written where they take at most --cache_gb.
+With --cache_states auto hidden states are written where they take at most --cache_gb and, if --asr_config is given, where that leaves the upstream as it is.
 """
 
 from pathlib import Path
@@ -19,6 +19,8 @@ def main(argv=None) -> None:
     parser.add_argument("--upstream_model", default="", help="file of its checkpoint")
     parser.add_argument("--cache_states", choices=("auto", "true", "false"), default="auto", help="write hidden states instead of audio")
     parser.add_argument("--cache_gb", type=float, default=50.0, help="with auto: GB that they may take")
+    parser.add_argument("--asr_config", type=Path, help="ESPnet's YAML of the fine-tuning: no states are written for an upstream that it trains")
+    parser.add_argument("--asr_args", default="", help="overrides of it, as for finetune")
     parser.add_argument("--shortest", type=float, default=0.1, help="seconds; shorter utterances are set aside")
     parser.add_argument("--longest", type=float, default=20.0, help="seconds; longer utterances are set aside")
     parser.add_argument("--nj", type=int, default=0, help="jobs at a time; 0: as many as cores")
@@ -26,13 +28,23 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
 
     from asrlib.pt.dump import Limits, dump, estimate_bytes
-    from asrlib.pt.s3prl_upstream import describe_upstream
+    from asrlib.pt.s3prl_upstream import cacheable, describe_upstream
+    from asrlib.utils.config import override_values, read_yaml
+    from asrlib.utils.errors import UserError
     from asrlib.utils.log import get_logger
     from asrlib.utils.parallel import cores
 
     log = get_logger(__name__)
     folders = [Path(name) for name in args.data_dirs.split()]
     source = None
+    if args.upstream and args.asr_config and args.cache_states != "false":
+        values = read_yaml(args.asr_config)
+        override_values(values, args.asr_args.split(), args.asr_config)
+        if not cacheable(values):
+            if args.cache_states == "true":
+                raise UserError(f"--cache_states true: {args.asr_config} trains the upstream or takes its last layer alone: give --cache_states false")
+            log.info("%s trains the upstream or takes its last layer alone: audio is written", args.asr_config)
+            args.cache_states = "false"
     if args.upstream and args.cache_states != "false":
         source = describe_upstream(args.upstream, args.upstream_model)
         size = sum(estimate_bytes(folder, source) for folder in folders) / 1e9

@@ -24,10 +24,11 @@ def main(argv=None) -> None:
     parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is in --exp_dir")
     args = parser.parse_args(argv)
 
-    from asrlib.pt.finetune import finetune
+    from asrlib.pt.finetune import Request, finetune
 
-    overrides = args.asr_args.split() + ([f"seed={args.seed}"] if args.seed is not None else [])
-    finetune(args.asr_config, overrides, args.train_dir, args.valid_dir, args.tokens, args.exp_dir, args.upstream, args.upstream_model, args.ngpu, args.force)
+    overrides = (*args.asr_args.split(), *([f"seed={args.seed}"] if args.seed is not None else []))
+    data = args.train_dir, args.valid_dir, args.tokens
+    finetune(Request(args.asr_config, overrides, *data, args.exp_dir, args.upstream, args.upstream_model, args.ngpu), args.force)
 
 
 if __name__ == "__main__":

@@ -51,9 +51,7 @@ class Recogniser:
         from espnet2.bin.asr_inference import Speech2Text
 
         register()
-        config, model = exp_dir / INFERENCE / "config.yaml", exp_dir / INFERENCE / "model.pth"
-        if not (config.is_file() and model.is_file()):
-            raise UserError(f"{config.parent} has no model: run stage 5 (fine-tuning) to its end")
+        config, model = _model_files(exp_dir)
         tokens = read_yaml(config)["token_list"]
         lm = {"lm_train_config": joint.lm_config, "lm_file": joint.lm_model, "lm_weight": joint.lm_weight} if joint.lm_model else {"lm_weight": 0.0}
         self.speech2text = Speech2Text(
@@ -71,6 +69,14 @@ class Recogniser:
             speech = torch.from_numpy(audio)[None].to(self.device)
             encoded, _ = self.model.encode(speech, torch.tensor([len(audio)], device=self.device))
             return self.model.ctc.log_softmax(encoded[0] if isinstance(encoded, tuple) else encoded)[0].cpu().numpy()
+
+
+def _model_files(exp_dir: Path) -> tuple[Path, Path]:
+    """Configuration and weights of the model that takes audio."""
+    config, model = exp_dir / INFERENCE / "config.yaml", exp_dir / INFERENCE / "model.pth"
+    if not (config.is_file() and model.is_file()):
+        raise UserError(f"{config.parent} has no model: run stage 5 (fine-tuning) to its end")
+    return config, model
 
 
 class CtcTranscriber:
@@ -103,7 +109,9 @@ class Job:
 def decode_dir(
     exp_dir: Path, data_dir: Path, out: Path, mode: str, config: BeamConfig | JointConfig, nj: int, device: str = "cpu", backend: str = "local"
 ) -> None:
-    """Writes OUT/text and OUT/rtf.json. mode: greedy, beam (both CTC) or joint. UserError: no model, audio that cannot be read."""
+    """Writes OUT/text and OUT/rtf.json. mode: greedy, beam (both CTC) or joint. UserError: no model, none for that mode, audio that cannot be read."""
+    if mode == "joint" and read_yaml(_model_files(exp_dir)[0]).get("model_conf", {}).get("ctc_weight") == 1.0:
+        raise UserError(f"{exp_dir} was trained with CTC alone and has no attention decoder: choose --mode greedy or beam")
     utterances = list(KaldiDir.read(data_dir).utterances())
     job = Job(exp_dir, mode, config if isinstance(config, JointConfig) else JointConfig(), device)
     nj = max(1, min(nj, len(utterances)))

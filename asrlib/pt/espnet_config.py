@@ -2,13 +2,17 @@
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from espnet2.asr.frontend.s3prl import S3prlFrontend
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.tasks.asr import ASRTask
 
 from asrlib.pt.dump import Speech
+from asrlib.pt.frontends import TRAINED
 from asrlib.text.tokenizers import BLANK, UNKNOWN, SentencePieceTokenizer, Tokenizer, WordTokenizer
 from asrlib.utils.config import override_values, read_yaml
 from asrlib.utils.errors import UserError
@@ -17,14 +21,23 @@ LOGMEL = {  # what stands in for an upstream: 80-bin log-mel every 10 ms, subsam
     "frontend": "default", "frontend_conf": {"fs": "16k", "n_fft": 512, "win_length": 400, "hop_length": 160},
     "preencoder": None, "preencoder_conf": {}, "normalize": "utterance_mvn", "freeze_param": [],
 }  # fmt: skip
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?e[-+]?\d+", re.IGNORECASE)
 
 
 def read_asr_config(path: Path, overrides: Sequence[str]) -> dict:
     """An ESPnet YAML with "key=value" overrides. UserError names file, key and the nearest valid one."""
     values = read_yaml(path)
     override_values(values, overrides, path)
+    values = _with_numbers(values)
     check_keys(values, path)
     return values
+
+
+def _with_numbers(value: Any) -> Any:
+    """1e-3 as the number that it means: YAML 1.1 reads a string, and ESPnet would give it to the optimizer as one."""
+    if isinstance(value, dict):
+        return {key: _with_numbers(inner) for key, inner in value.items()}
+    return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
 
 
 def check_keys(values: dict, where: str | Path) -> None:
@@ -60,12 +73,17 @@ def _known(values: Iterable[str], valid: set[str], where: str | Path, prefix: st
 
 
 def with_frontend(values: dict, speech: Speech, upstream: str, upstream_model: str) -> dict:
-    """The configuration with the frontend that fits a dump: cached hidden states, an upstream of s3prl on audio, or log-mel features where there is none."""
+    """The configuration with the frontend that fits a dump: cached hidden states, an upstream of s3prl on audio, or log-mel features where there is none.
+
+    UserError: nothing to train.
+    """
     values = dict(values)
     if speech.kind == "states":
         values |= {"frontend": "cached_states", "frontend_conf": {"layers": speech.layers, "dim": speech.dim, "downsample_rate": speech.downsample_rate}}
     elif upstream:
         values |= s3prl_frontend(values, upstream, upstream_model)
+    elif values.get("encoder_conf", {}).get("num_blocks") == 0:
+        raise UserError("a CTC layer alone cannot learn from log-mel features: name an upstream, or take a configuration with an encoder")
     else:
         values |= LOGMEL
         values["encoder_conf"] = {**values.get("encoder_conf", {}), "input_layer": "conv2d"}
@@ -73,21 +91,36 @@ def with_frontend(values: dict, speech: Speech, upstream: str, upstream_model: s
 
 
 def s3prl_frontend(values: dict, upstream: str, upstream_model: str) -> dict:
-    """frontend and frontend_conf of ESPnet's s3prl frontend; what else frontend_conf says of it is kept."""
-    conf = values.get("frontend_conf", {}) if values.get("frontend") == "s3prl" else {}
+    """frontend and frontend_conf of ESPnet's s3prl frontend, or of ours for an upstream that is trained; what else frontend_conf says of it is kept."""
+    name = TRAINED if values.get("frontend") == TRAINED else "s3prl"
+    conf = values.get("frontend_conf", {}) if values.get("frontend") == name else {}
     inner = {**conf.get("frontend_conf", {}), "upstream": upstream}
     inner |= {"path_or_url": upstream_model} if upstream_model else {}
-    return {"frontend": "s3prl", "frontend_conf": {"multilayer_feature": True, **conf, "frontend_conf": inner}}
+    conf = {"multilayer_feature": True, **conf, "frontend_conf": inner}
+    return {"frontend": name, "frontend_conf": conf | ({"accum_grad": values.get("accum_grad", 1)} if name == TRAINED else {})}
+
+
+def inference_frontend(conf: dict) -> dict:
+    """ESPnet's own s3prl frontend for a frontend_conf of ours: what is for training alone is left out."""
+    known = inspect.signature(S3prlFrontend.__init__).parameters
+    return {"frontend": "s3prl", "frontend_conf": {key: value for key, value in conf.items() if key in known}}
 
 
 def with_input_size(values: dict, dim: int, where: str | Path) -> dict:
-    """preencoder_conf.input_size set to the upstream's dimension. UserError: it says another one."""
-    if values.get("preencoder") != "linear":
+    """What must have the upstream's dimension: preencoder_conf.input_size or, of an encoder that begins without a layer, encoder_conf.output_size.
+
+    UserError: the configuration says another one.
+    """
+    if values.get("preencoder") == "linear":
+        section, key = "preencoder_conf", "input_size"
+    elif values.get("encoder_conf", {}).get("num_blocks") == 0:
+        section, key = "encoder_conf", "output_size"
+    else:
         return values
-    conf = values.get("preencoder_conf", {})
-    if conf.get("input_size", dim) != dim:
-        raise UserError(f"{where}: preencoder_conf.input_size is {conf['input_size']}, the upstream's hidden states have {dim} values: leave it out")
-    return values | {"preencoder_conf": {**conf, "input_size": dim}}
+    conf = values.get(section, {})
+    if conf.get(key, dim) != dim:
+        raise UserError(f"{where}: {section}.{key} is {conf[key]}, the upstream's hidden states have {dim} values: leave it out")
+    return values | {section: {**conf, key: dim}}
 
 
 def with_data(values: dict, train: Path, valid: Path, speech: Speech) -> dict:

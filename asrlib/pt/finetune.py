@@ -4,17 +4,20 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 import yaml
 from espnet2.tasks.asr import ASRTask
 
+from asrlib.corpora.fetch import digest
 from asrlib.pt import frontends, upstreams
+from asrlib.pt.average import average_epochs
 from asrlib.pt.dump import Speech, read_speech
-from asrlib.pt.espnet_config import read_asr_config, s3prl_frontend, with_data, with_frontend, with_input_size, with_tokens
-from asrlib.pt.s3prl_upstream import UpstreamSource, describe_upstream
+from asrlib.pt.espnet_config import inference_frontend, read_asr_config, s3prl_frontend, with_data, with_frontend, with_input_size, with_tokens
+from asrlib.pt.frontends import TRAINED
+from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream
 from asrlib.report.layers import plot_layer_weights
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.errors import UserError
@@ -30,44 +33,77 @@ INFERENCE = "inference"  # folder of the model that takes audio
 AGAIN = "choose another folder, or --force true to start over"
 
 
-def finetune(
-    asr_config: Path,
-    overrides: Sequence[str],
-    train: Path,
-    valid: Path,
-    tokens: Path,
-    exp_dir: Path,
-    upstream: str = "",
-    upstream_model: str = "",
-    ngpu: int = 0,
-    start_over: bool = False,
-) -> Path:
-    """Trains in exp_dir, or goes on there from the last epoch; the folder of the model that takes audio (EXP_DIR/inference).
+@dataclass(frozen=True)
+class Request:
+    """A fine-tuning. train, valid: dumps of asrlib.pt.dump; overrides: "key=value" strings; upstream: s3prl's name, "" for log-mel features."""
 
-    train, valid: dumps of asrlib.pt.dump. upstream: s3prl's name, "" for log-mel features. UserError: a wrong configuration, exp_dir holds another run.
+    asr_config: Path
+    overrides: tuple[str, ...]
+    train: Path
+    valid: Path
+    tokens: Path
+    exp_dir: Path
+    upstream: str = ""
+    upstream_model: str = ""
+    ngpu: int = 0
+
+    def options(self) -> list[str]:
+        """The request as options of asrlib.bin.finetune."""
+        names = {"train": "train_dir", "valid": "valid_dir", "overrides": "asr_args"}
+        values = {field.name: getattr(self, field.name) for field in fields(self)} | {"overrides": " ".join(self.overrides)}
+        return [word for name, value in values.items() for word in (f"--{names.get(name, name)}", str(value))]
+
+
+def finetune(request: Request, start_over: bool = False) -> Path:
+    """Trains in exp_dir, or goes on there from the last epoch, or finds it finished; the folder of the model that takes audio (EXP_DIR/inference).
+
+    UserError: a wrong configuration, exp_dir holds another run.
     """
     register()
-    speech = read_speech(train)
-    if speech.kind == "states" and (speech.upstream, speech.model) != (upstream, upstream_model):
-        raise UserError(f"{train} holds the hidden states of {speech.upstream} ({speech.model}), not of {upstream} ({upstream_model}): run dump_speech again")
-    source = describe_upstream(upstream, upstream_model) if upstream else None
-    values = read_asr_config(asr_config, overrides)
-    if source:
-        values = with_input_size(values, source.dim, asr_config)
-    values = with_frontend(values, speech, upstream, upstream_model)
-    values = with_tokens(with_data(values, train, valid, speech), load_tokenizer(tokens), tokens.with_suffix(".model"))
-    values |= {"output_dir": str(exp_dir), "ngpu": ngpu, "resume": True, "use_preprocessor": True}
+    exp_dir, (values, data, speech, source) = request.exp_dir, _resolve(request)
     exp_dir.mkdir(parents=True, exist_ok=True)
     if start_over:
         _clear(exp_dir)
-    _claim_data(exp_dir / DATA, {"train": speech.data, "valid": read_speech(valid).data})
-    _claim(exp_dir / CONFIG, values)
+    if _check_claim(exp_dir, values, data):
+        log.info("%s is finished", exp_dir)
+        return exp_dir / INFERENCE
+    with atomic_write(exp_dir / DATA) as stream:
+        json.dump(data, stream)
+    with atomic_write(exp_dir / CONFIG) as stream:
+        yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True, width=120)
     _train(exp_dir, values)
     return _finish(exp_dir, values, speech, source)
 
 
+def is_finished(request: Request) -> bool:
+    """Whether exp_dir holds the request's fine-tuning, finished. UserError: the request cannot be fulfilled, as in finetune; register comes before."""
+    values, data, _, _ = _resolve(request)
+    return _check_claim(request.exp_dir, values, data)
+
+
+def _resolve(request: Request) -> tuple[dict, dict[str, str], Speech, UpstreamSource | None]:
+    """The configuration for ESPnet, digests of the data, what the dumps hold, the upstream."""
+    asr_config, train, upstream, upstream_model = request.asr_config, request.train, request.upstream, request.upstream_model
+    speech = read_speech(train)
+    if speech.kind == "states" and (speech.upstream, speech.model) != (upstream, upstream_model):
+        raise UserError(f"{train} holds the hidden states of {speech.upstream} ({speech.model}), not of {upstream} ({upstream_model}): run dump_speech again")
+    source = describe_upstream(upstream, upstream_model) if upstream else None
+    values = read_asr_config(asr_config, request.overrides)
+    if speech.kind == "states" and not cacheable(values):
+        raise UserError(f"{train} holds hidden states, and {asr_config} trains the upstream or takes its last layer alone: run dump_speech with --cache_states false")
+    if source:
+        values = with_input_size(values, source.dim, asr_config)
+    values = with_frontend(values, speech, upstream, upstream_model)
+    values = with_tokens(with_data(values, train, request.valid, speech), load_tokenizer(request.tokens), request.tokens.with_suffix(".model"))
+    values |= {"output_dir": str(request.exp_dir), "ngpu": request.ngpu, "resume": True, "use_preprocessor": True}
+    data = {"train": speech.data, "valid": read_speech(request.valid).data}
+    if upstream_model and speech.kind == "audio":  # of hidden states, the dump's digest says it
+        data["upstream"] = digest(Path(upstream_model), "sha256")
+    return values, data, speech, source
+
+
 def register() -> None:
-    """Makes our upstreams known to s3prl and our frontend to ESPnet in this process."""
+    """Makes our upstreams known to s3prl and our frontends to ESPnet in this process."""
     upstreams.register()
     frontends.register()
 
@@ -80,26 +116,21 @@ def _clear(exp_dir: Path) -> None:
         shutil.rmtree(exp_dir / name, ignore_errors=True)
 
 
-def _claim(path: Path, values: dict) -> None:
-    """Writes the configuration, or checks that it is the one of the run in this folder."""
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
-    if path.is_file():
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-        changed = [key for key in sorted({*before, *values} - {"ngpu"}) if before.get(key) != values.get(key)]
-        if changed:
-            key = changed[0]
-            shown = f"{key} was {before.get(key)!r}, now {values.get(key)!r}" if key != "token_list" else "the tokens are others"
-            raise UserError(f"{path.parent} holds a fine-tuning with another configuration ({shown[:200]}): {AGAIN}")
-    with atomic_write(path) as stream:
-        stream.write(text)
-
-
-def _claim_data(path: Path, data: dict[str, str]) -> None:
-    """Writes the digests of the data, or checks that they are those of the run in this folder: ESPnet would go on, or call the run finished."""
+def _check_claim(exp_dir: Path, values: dict, data: dict[str, str]) -> bool:
+    """Whether the run in this folder is finished. UserError: it has another configuration, or other data, where ESPnet would go on or call it finished."""
+    path = exp_dir / DATA
     if path.is_file() and json.loads(path.read_text()) != data:
-        raise UserError(f"{path.parent} holds a fine-tuning on other data, or on an upstream that has been trained again since: {AGAIN}")
-    with atomic_write(path) as stream:
-        json.dump(data, stream)
+        raise UserError(f"{exp_dir} holds a fine-tuning on other data, or on an upstream that has been trained again since: {AGAIN}")
+    path = exp_dir / CONFIG
+    if not path.is_file():
+        return False
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    changed = [key for key in sorted({*before, *values} - {"ngpu"}) if before.get(key) != values.get(key)]
+    if changed:
+        key = changed[0]
+        shown = f"{key} was {before.get(key)!r}, now {values.get(key)!r}" if key != "token_list" else "the tokens are others"
+        raise UserError(f"{exp_dir} holds a fine-tuning with another configuration ({shown[:200]}): {AGAIN}")
+    return (exp_dir / INFERENCE / "config.yaml").is_file()
 
 
 def _train(exp_dir: Path, values: dict) -> None:
@@ -164,31 +195,26 @@ class EpochProgress(logging.Handler):
 
 def _finish(exp_dir: Path, values: dict, speech: Speech, source: UpstreamSource | None) -> Path:
     """The averaged model as one that takes audio, and the picture of the layer weights."""
-    best = exp_dir / _average_name(values)
-    if not best.exists():
-        raise UserError(f"{best} was not made: see {exp_dir / 'train.log'}")
+    best = average_epochs(exp_dir, values)
     config = yaml.safe_load((exp_dir / "config.yaml").read_text(encoding="utf-8"))
     state = torch.load(best, map_location="cpu", weights_only=True)
     if speech.kind == "states":
         config |= s3prl_frontend(read_asr_config(exp_dir / CONFIG, ()), source.name, source.path)
         state |= _upstream_state(config["frontend_conf"])
-    out = exp_dir / INFERENCE
-    with atomic_write(out / "model.pth", "wb") as stream:
-        torch.save(state, stream)
-    with atomic_write(out / "config.yaml") as stream:
-        yaml.safe_dump(config, stream, sort_keys=False, allow_unicode=True)
-    if "frontend.featurizer.weights" in state:
+    elif config["frontend"] == TRAINED:
+        config |= inference_frontend(config["frontend_conf"])
+        del state["frontend.updates"]
+    if "frontend.featurizer.weights" in state and config["frontend_conf"]["multilayer_feature"]:
         weights = torch.softmax(state["frontend.featurizer.weights"].float(), 0).numpy()
         plot_layer_weights(weights, exp_dir / "images" / "layer_weights.png")
         log.info("weights of the layers: %s -> %s", " ".join(f"{w:.3f}" for w in weights), exp_dir / "images" / "layer_weights.png")
+    out = exp_dir / INFERENCE
+    with atomic_write(out / "model.pth", "wb") as stream:
+        torch.save(state, stream)
+    with atomic_write(out / "config.yaml") as stream:  # the last one: it says that the fine-tuning is finished
+        yaml.safe_dump(config, stream, sort_keys=False, allow_unicode=True)
     log.info("model: %s; curves: %s", out / "model.pth", exp_dir / "images")
     return out
-
-
-def _average_name(values: dict) -> str:
-    """The file of the averaged model: of the first criterion."""
-    part, name, _ = values.get("best_model_criterion", [["valid", "acc", "max"]])[0]
-    return f"{part}.{name}.ave.pth"
 
 
 def _upstream_state(frontend_conf: dict) -> dict[str, torch.Tensor]:

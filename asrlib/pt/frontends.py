@@ -1,10 +1,19 @@
-"""An ESPnet frontend that takes the hidden states of a frozen upstream from files, where the s3prl frontend would compute them in every epoch."""
+"""ESPnet frontends of ours: hidden states of a frozen upstream from files, and an upstream that is trained itself."""
 
+import logging
 from types import SimpleNamespace
 
+import torch
 from espnet2.asr.frontend.abs_frontend import AbsFrontend
+from espnet2.asr.frontend.s3prl import S3prlFrontend
 from s3prl.nn import Featurizer
-from torch import Tensor
+from s3prl.upstream.hubert.hubert_model import HubertModel
+from s3prl.upstream.wav2vec2.wav2vec2_model import Wav2Vec2Model
+from torch import Tensor, nn
+
+from asrlib.utils.errors import UserError
+
+TRAINED = "trained_upstream"
 
 
 class CachedStates(AbsFrontend):
@@ -29,10 +38,96 @@ class CachedStates(AbsFrontend):
         return self.featurizer(states, [input_lengths] * self.layers)
 
 
+class TrainedUpstream(S3prlFrontend):
+    """ESPnet's S3prlFrontend, parameter names included, for an upstream that is fine-tuned.
+
+    freeze_finetune_updates: the upstream computes without gradient for so many updates (fairseq's option). They are counted in a buffer, which a resumed run
+    takes up; accum_grad: batches of an update, ESPnet's key of that name. What stays frozen for good is named by ESPnet's freeze_param.
+    The others are of s3prl's HuBERT and wav2vec 2.0, active in training alone: dropouts, share of the layers left out, and masked frames (mask_prob: share of
+    them before spans of mask_length overlap). s3prl itself never masks, and its hooks need every layer: one that is left out is computed and passed by.
+    """
+
+    def __init__(
+        self,
+        frontend_conf: dict,
+        fs: int | str = 16000,
+        download_dir: str | None = None,
+        multilayer_feature: bool = False,
+        layer: int = -1,
+        freeze_finetune_updates: int = 0,
+        accum_grad: int = 1,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        activation_dropout: float = 0.0,
+        dropout_input: float = 0.0,
+        layerdrop: float = 0.0,
+        mask_prob: float = 0.0,
+        mask_length: int = 10,
+    ):
+        super().__init__(fs, frontend_conf, download_dir, multilayer_feature, layer)
+        self.freeze_finetune_updates, self.accum_grad, self.batches = freeze_finetune_updates, accum_grad, 0
+        self.register_buffer("updates", torch.tensor(0))
+        model = getattr(self.upstream.upstream, "model", None)
+        if isinstance(model, (HubertModel, Wav2Vec2Model)):
+            _set_dropouts(model, dropout, attention_dropout, activation_dropout, dropout_input)
+            _set_layerdrop(model, layerdrop)
+            _set_masks(model, mask_prob, mask_length)
+        elif any((dropout, attention_dropout, activation_dropout, dropout_input, layerdrop, mask_prob)):
+            raise UserError(f"upstream {frontend_conf['upstream']} takes no dropout, layerdrop or mask_prob: set them to 0 in frontend_conf")
+
+    def train(self, mode: bool = True) -> "TrainedUpstream":
+        """ESPnet's epochs begin with it, and with the first batch of an update."""
+        self.batches = 0
+        return super().train(mode)
+
+    def forward(self, input: Tensor, input_lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """input (B, samples) -> (B, T, dim), lengths (B,)."""
+        trained = self.updates >= self.freeze_finetune_updates
+        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(trained)):
+            states, lengths = self.upstream(input, input_lengths)
+        if self.training:
+            self._count()
+        chosen = slice(None) if self.multilayer_feature else slice(self.layer, self.layer + 1 or None)
+        features, lengths = self.featurizer(states[chosen], lengths[chosen])
+        return (features if self.tile_factor == 1 else self._tile_representations(features)), lengths
+
+    def _count(self) -> None:
+        self.batches += 1
+        if self.batches % self.accum_grad == 0:
+            self.updates += 1
+            if self.updates == self.freeze_finetune_updates:
+                logging.info("%d updates are done: the upstream is trained from now on", self.freeze_finetune_updates)
+
+
+def _set_dropouts(model: nn.Module, dropout: float, attention: float, activation: float, inputs: float) -> None:
+    model.dropout_input.p, model.encoder.dropout = inputs, dropout
+    for layer in model.encoder.layers:
+        layer.dropout1.p, layer.dropout2.p, layer.dropout3.p = dropout, activation, dropout
+        layer.self_attn.dropout_module.p = attention
+
+
+def _set_layerdrop(model: nn.Module, rate: float) -> None:
+    def pass_by(layer: nn.Module, inputs: tuple, output: tuple) -> tuple:
+        dropped = layer.training and float(torch.rand(())) < rate
+        return (inputs[0], *output[1:]) if dropped else output
+
+    for layer in model.encoder.layers if rate else ():
+        layer.register_forward_hook(pass_by)
+
+
+def _set_masks(model: nn.Module, prob: float, length: int) -> None:
+    extract = model.extract_features
+
+    def masked(*args, **kwargs):
+        return extract(*args, **{**kwargs, "mask": model.training})
+
+    model.mask_prob, model.mask_length = prob, length
+    if prob:
+        model.extract_features = masked
+
+
 def register() -> None:
-    """Makes the frontend known to ESPnet's recogniser in this process as `cached_states`."""
+    """Makes the frontends known to ESPnet's recogniser in this process as `cached_states` and `trained_upstream`."""
     from espnet2.tasks.asr import frontend_choices
 
-    frontend_choices.classes["cached_states"] = CachedStates
-
-
+    frontend_choices.classes |= {"cached_states": CachedStates, TRAINED: TrainedUpstream}

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError  # what torch.load raises
 
 from asrlib.utils.errors import UserError
 
@@ -30,17 +31,31 @@ def load_upstream(source: UpstreamSource):
     return _make(source.name, source.path).eval()
 
 
-def _make(name: str, path: str):
+def check_upstream(name: str, path: str) -> None:
+    """UserError: s3prl does not know the name, no such file."""
     from s3prl.nn import S3PRLUpstream
 
     from asrlib.pt.upstreams import register
 
     register()
     if name not in S3PRLUpstream.available_names():
-        raise UserError(f"s3prl has no upstream {name!r}: choose progre_local, hubert_local or one of s3prl's list")
+        raise UserError(f"s3prl has no upstream {name!r}: choose progre_local, hubert_local, wav2vec2_local or one of s3prl's list")
     if path and not Path(path).is_file():
         raise UserError(f"{path}: no such checkpoint of an upstream: run stage 4")
+
+
+def cacheable(values: dict) -> bool:
+    """Whether an ESPnet configuration leaves the upstream as it is and sums its hidden states, so that they may be computed once."""
+    upstream = "frontend.upstream.upstream.model"
+    frozen = any(upstream == name or upstream.startswith(f"{name}.") for name in values.get("freeze_param") or ())
+    return frozen and (values.get("frontend_conf") or {}).get("multilayer_feature", True)
+
+
+def _make(name: str, path: str):
+    from s3prl.nn import S3PRLUpstream
+
+    check_upstream(name, path)
     try:
         return S3PRLUpstream(name, path_or_url=path or None)
-    except (KeyError, RuntimeError, AssertionError, TypeError) as error:
+    except (KeyError, RuntimeError, AssertionError, TypeError, EOFError, UnpicklingError) as error:
         raise UserError(f"{path}: not a checkpoint for s3prl's {name}: {' '.join(str(error).split())[:200]}") from None

@@ -1,4 +1,4 @@
-"""A tiny ProgRE package and a few spoken-like tones."""
+"""Tiny packages of ProgRE and HuBERT and a few spoken-like tones."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,9 @@ import soundfile
 import torch
 
 from asrlib.corpora.kaldi_table import write_table
+from asrlib.pt.models.hubert import Hubert
 from asrlib.pt.models.progre import Progre
+from asrlib.pt.packages import write_packages
 from asrlib.utils.config import dump_config, load_config
 from asrlib.utils.pretraining import PretrainConfig
 
@@ -24,6 +26,25 @@ def progre_package(tmp_path_factory):
     path = tmp_path_factory.mktemp("package") / "progre.pt"
     torch.save({"config": dump_config(config), "model_weight": model.state_dict()}, path)
     return path
+
+
+HUBERT = "conv_channels=8 dim=16 ffn_dim=24 heads=2 layers=3 conv_pos=8 conv_pos_groups=2 final_dim=8 num_classes=4 extractor_mode=layer layer_norm_first=true normalize=true"
+
+
+@pytest.fixture(scope="session")
+def hubert_package(tmp_path_factory):
+    """s3prl.pt for hubert_local, with random weights."""
+    torch.manual_seed(0)
+    config = load_config(None, PretrainConfig, [f"model_conf.{word}" for word in HUBERT.split()])
+    model = Hubert(config.model_conf)
+    norms = {name for name, module in model.named_modules() if isinstance(module, torch.nn.LayerNorm)}
+    arrays, words = {}, {"weight": "gamma", "bias": "beta"}
+    for name, tensor in model.state_dict().items():
+        path, _, last = name.rpartition(".")
+        arrays[f"{path}.{words[last]}" if path in norms else name] = (tensor + 0.1 * torch.randn_like(tensor)).numpy()
+    out = tmp_path_factory.mktemp("hubert")
+    write_packages(config, arrays, out)
+    return out / "s3prl.pt"
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from asrlib.pt.dump import Speech
-from asrlib.pt.espnet_config import read_asr_config, with_frontend, with_input_size, with_tokens
+from asrlib.pt.espnet_config import inference_frontend, read_asr_config, with_frontend, with_input_size, with_tokens
+from asrlib.pt.frontends import register
+from asrlib.pt.s3prl_upstream import cacheable
 from asrlib.text.tokenizers import CharTokenizer
 from asrlib.utils.errors import UserError
 
@@ -75,3 +77,62 @@ def test_input_size_is_the_upstreams():
 def test_tokens_as_espnet_wants_them():
     values = with_tokens({}, CharTokenizer(["b", "a", "<space>", "<blank>"]), Path("tokens.model"))
     assert values == {"token_type": "char", "token_list": ["<blank>", "<unk>", "b", "a", "<space>", "<sos/eos>"]}
+
+
+@pytest.mark.parametrize(("text", "value"), [("1e-3", 0.001), ("2.5E+2", 250.0), ("e3", "e3"), ("0.1", 0.1)])
+def test_exponents_are_numbers(text, value):
+    """YAML 1.1 reads 1e-3 as a string."""
+    assert read_asr_config(FULL, [f"optim_conf.lr={text}"])["optim_conf"]["lr"] == value
+
+
+CTC = ROOT / "conf/asr_wav2vec2_ctc.yaml"
+
+
+def test_the_published_values_of_ctc_alone():
+    """Row b7 of Mandarin-Wav2Vec2: 20 epochs, average of the last 10; b12: 1e-4, layer normalisation, and the configuration that was published later."""
+    register()
+    conf, later = read_asr_config(CTC, ()), read_asr_config(ROOT / "conf/asr_wav2vec2_ctc_later.yaml", ())
+    assert (conf["max_epoch"], conf["best_model_criterion"], conf["keep_nbest_models"], conf["optim_conf"]["lr"]) == (20, [["train", "total_count", "max"]], 10, 2e-4)
+    assert (conf["batch_type"], conf["batch_size"], conf["accum_grad"], conf["grad_clip"], conf["scheduler_conf"]["warmup_steps"]) == ("folded", 32, 2, 5.0, 25000)
+    assert conf["encoder_conf"] == {"num_blocks": 0, "input_layer": None, "normalize_before": True} and conf["model_conf"]["ctc_weight"] == 1.0
+    assert {name.rpartition("model.")[2] for name in conf["freeze_param"]} == {
+        "mask_emb", "feature_extractor", "post_extract_proj", "quantizer", "project_q", "encoder.pos_conv", "final_proj"}  # fmt: skip
+    assert conf["frontend_conf"]["freeze_finetune_updates"] == 5000
+    changed = {key for key in {*conf, *later} if conf.get(key) != later.get(key)}
+    assert changed == {"max_epoch", "patience", "best_model_criterion", "optim_conf"}
+    assert (later["max_epoch"], later["patience"], later["best_model_criterion"], later["optim_conf"]["lr"]) == (30, 3, [["valid", "cer_ctc", "min"]], 1e-4)
+
+
+def test_the_small_one_of_ctc_alone_has_the_same_keys():
+    register()
+    full, small = (read_asr_config(path, ()) for path in (CTC, ROOT / "conf/mini/asr_wav2vec2_ctc.yaml"))
+    assert set(small) ^ set(full) == {"log_interval", "batch_size", "fold_length", "batch_bins"}
+    assert all(set(small[key]) == set(full[key]) for key in full if isinstance(full[key], dict))
+
+
+def test_an_upstream_that_is_trained():
+    register()
+    conf = with_frontend(read_asr_config(CTC, ()), Speech("audio"), "wav2vec2_local", "a.pt")
+    assert conf["frontend"] == "trained_upstream" and conf["frontend_conf"]["accum_grad"] == 2
+    assert conf["frontend_conf"]["frontend_conf"] == {"upstream": "wav2vec2_local", "path_or_url": "a.pt"}
+    assert inference_frontend(conf["frontend_conf"]) == {
+        "frontend": "s3prl", "frontend_conf": {"multilayer_feature": False, "frontend_conf": {"upstream": "wav2vec2_local", "path_or_url": "a.pt"}}}  # fmt: skip
+    assert with_input_size(conf, 768, CTC)["encoder_conf"]["output_size"] == 768
+    with pytest.raises(UserError, match="encoder_conf.output_size is 256, the upstream's hidden states have 768"):
+        with_input_size(read_asr_config(CTC, ["encoder_conf.output_size=256"]), 768, CTC)
+    with pytest.raises(UserError, match="cannot learn from log-mel"):
+        with_frontend(read_asr_config(CTC, ()), Speech("audio"), "", "")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], True),
+        (["freeze_param=[]"], False),
+        (["freeze_param=[frontend]"], True),
+        (["freeze_param=[frontend.upstream.upstream.model.feature_extractor]"], False),
+        (["frontend_conf.multilayer_feature=false"], False),
+    ],
+)
+def test_states_are_cached_of_a_frozen_upstream_alone(overrides, expected):
+    assert cacheable(read_asr_config(FULL, overrides)) is expected

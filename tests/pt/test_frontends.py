@@ -1,0 +1,85 @@
+"""An upstream in training: frozen for its first updates, counted across a resumed run, with dropout and masks that are there in training alone."""
+
+import pytest
+import torch
+
+from asrlib.pt import upstreams
+from asrlib.pt.frontends import TrainedUpstream
+from asrlib.utils.errors import UserError
+
+AUDIO = torch.randn(2, 9000, generator=torch.Generator().manual_seed(0)) * 0.1
+LENGTHS = torch.tensor([9000, 7000])
+
+
+@pytest.fixture
+def frontend(hubert_package):
+    """frontend(**options): of the tiny HuBERT."""
+    return lambda **options: TrainedUpstream({"upstream": "hubert_local", "path_or_url": str(hubert_package)}, **options)
+
+
+def gradient(frontend):
+    """Whether a batch of training reaches the upstream."""
+    return frontend(AUDIO, LENGTHS)[0].requires_grad
+
+
+def test_it_gives_what_espnets_frontend_gives(frontend, hubert_package):
+    from espnet2.asr.frontend.s3prl import S3prlFrontend
+
+    for options in ({}, {"multilayer_feature": True}, {"layer": 1}):
+        theirs = S3prlFrontend(frontend_conf={"upstream": "hubert_local", "path_or_url": str(hubert_package)}, **options).eval()
+        ours = frontend(**options, dropout=0.5, mask_prob=0.9, layerdrop=0.9).eval()
+        for a, b in zip(ours(AUDIO, LENGTHS), theirs(AUDIO, LENGTHS), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0)
+        assert set(ours.state_dict()) == {*theirs.state_dict(), "updates"}
+
+
+def test_updates_are_counted_not_batches(frontend):
+    """Two batches an update; the third one of an epoch is of none, and validation counts nothing."""
+    model = frontend(freeze_finetune_updates=2, accum_grad=2)
+    seen = []
+    for _ in range(2):
+        model.train()
+        seen += [gradient(model) for _ in range(3)]
+        model.eval()
+        with torch.no_grad():
+            model(AUDIO, LENGTHS)
+    assert (seen, int(model.updates)) == ([False] * 5 + [True], 2)
+
+
+def test_a_resumed_run_takes_the_count_up(frontend):
+    first = frontend(freeze_finetune_updates=2).train()
+    assert not gradient(first)
+    second = frontend(freeze_finetune_updates=2).train()
+    second.load_state_dict(first.state_dict())
+    assert [gradient(second) for _ in range(2)] == [False, True]
+
+
+def test_the_sum_of_layers_learns_while_the_upstream_is_frozen(frontend):
+    model = frontend(freeze_finetune_updates=1, multilayer_feature=True).train()
+    model(AUDIO, LENGTHS)[0].square().sum().backward()
+    assert [name for name, p in model.named_parameters() if p.grad is not None] == ["featurizer.weights"]
+
+
+@pytest.mark.parametrize("option", ["dropout", "attention_dropout", "activation_dropout", "dropout_input", "layerdrop", "mask_prob"])
+def test_each_option_disturbs_training_alone(frontend, option):
+    plain, model = frontend(), frontend(**{option: 0.6}, mask_length=3)
+    torch.testing.assert_close(plain.train()(AUDIO, LENGTHS)[0], model.eval()(AUDIO, LENGTHS)[0])
+    expected = plain(AUDIO, LENGTHS)[0]
+    assert any(not torch.allclose(model.train()(AUDIO, LENGTHS)[0], expected) for _ in range(5))
+
+
+def test_all_layers_dropped_leave_the_input(frontend):
+    """layerdrop 1: what comes out is the first layer's input under the last normalisation."""
+    model = frontend(layerdrop=1.0).train()
+    states, _ = model.upstream(AUDIO[:1], LENGTHS[:1])
+    assert all(torch.equal(state, states[0]) for state in states[:-1])
+    norm = model.upstream.upstream.model.encoder.layer_norm
+    torch.testing.assert_close(norm(states[0]), states[-1])
+
+
+def test_an_upstream_without_dropouts(progre_package):
+    upstreams.register()
+    conf = {"upstream": "progre_local", "path_or_url": str(progre_package)}
+    assert gradient(TrainedUpstream(conf).train())
+    with pytest.raises(UserError, match="progre_local takes no dropout"):
+        TrainedUpstream(conf, dropout=0.1)
