@@ -17,14 +17,14 @@ def baseline_rows(exp_dir: Path, baselines: Sequence[Path]) -> list[list[str]]:
     rows = []
     for result in sorted(exp_dir.glob("decode_*/*/score_[cw]er/result.json")):
         place = result.relative_to(exp_dir)
-        own, unit = _score(result)
+        own, unit = read_score(result)
         if unit == "word" and not any(len(alignment.ref) > 1 for alignment in own.alignments.values()):
             continue  # written without spaces: a word is a whole sentence
         for baseline in baselines:
             if not (baseline / place).is_file():
                 raise UserError(f"{baseline / place} is missing: run stage 6 for {baseline.name}, too")
-            other, _ = _score(baseline / place)
-            rows.append(_row(place.parent.parent.as_posix(), unit, baseline.name, other, own))
+            other, _ = read_score(baseline / place)
+            rows.append(compared(place.parent.parent.as_posix(), unit, baseline.name, other, own))
     return rows
 
 
@@ -34,17 +34,19 @@ def siblings(exp_dir: Path) -> list[Path]:
     return sorted(other for other in exp_dir.parent.iterdir() if other != exp_dir and own and all((other / place).is_file() for place in own))
 
 
-def _row(dataset: str, unit: str, name: str, other: Score, own: Score) -> list[str]:
+def compared(dataset: str, unit: str, name: str, other: Score, own: Score, digits: int = 1) -> list[str]:
+    """A row under COLUMNS: the score `own` beside `other`, that of a baseline called `name`."""
     difference = compare(other, own)
     before, after = other.counts.error_rate, own.counts.error_rate
     if difference.delta is None or difference.ci95 is None:
         return [dataset, unit, name, "-", "-", "-", "-", "-"]
     low, high = difference.ci95
     relative = f"{100 * difference.delta / before:+.1f} %" if before else "-"
-    return [dataset, unit, name, f"{before:.1f}", f"{after:.1f}", f"{difference.delta:+.1f}", f"{low:+.1f} to {high:+.1f}", relative]
+    rates = [f"{before:.{digits}f}", f"{after:.{digits}f}", f"{difference.delta:+.{digits}f}", f"{low:+.{digits}f} to {high:+.{digits}f}"]
+    return [dataset, unit, name, *rates, relative]
 
 
-def _score(result: Path) -> tuple[Score, str]:
+def read_score(result: Path) -> tuple[Score, str]:
     """The score behind a result.json, made again from the texts that it names."""
     facts = json.loads(result.read_text(encoding="utf-8"))
     try:

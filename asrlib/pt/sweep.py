@@ -1,0 +1,42 @@
+"""Many fine-tunings that differ in their upstream or in a few keys, some at a time, each in a process of its own."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from asrlib.pt.finetune import Request, is_finished, register
+from asrlib.report.systems import System
+from asrlib.utils.commands import run_command
+from asrlib.utils.errors import UserError
+from asrlib.utils.log import get_logger
+from asrlib.utils.parallel import cores, run_jobs
+
+log = get_logger(__name__)
+
+
+def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, backend: str = "local", start_over: bool = False) -> None:
+    """Fine-tunes every system, nj at a time, log_dir/N.log each (with one at a time, on the terminal). What is finished is left alone, what was killed goes on.
+
+    common: what all have; a system brings its upstream and exp_dir, and its asr_args, which win.
+    UserError: first of all for a system that cannot be fine-tuned, then for the first fine-tuning that failed.
+    """
+    register()
+    waiting = []
+    for system in systems:
+        request = request_of(system, common)
+        try:
+            if start_over or not is_finished(request):
+                waiting.append((system, request))
+        except UserError as error:
+            raise UserError(f"system {system.name}: {error}") from None
+    nj = max(1, min(nj, len(waiting)))
+    threads = max(1, cores() // nj)
+    log.info("%d fine-tunings, %d of them finished; %d at a time with %d threads each", len(systems), len(systems) - len(waiting), nj, threads)
+    jobs = [("finetune", [*request.options(), "--force", str(start_over)], threads, f"system {system.name}: ") for system, request in waiting]
+    run_jobs(run_command, jobs, log_dir, nj, backend, "fine-tuning")
+
+
+def request_of(system: System, common: Request) -> Request:
+    """The fine-tuning of one system."""
+    overrides = (*common.overrides, *system.asr_args.split())
+    return dataclasses.replace(common, overrides=overrides, exp_dir=system.exp_dir, upstream=system.upstream, upstream_model=system.checkpoint)

@@ -1,0 +1,221 @@
+"""CTC alone on an upstream that is trained: frozen parts, averaging, resume, decoding, and a sweep over several upstreams."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from asrlib.bin import decode, dump_speech, finetune, finetune_sweep, make_tokens, report_sweep, score, transcribe
+from asrlib.corpora.kaldi_dir import KaldiDir
+from asrlib.corpora.kaldi_table import read_table
+from asrlib.pt.average import average_epochs, mean_state
+from asrlib.report.systems import System, write_systems
+from asrlib.utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "conf/mini/asr_wav2vec2_ctc.yaml"
+TINY = "num_workers=0 batch_bins=40000 max_epoch=3 log_interval=1 optim_conf.lr=1e-2 scheduler_conf.warmup_steps=5 frontend_conf.freeze_finetune_updates=2"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
+FROZEN = ("mask_emb", "feature_extractor.", "post_extract_proj.", "encoder.pos_conv.", "final_proj.")
+
+
+@pytest.fixture(scope="module")
+def dumps(tones_dir, hubert_package, tmp_path_factory):
+    """Audio: with this configuration `auto` writes no hidden states."""
+    out = tmp_path_factory.mktemp("dumps")
+    options = ["--data_dirs", f"{tones_dir / 'train'} {tones_dir / 'dev'}", "--upstream", "hubert_local", "--upstream_model", str(hubert_package)]
+    dump_speech.main([*options, "--asr_config", str(CONFIG), "--out", str(out), "--nj", "1"])
+    make_tokens.main(["--text", str(tones_dir / "train/text"), "--out", str(out / "tokens.txt")])
+    return out
+
+
+def arguments(dumps, exp_dir, package, *more):
+    data = ["--train_dir", dumps / "train", "--valid_dir", dumps / "dev", "--tokens", dumps / "tokens.txt", "--exp_dir", exp_dir]
+    words = ["--asr_config", CONFIG, "--asr_args", TINY, *data, "--upstream", "hubert_local", "--upstream_model", package, *more]
+    return [str(word) for word in words]
+
+
+@pytest.fixture(scope="module")
+def experiment(dumps, hubert_package, tmp_path_factory):
+    """A finished fine-tuning, killed once after its first epoch."""
+    exp = tmp_path_factory.mktemp("exp") / "asr"
+    words = [sys.executable, "-m", "asrlib.bin.finetune", *arguments(dumps, exp, hubert_package)]
+    process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (exp / "1epoch.pth").exists():
+        time.sleep(0.05)
+    assert process.poll() is None, "it ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finetune.main(words[3:])
+    return exp
+
+
+def state(path):
+    return torch.load(path, weights_only=True)
+
+
+def test_audio_is_dumped_for_an_upstream_that_is_trained(dumps, tones_dir, hubert_package, tmp_path):
+    assert json.loads((dumps / "train/speech.json").read_text())["kind"] == "audio"
+    options = ["--data_dirs", str(tones_dir / "dev"), "--upstream", "hubert_local", "--upstream_model", str(hubert_package), "--out", str(tmp_path), "--nj", "1"]
+    with pytest.raises(UserError, match="--cache_states true: .*trains the upstream"):
+        dump_speech.main([*options, "--asr_config", str(CONFIG), "--cache_states", "true"])
+    dump_speech.main([*options, "--asr_config", str(CONFIG), "--asr_args", "freeze_param=[frontend.upstream] frontend_conf.multilayer_feature=true"])
+    assert json.loads((tmp_path / "dev/speech.json").read_text())["kind"] == "states"
+    words = arguments(dumps, tmp_path / "exp", hubert_package)
+    words[words.index("--train_dir") + 1] = str(tmp_path / "dev")
+    with pytest.raises(UserError, match="holds hidden states, and .* trains the upstream"):
+        finetune.main(words)
+
+
+def test_updates_are_counted_across_a_kill(experiment):
+    """7 batches an epoch, 3 epochs: counted in every epoch's file."""
+    batches = int((experiment / "train.log").read_text().split("N-batch=")[1].split(",")[0])
+    assert [int(state(experiment / f"{epoch}epoch.pth")["frontend.updates"]) for epoch in (1, 2, 3)] == [batches, 2 * batches, 3 * batches]
+    assert (experiment / "train.log").read_text().count("2 updates are done: the upstream is trained from now on") == 1
+
+
+def test_what_is_frozen_for_good_and_what_is_trained(experiment, hubert_package):
+    trained, before = state(experiment / "3epoch.pth"), state(hubert_package)["model_weight"]
+    for name, tensor in before.items():
+        same = torch.equal(trained[f"frontend.upstream.upstream.model.{name}"], tensor)
+        unused = name.startswith("label_embs")
+        assert same == (name.startswith(FROZEN) or unused), name
+
+
+def test_the_upstream_stays_as_it_is_before_its_first_update(dumps, hubert_package, tmp_path):
+    words = arguments(dumps, tmp_path, hubert_package)
+    words[words.index("--asr_args") + 1] += " max_epoch=1 frontend_conf.freeze_finetune_updates=1000"
+    finetune.main(words)
+    trained, before = state(tmp_path / "1epoch.pth"), state(hubert_package)["model_weight"]
+    assert all(torch.equal(trained[f"frontend.upstream.upstream.model.{name}"], tensor) for name, tensor in before.items())
+    assert not torch.equal(trained["encoder.after_norm.weight"], torch.ones(16))
+
+
+def test_the_network_is_normalisation_and_a_linear_layer(experiment):
+    """The model that takes audio is one of plain ESPnet: none of our frontend's keys or tensors."""
+    trained = state(experiment / "inference/model.pth")
+    assert {name for name in trained if not name.startswith("frontend.")} == {"encoder.after_norm.weight", "encoder.after_norm.bias", "ctc.ctc_lo.weight", "ctc.ctc_lo.bias"}
+    config = yaml.safe_load((experiment / "inference/config.yaml").read_text())
+    assert (config["frontend"], config["decoder"], "frontend.updates" in trained) == ("s3prl", None, False)
+    assert config["encoder_conf"] == {"num_blocks": 0, "input_layer": None, "normalize_before": True, "output_size": 16}
+    assert set(config["frontend_conf"]) == {"multilayer_feature", "frontend_conf"}
+
+
+def test_the_last_epochs_are_averaged(experiment):
+    """As many as keep_nbest_models says, 3, the last ones; fewer epochs are averaged all of them."""
+    epochs, average = [state(experiment / f"{epoch}epoch.pth") for epoch in (1, 2, 3)], state(experiment / "inference/model.pth")
+    for name, tensor in average.items():
+        expected = sum(epoch[name] for epoch in epochs) / 3
+        torch.testing.assert_close(tensor, expected, msg=name)
+    assert not torch.equal(average["ctc.ctc_lo.weight"], epochs[-1]["ctc.ctc_lo.weight"])
+
+
+def test_fewer_epochs_than_are_averaged(experiment, tmp_path):
+    shutil.copytree(experiment, tmp_path / "asr", symlinks=True)
+    link = tmp_path / "asr/train.total_count.ave.pth"
+    link.unlink()
+    link.symlink_to("3epoch.pth")  # what ESPnet leaves then
+    values = {"best_model_criterion": [["train", "total_count", "max"]]}
+    assert average_epochs(tmp_path / "asr", values | {"keep_nbest_models": 3}).resolve().name == "3epoch.pth"
+    assert average_epochs(tmp_path / "asr", values | {"keep_nbest_models": 10}).resolve().name == "train.total_count.ave_3best.pth"
+    averaged, epochs = state(link), [state(experiment / f"{epoch}epoch.pth") for epoch in (1, 2, 3)]
+    torch.testing.assert_close(averaged["ctc.ctc_lo.bias"], sum(epoch["ctc.ctc_lo.bias"] for epoch in epochs) / 3)
+    assert averaged["frontend.updates"] == epochs[-1]["frontend.updates"]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="was not made: see .*train.log"):
+        average_epochs(tmp_path / "none", values)
+
+
+def test_mean_of_one_file_is_itself(experiment):
+    one = state(experiment / "1epoch.pth")
+    assert all(torch.equal(tensor, one[name]) for name, tensor in mean_state([experiment / "1epoch.pth"]).items())
+
+
+def test_a_finished_one_is_left_alone(experiment, dumps, hubert_package, tmp_path):
+    before = (experiment / "inference/model.pth").stat().st_mtime_ns, (experiment / "train.log").stat().st_mtime_ns
+    finetune.main(arguments(dumps, experiment, hubert_package))
+    assert ((experiment / "inference/model.pth").stat().st_mtime_ns, (experiment / "train.log").stat().st_mtime_ns) == before
+    other = tmp_path / "s3prl.pt"
+    weights = state(hubert_package)
+    weights["model_weight"]["mask_emb"] += 1
+    torch.save(weights, other)
+    shutil.copytree(experiment, tmp_path / "asr", symlinks=True)
+    settings = tmp_path / "asr/asr.yaml"
+    settings.write_text(settings.read_text().replace(str(hubert_package), str(other)).replace(str(experiment), str(tmp_path / "asr")))
+    with pytest.raises(UserError, match="an upstream that has been trained again since"):
+        finetune.main(arguments(dumps, tmp_path / "asr", other))
+
+
+@pytest.mark.parametrize("mode", ["greedy", "beam"])
+def test_decoding(experiment, tones_dir, tmp_path, mode):
+    decode.main(["--exp_dir", str(experiment), "--data_dir", str(tones_dir / "dev"), "--mode", mode, "--out", str(tmp_path), "--nj", "1"])
+    assert read_table(tmp_path / "text").rows.keys() == KaldiDir.read(tones_dir / "dev").text.keys()
+
+
+def test_joint_decoding_has_no_decoder(experiment, tones_dir, tmp_path):
+    with pytest.raises(UserError, match="trained with CTC alone and has no attention decoder: choose --mode greedy or beam"):
+        decode.main(["--exp_dir", str(experiment), "--data_dir", str(tones_dir / "dev"), "--mode", "joint", "--out", str(tmp_path), "--nj", "1"])
+
+
+def test_transcribing(experiment, tones_dir, tmp_path):
+    audio = sorted(tones_dir.glob("dev*.wav"))
+    transcribe.main(["--exp_dir", str(experiment), "--out", str(tmp_path / "out"), *map(str, audio)])
+    assert [line.split()[0] for line in (tmp_path / "out").read_text().splitlines()] == ["dev00", "dev01", "dev02"]
+
+
+def test_log_mel_features_need_an_encoder(dumps, tmp_path):
+    words = arguments(dumps, tmp_path, "")
+    words[words.index("--upstream") + 1] = ""
+    with pytest.raises(UserError, match="a CTC layer alone cannot learn from log-mel features"):
+        finetune.main(words)
+
+
+def sweep_arguments(dumps, table, *more):
+    words = ["--systems", table, "--asr_config", CONFIG, "--asr_args", TINY, "--train_dir", dumps / "train", "--valid_dir", dumps / "dev", *more]
+    return [str(word) for word in (*words, "--tokens", dumps / "tokens.txt")]
+
+
+def test_a_sweep_side_by_side_and_resumed(dumps, tones_dir, hubert_package, tmp_path, capfd):
+    """Two at a time; the next time the finished one stays and the one that was killed goes on; decoded, scored and reported."""
+    systems = [System(f"{n}", "hubert_local", str(hubert_package), n, 1 / n, f"optim_conf.lr={n}e-3 max_epoch=2", tmp_path / f"asr{n}") for n in (1, 4)]
+    write_systems(systems, tmp_path / "systems.tsv")
+    finetune_sweep.main(sweep_arguments(dumps, tmp_path / "systems.tsv", "--nj", 2))
+    assert "2 fine-tunings, 0 of them finished; 2 at a time" in capfd.readouterr().err
+    logs = [(system.exp_dir / "train.log").read_text() for system in systems]
+    (begin1, end1), (begin2, end2) = ((log[:23], log.splitlines()[-1][:23]) for log in logs)
+    assert begin1 < end2 and begin2 < end1, "they overlapped"
+    assert [yaml.safe_load((system.exp_dir / "asr.yaml").read_text())["optim_conf"]["lr"] for system in systems] == [1e-3, 4e-3]
+    (systems[1].exp_dir / "inference/config.yaml").unlink()  # as a kill at the end leaves it
+    made = [(system.exp_dir / "train.log").stat().st_mtime_ns for system in systems]
+    finetune_sweep.main(sweep_arguments(dumps, tmp_path / "systems.tsv", "--nj", 2))
+    assert "2 fine-tunings, 1 of them finished; 1 at a time" in capfd.readouterr().err
+    again = [(system.exp_dir / "train.log").stat().st_mtime_ns for system in systems]
+    assert again[0] == made[0] and again[1] > made[1]
+    assert "The training was resumed" in (systems[1].exp_dir / "train.log").read_text()
+    for system in systems:
+        out = system.exp_dir / "decode_greedy/dev"
+        decode.main(["--exp_dir", str(system.exp_dir), "--data_dir", str(tones_dir / "dev"), "--out", str(out), "--nj", "1"])
+        score.main(["--ref", str(tones_dir / "dev/text"), "--hyp", str(out / "text"), "--unit", "char", "--out", str(out / "score_cer")])
+    report_sweep.main(["--systems", str(tmp_path / "systems.tsv"), "--out", str(tmp_path / "report"), "--sets", "dev", "--baseline", "1"])
+    assert "|4|4*|0.2500|" in (tmp_path / "report/RESULTS.md").read_text()
+
+
+def test_a_sweep_says_first_what_cannot_be_done(dumps, hubert_package, tmp_path):
+    table = tmp_path / "systems.tsv"
+    for system, message in (
+        (System("a", "hubert_locl", str(hubert_package), 1, None, "", tmp_path / "a"), "system a: s3prl has no upstream 'hubert_locl'"),
+        (System("a", "hubert_local", str(tmp_path / "none.pt"), 1, None, "", tmp_path / "a"), "system a: .*none.pt: no such checkpoint"),
+        (System("a", "hubert_local", str(dumps / "tokens.txt"), 1, None, "", tmp_path / "a"), "system a: .*tokens.txt: not a checkpoint for s3prl's hubert_local"),
+        (System("a", "hubert_local", str(hubert_package), 1, None, "optim_conf.lrr=1", tmp_path / "a"), "system a: .*unknown key optim_conf.lrr; did you mean optim_conf.lr"),
+    ):
+        write_systems([system], table)
+        with pytest.raises(UserError, match=message):
+            finetune_sweep.main(sweep_arguments(dumps, table))
