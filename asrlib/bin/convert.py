@@ -3,6 +3,7 @@
 --to pt: EXP_DIR/model.safetensors -> EXP_DIR/pt/model.safetensors.  --to ms: EXP_DIR/pt/model.safetensors -> EXP_DIR/ms/model.safetensors.
 The configuration and the tokens go with them. A pretrained model (HuBERT, ProgRE) is also packaged for s3prl, fairseq and transformers; --to ms reads their files, too:
   convert --to ms --pretrain_config conf/hubert_base.yaml --checkpoint hubert.pt --out exp/hubert
+--updates true: every kept checkpoint of a pretraining -> EXP_DIR/updates/NUMBER/pt, the one of the lowest validation loss and the last one, too.
 
 Nothing is written if an array is missing, left over, of another shape or type, or not finite.
 """
@@ -10,7 +11,7 @@ Nothing is written if an array is missing, left over, of another shape or type, 
 import time
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, boolean, run
 
 
 def main(argv=None) -> None:
@@ -20,7 +21,10 @@ def main(argv=None) -> None:
     parser.add_argument("--to", choices=("pt", "ms"), default="pt", help="framework to convert to")
     parser.add_argument("--checkpoint", type=Path, help="weights to convert: .safetensors, with --to ms also .ckpt and files of torch.save; default: see above")
     parser.add_argument("--out", type=Path, help="folder of the result; default: EXP_DIR/pt, or EXP_DIR/ms")
+    parser.add_argument("--updates", type=boolean, default=False, help="convert every kept checkpoint of a pretraining instead of the model")
     args = parser.parse_args(argv)
+    if args.updates and args.exp_dir is None:
+        parser.error("--updates true needs --exp_dir")
     if args.exp_dir is None and (args.pretrain_config is None or args.checkpoint is None or args.out is None):
         parser.error("give --exp_dir, or --pretrain_config, --checkpoint and --out")
 
@@ -29,15 +33,28 @@ def main(argv=None) -> None:
     from asrlib.utils.log import get_logger
     from asrlib.utils.pretraining import PretrainConfig, experiment_config
 
-    begin = time.perf_counter()
     config = load_config(args.pretrain_config, PretrainConfig) if args.pretrain_config else experiment_config(args.exp_dir / "config.yaml")
     source = args.checkpoint or args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")
-    out = args.out or args.exp_dir / args.to
+    sources = _kept(args.exp_dir) if args.updates else {args.out or args.exp_dir / args.to: source}
     convert = _convert_model if isinstance(config, TrainConfig) else _convert_upstream
-    tensors, parameters = convert(args, config, source, out)
-    save_config(config, out / "config.yaml")
-    seconds = time.perf_counter() - begin
-    get_logger(__name__).info("%s: %d tensors, %d parameters, nothing left over, %.1f s", out / "model.safetensors", tensors, parameters, seconds)
+    for out, source in sources.items():
+        begin = time.perf_counter()
+        tensors, parameters = convert(args, config, source, out)
+        save_config(config, out / "config.yaml")
+        seconds = time.perf_counter() - begin
+        get_logger(__name__).info("%s: %d tensors, %d parameters, nothing left over, %.1f s", out / "model.safetensors", tensors, parameters, seconds)
+
+
+def _kept(exp_dir: Path) -> dict[Path, Path]:
+    """Folder of the result -> kept checkpoint, in the order of the updates. UserError: none is kept."""
+    from asrlib.utils.arrays import read_metadata
+    from asrlib.utils.errors import UserError
+
+    files = [*sorted((exp_dir / "checkpoints").glob("*.safetensors")), *exp_dir.glob("model.safetensors")]
+    found = {int(number): file for file in files if (number := read_metadata(file).get("updates", "")).isdigit()}
+    if not found:
+        raise UserError(f"{exp_dir}: no checkpoint of a pretraining in it: run stage 3")
+    return {exp_dir / "updates" / str(number) / "pt": found[number] for number in sorted(found)}
 
 
 def _convert_model(args, config, source: Path, out: Path) -> tuple[int, int]:

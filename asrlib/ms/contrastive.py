@@ -22,6 +22,7 @@ class Contrastive(nn.Cell):
         self.network, self.words = network, config.model_conf.codebooks * config.model_conf.codewords
         self.logit_temp, self.grad_mult = config.model_conf.logit_temp, config.model_conf.feature_grad_mult
         self.penalty, self.diversity = config.loss.feature_penalty, config.loss.diversity_weight
+        self.unmasked_weight = config.loss.unmasked_weight
         self.products = ops.BatchMatMul(transpose_b=True)
 
     def construct(self, wavs, lengths, mask, negatives, keep, seed, share, temperature, noise):
@@ -30,24 +31,26 @@ class Contrastive(nn.Cell):
         penalty = feature_penalty(features, frames)
         context = self.network.final_proj(self.network.hidden_states(features, frames, mask, keep, seed)[-1])
         targets, logits, hard, codes = self.network.quantised(features, noise, temperature, seed + 7)
-        masked = mask * inside_mask(frames, mask.shape[1])
-        loss, accuracy = self._compare(unit(context), unit(targets), codes, masked, negatives)
+        inside = inside_mask(frames, mask.shape[1])
+        masked = mask * inside
+        count = ops.maximum(masked.sum(), 1.0)
+        losses, hits = self._compare(unit(context), unit(targets), codes, negatives)
+        loss, accuracy = (losses * masked).sum() / count, (hits * masked).sum() / count
+        unmasked = (losses * (inside - masked)).sum() / count
         probable = _perplexity(ops.softmax(logits, -1), masked)
-        total = loss + self.penalty * penalty + self.diversity * (self.words - probable) / self.words
+        total = loss + self.unmasked_weight * unmasked + self.penalty * penalty + self.diversity * (self.words - probable) / self.words
         used = _perplexity(hard, masked)
         return total * share, ops.stop_gradient(ops.stack((loss, accuracy, penalty, probable, used)))
 
-    def _compare(self, context, targets, codes, masked, negatives):
-        """Mean over the masked frames of the cross-entropy of the right frame among its negatives, and how often it is the most similar one."""
+    def _compare(self, context, targets, codes, negatives):
+        """Of every frame (B, T): the cross-entropy of the right one among its negatives, 0 where it has none, and whether it is the most similar one."""
         similar = self.products(context, targets) / self.logit_temp
         right = (context * targets).sum(-1) / self.logit_temp
         wrong = negatives * (codes.expand_dims(1) != codes.expand_dims(2)).astype(ms.float32)
         others = (wrong * ops.exp(similar - right.expand_dims(2))).sum(-1)  # at most exp(2 / logit_temp) each: no overflow
-        count = ops.maximum(masked.sum(), 1.0)
-        loss = (ops.log(1.0 + others) * masked).sum() / count
         best = ops.select(wrong > 0, similar, ops.zeros_like(similar) - 1e9).max(-1)
         hits = ops.logical_and(right >= best, best > -1e8).astype(ms.float32)  # without any other codeword nothing was recognised
-        return loss, (hits * masked).sum() / count
+        return ops.log(1.0 + others), hits
 
 
 def _perplexity(probabilities, masked):

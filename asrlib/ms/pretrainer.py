@@ -62,6 +62,8 @@ class Pretrainer:
         if state.update:
             log.info("resumed at update %d", state.update)
         saved = time.monotonic()
+        if state.update == 0 and 0 in trainer.keep_updates:
+            self._keep(self.validate(), True)  # what a random start is worth
         with progress(desc="pretraining", total=trainer.updates, unit="update", initial=state.update) as bar:
             for group in self._groups():
                 self._update(group, bar)

@@ -86,7 +86,7 @@ class LossConfig:
     diversity_weight: float = 0.1  # wav2vec 2.0: of the share of the codewords that is not used
     temperature: tuple[float, float] = (2.0, 0.5)  # wav2vec 2.0: of the Gumbel softmax, at first and at least
     temperature_decay: float = 0.999995  # its factor of each update
-    unmasked_weight: float = 0.0  # of the cross-entropy of the frames that are not masked (1 - alpha of HuBERT, section 2.2, over alpha); published: 0
+    unmasked_weight: float = 0.0  # of the cross-entropy of the frames that are not masked (1 - alpha of HuBERT, section 2.2, over alpha; of wav2vec 2.0 our addition); published: 0
     speaker_weight: float = 1.0  # ProgRE: of the speaker classification, our choice
 
 
@@ -110,7 +110,7 @@ class PretrainTrainerConfig:
     log_interval: int = 50  # updates
     valid_interval: int = 5000
     save_interval: float = 600.0  # seconds between states to resume from
-    keep_updates: tuple[int, ...] = ()  # updates whose weights are kept, and validated
+    keep_updates: tuple[int, ...] = ()  # updates whose weights are kept, and validated; 0: those at the start
 
 
 @dataclass

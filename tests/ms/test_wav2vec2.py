@@ -156,4 +156,6 @@ def test_negatives():
     assert np.abs(share - 1 / others).max() < 0.3 / others, "every other masked frame alike"
     few, alone = np.zeros((5, 5)), np.zeros((5, 5))
     assert draw_negatives(np.array([1, 0, 1, 0, 0]), 100, rng, few) and few[0, 2] == few[2, 0] == 100, "with replacement where there are fewer frames than negatives"
+    both = np.zeros((60, 60))
+    assert draw_negatives(mask, 100, rng, both, everywhere=True) and (both.sum(1) == 100).all() and not both[:, ~mask].any() and not np.diag(both).any()
     assert not draw_negatives(np.array([0, 0, 1, 0, 0]), 100, rng, alone) and not alone.any()

@@ -1,0 +1,46 @@
+# shellcheck shell=bash disable=SC2034,SC2154
+# Recipes that end with a pretrained model and its kept checkpoints: corpus, pretraining in MindSpore, conversion of each checkpoint. The last line of a run.sh (or of
+# its corpus.sh) sources it:
+#     . ../../common/pretrain.sh "$@"
+# The recipe has set $model (wav2vec2) and $size (base), and defined its corpus (recipe.sh says how) before. $used_by names the recipe that fine-tunes.
+
+# Options of recipes that pretrain
+pretrain_config=  # file; none: that of the model, with --mini true the small one
+pretrain_args=  # keys of it to set, e.g. "trainer.updates=1000"
+pretrained_model=  # file of a pretrained model to start from: ours, or one of fairseq, s3prl or transformers
+# End of options
+
+# shellcheck source=egs/common/recipe.sh
+. "$(dirname "${BASH_SOURCE[0]}")/recipe.sh" "$@"
+
+pretrain_config=${pretrain_config:-$(config_file "${model:?}$($mini || echo "_${size:?}").yaml")}
+[ -n "$tag" ] || tag=$(folder_name "$(basename "$pretrain_config" .yaml)${pretrain_args:+_$pretrain_args}${seed:+_seed$seed}${pretrained_model:+_$(basename "$pretrained_model")}")
+exp=$expdir/$tag start=
+[ -z "$pretrained_model" ] || start=${exp}_start
+
+stage 2 "feature extraction" "$dumpdir"
+stage_2() { echo "nothing to extract: $model takes waveforms and needs no targets"; }
+
+stage 3 "pretraining" "$exp" \
+    needs "$pretrain_config" "${data_dirs[@]:0:2}" ${pretrained_model:+"$pretrained_model"} \
+    makes "$exp/config.yaml" "$exp/model.safetensors"
+stage_3() {
+    [ -z "$pretrained_model" ] || asr convert --to ms --pretrain_config "$pretrain_config" --checkpoint "$pretrained_model" --out "$start"
+    launch pretrain "$exp" --pretrain_config "$pretrain_config" --train_dir "$datadir/train" --valid_dir "$datadir/dev" --device "$device" --force "$force" \
+        ${start:+--pretrained_model "$start/model.safetensors"} ${seed:+--seed "$seed"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
+}
+
+stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "$datadir/dev/wav.scp" makes "$exp/pt" "$exp/updates" "$exp/compare"
+stage_4() {
+    asr convert --exp_dir "$exp"
+    asr convert --exp_dir "$exp" --updates true
+    asr compare_layers --exp_dir "$exp" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
+}
+
+stage 5 "fine-tuning" "$exp"
+stage_5() { echo "nothing to fine-tune here: ${used_by:?} does, from the checkpoints in $exp/updates"; }
+
+stage 6 "decoding and scoring" "$exp"
+stage_6() { echo "nothing to decode here: $used_by does"; }
+
+run_stages "$@"
