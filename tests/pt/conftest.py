@@ -1,4 +1,4 @@
-"""Tiny packages of ProgRE and HuBERT and a few spoken-like tones."""
+"""Tiny packages of ProgRE, HuBERT and wav2vec 2.0 and a few spoken-like tones."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 from asrlib.corpora.kaldi_table import write_table
-from asrlib.pt.models.hubert import Hubert
+from asrlib.pt.models import make_upstream
 from asrlib.pt.models.progre import Progre
 from asrlib.pt.packages import write_packages
 from asrlib.utils.config import dump_config, load_config
@@ -28,21 +28,31 @@ def progre_package(tmp_path_factory):
     return path
 
 
-HUBERT = "conv_channels=8 dim=16 ffn_dim=24 heads=2 layers=3 conv_pos=8 conv_pos_groups=2 final_dim=8 num_classes=4 extractor_mode=layer layer_norm_first=true normalize=true"
+TRUNK = "conv_channels=8 dim=16 ffn_dim=24 heads=2 layers=3 conv_pos=8 conv_pos_groups=2 final_dim=8 extractor_mode=layer layer_norm_first=true normalize=true"
+HEADS = {"hubert": "num_classes=4", "wav2vec2": "codewords=6 code_dim=8"}
 
 
 @pytest.fixture(scope="session")
-def hubert_package(tmp_path_factory):
-    """s3prl.pt for hubert_local, with random weights."""
+def packages(tmp_path_factory):
+    """packages[kind]: s3prl.pt for KIND_local, with random weights."""
+    return {kind: _package(kind, tmp_path_factory.mktemp(kind)) for kind in HEADS}
+
+
+@pytest.fixture(scope="session")
+def hubert_package(packages):
+    return packages["hubert"]
+
+
+def _package(kind, out):
     torch.manual_seed(0)
-    config = load_config(None, PretrainConfig, [f"model_conf.{word}" for word in HUBERT.split()])
-    model = Hubert(config.model_conf)
+    words = f"{TRUNK} {HEADS[kind]}".split()
+    config = load_config(None, PretrainConfig, [f"model={kind}", *(f"model_conf.{word}" for word in words)])
+    model = make_upstream(config)
     norms = {name for name, module in model.named_modules() if isinstance(module, torch.nn.LayerNorm)}
     arrays, words = {}, {"weight": "gamma", "bias": "beta"}
     for name, tensor in model.state_dict().items():
         path, _, last = name.rpartition(".")
         arrays[f"{path}.{words[last]}" if path in norms else name] = (tensor + 0.1 * torch.randn_like(tensor)).numpy()
-    out = tmp_path_factory.mktemp("hubert")
     write_packages(config, arrays, out)
     return out / "s3prl.pt"
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import yaml
 
 from asrlib.pt import upstreams
 from asrlib.pt.frontends import TrainedUpstream
@@ -11,10 +12,16 @@ AUDIO = torch.randn(2, 9000, generator=torch.Generator().manual_seed(0)) * 0.1
 LENGTHS = torch.tensor([9000, 7000])
 
 
+@pytest.fixture(params=["hubert", "wav2vec2"])
+def upstream(request, packages):
+    """frontend_conf of a tiny upstream."""
+    return {"upstream": f"{request.param}_local", "path_or_url": str(packages[request.param])}
+
+
 @pytest.fixture
-def frontend(hubert_package):
-    """frontend(**options): of the tiny HuBERT."""
-    return lambda **options: TrainedUpstream({"upstream": "hubert_local", "path_or_url": str(hubert_package)}, **options)
+def frontend(upstream):
+    """frontend(**options)"""
+    return lambda **options: TrainedUpstream(upstream, **options)
 
 
 def gradient(frontend):
@@ -22,11 +29,11 @@ def gradient(frontend):
     return frontend(AUDIO, LENGTHS)[0].requires_grad
 
 
-def test_it_gives_what_espnets_frontend_gives(frontend, hubert_package):
+def test_it_gives_what_espnets_frontend_gives(frontend, upstream):
     from espnet2.asr.frontend.s3prl import S3prlFrontend
 
     for options in ({}, {"multilayer_feature": True}, {"layer": 1}):
-        theirs = S3prlFrontend(frontend_conf={"upstream": "hubert_local", "path_or_url": str(hubert_package)}, **options).eval()
+        theirs = S3prlFrontend(frontend_conf=upstream, **options).eval()
         ours = frontend(**options, dropout=0.5, mask_prob=0.9, layerdrop=0.9).eval()
         for a, b in zip(ours(AUDIO, LENGTHS), theirs(AUDIO, LENGTHS), strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=0)
@@ -75,6 +82,18 @@ def test_all_layers_dropped_leave_the_input(frontend):
     assert all(torch.equal(state, states[0]) for state in states[:-1])
     norm = model.upstream.upstream.model.encoder.layer_norm
     torch.testing.assert_close(norm(states[0]), states[-1])
+
+
+@pytest.mark.parametrize("name", ["asr_wav2vec2_ctc.yaml", "asr_wav2vec2_ctc_later.yaml", "mini/asr_wav2vec2_ctc.yaml"])
+def test_what_is_frozen_for_good_is_there(packages, root, name):
+    """Every name in freeze_param is one of wav2vec 2.0's: ESPnet says nothing of one that is not."""
+    model = TrainedUpstream({"upstream": "wav2vec2_local", "path_or_url": str(packages["wav2vec2"])})
+    names = {f"frontend.{name}" for name, _ in model.named_parameters()}
+    frozen = yaml.safe_load((root / "conf" / name).read_text())["freeze_param"]
+    assert all(any(found == prefix or found.startswith(f"{prefix}.") for found in names) for prefix in frozen)
+    left = {found.removeprefix("frontend.upstream.upstream.model.") for found in names if not found.startswith(tuple(frozen))}
+    assert {found.partition(".layers.")[0] for found in left} == {
+        "encoder", "encoder.layer_norm.weight", "encoder.layer_norm.bias", "layer_norm.weight", "layer_norm.bias", "frontend.featurizer.weights"}  # fmt: skip
 
 
 def test_an_upstream_without_dropouts(progre_package):
