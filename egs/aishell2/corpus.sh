@@ -11,13 +11,13 @@ mirror=  # URL of a mirror of AISHELL-1's archive
 remove_archive=false  # delete that archive once it is unpacked
 # End of options
 
-corpus=aishell2 fetched=()  # fetched: the corpora of stage 0
+corpus=aishell2 corpora=()  # corpora: what stage 0 fetches
 
 corpus_setup() {
     local folder
     if [ -z "$corpus_dir" ]; then
         $mini || _refuse "--corpus_dir is needed: the folder AISHELL-2, which is licensed (http://www.aishelltech.com/aishell_2), or --mini true"
-        corpus=mini_aishell2 fetched+=(mini_aishell2)
+        corpus=mini_aishell2 corpora+=(mini_aishell2)
         corpus_dir=$download_dir/AISHELL-2
         [ -n "${option_given[valid_portion]:-}" ] || valid_portion=0.05
     else
@@ -32,7 +32,7 @@ corpus_setup() {
         return
     fi
     if [ -z "$aishell1_dir" ]; then
-        fetched+=("$([ "$corpus" = aishell2 ] || echo mini_)aishell1")
+        corpora+=("$([ "$corpus" = aishell2 ] || echo mini_)aishell1")
         aishell1_dir=$download_dir/data_aishell
     else
         [ -d "$aishell1_dir/wav" ] || _refuse "--aishell1_dir $aishell1_dir has no folder wav: give data_aishell"
@@ -42,8 +42,8 @@ corpus_setup() {
 
 corpus_fetch() {
     local name
-    [ ${#fetched[@]} -gt 0 ] || echo "The corpora are in $corpus_dir${aishell1_dir:+ and $aishell1_dir}: nothing to download"
-    for name in "${fetched[@]}"; do
+    [ ${#corpora[@]} -gt 0 ] || echo "The corpora are in $corpus_dir${aishell1_dir:+ and $aishell1_dir}: nothing to download"
+    for name in "${corpora[@]}"; do
         asr download --corpus "$name" --download_dir "$download_dir" --remove_archive "$remove_archive" ${mirror:+--mirror "$mirror"}
     done
 }

@@ -10,6 +10,7 @@ from tests.shell.conftest import ROOT, bash
 RECIPES = sorted(path.relative_to(ROOT) for path in ROOT.glob("egs/*/*/run.sh"))
 LIBRISPEECH, CUSTOM = (Path(f"egs/{corpus}/deepspeech2/run.sh") for corpus in ("librispeech", "custom"))
 AISHELL1, CUSTOM_PROGRE = Path("egs/aishell1/progre_large/run.sh"), Path("egs/custom/progre/run.sh")
+MANDARIN, AISHELL2 = Path("egs/aishell1/mandarin_wav2vec2/run.sh"), Path("egs/aishell2/wav2vec2_base/run.sh")
 SSL = [recipe for recipe in RECIPES if recipe.parent.name.startswith(("progre", "hubert"))]
 
 # Notes each command in `calls` and makes what the real one would, with a line of its options in it.
@@ -25,7 +26,8 @@ case $name in
             librispeech_lm) make "$(value download_dir)/librispeech_lm/$(value sets).arpa.gz" ;;
             *) for set in $(value sets); do [ -d "$(value download_dir)/LibriSpeech/$set" ] || make "$(value download_dir)/LibriSpeech/$set/x.flac"; done ;;
         esac
-        [[ $(value corpus) != *aishell1 ]] || make "$(value download_dir)/data_aishell"/{wav,transcript}/x ;;
+        [[ $(value corpus) != *aishell1 ]] || make "$(value download_dir)/data_aishell"/{wav,transcript}/x
+        [[ $(value corpus) != *aishell2 ]] || make "$(value download_dir)/AISHELL-2/iOS/data"/{wav.scp,trans.txt} ;;
     prepare_data)
         tests=$(value test_sets) && tests=${tests//-/_}
         for dir in $(value test_dirs); do tests+=" ${dir##*/}"; done
@@ -40,8 +42,11 @@ case $name in
         make "$(value dump_dir)/targets/${file%.json}$([[ $file == *.json ]] && echo .json || echo .safetensors)" ;;
     train | pretrain) make "$(value exp_dir)"/{config.yaml,model.safetensors} ;;
     random_upstream) make "$(value out)"/{config.yaml,model.safetensors} ;;
-    convert) if [ -n "$(value out)" ]; then make "$(value out)"/{config.yaml,model.safetensors}; else make "$(value exp_dir)"/pt/{progre,s3prl}.pt; fi ;;
+    convert) if [ -n "$(value updates)" ]; then make "$(value exp_dir)"/updates/{0,100}/pt/s3prl.pt; elif [ -n "$(value out)" ]; then make "$(value out)"/{config.yaml,model.safetensors}; else make "$(value exp_dir)"/pt/{progre,s3prl}.pt; fi ;;
     dump_speech) make "$(value out)"/{train,dev}/text ;;
+    make_systems) printf 'name\tupstream\tcheckpoint\tupdates\tvalid_loss\tasr_args\texp_dir\n' >"$(value out)"
+        for n in 0 100; do printf '%s\tw\tf\t%s\t-\t-\t%s\n' $n $n "$(value asr_exp)/$n"; done >>"$(value out)" ;;
+    report_sweep) echo "$name --baseline $(value baseline)" >>"$CALLS" && make "$(value out)"/{RESULTS.md,sweep.png} ;;
     finetune) make "$(value exp_dir)/inference/model.pth" ;;
     compare_layers) make "$(value exp_dir)/compare/table.txt" ;;
     export) make "$(value exp_dir)/mindir/model.mindir" ;;
@@ -82,9 +87,10 @@ def call(project):
 def test_help(recipe):
     done = bash(ROOT / recipe, "--help")
     assert done.returncode == 0
-    own = ("pretrain_configs", "pretrain_args", "asr_config", "asr_args", "upstream", "ablation") if recipe in SSL else ("train_config", "train_args")
+    own = ("pretrain_configs", "pretrain_args", "asr_config", "asr_args", "upstream", "ablation", "pretrained_model") if recipe in SSL else ("train_config", "train_args", "pretrained_model")
+    own = {MANDARIN: ("pretrained_exp", "updates", "sweep", "asr_config"), AISHELL2: ("pretrain_config", "pretrain_args", "concat", "pretrained_model")}.get(recipe, own)
     for option in ("stage", "stop_stage", "skip_stages", "nj", "inference_nj", "ngpu", "num_nodes", "device", "cmd_backend", "dumpdir", "expdir",
-                   "download_dir", "inference_config", "pretrained_model", "seed", "mini", "dry_run", "force", *own):  # fmt: skip
+                   "download_dir", "inference_config", "seed", "mini", "dry_run", "force", *own):  # fmt: skip
         assert f"\n  --{option} " in done.stdout, option
 
 
@@ -317,3 +323,23 @@ def test_environment_of_recipes(project, monkeypatch):
     assert environment["LC_ALL"] == "C" and environment["PYTHONUTF8"] == "1" and environment["PYTHONIOENCODING"] == "UTF-8"
     assert environment["NLTK_DATA"] == f"{project}/tools/venv/nltk_data"
     assert "ONEDNN_MAX_CPU_ISA" not in environment
+
+
+def test_pretraining_and_fine_tuning_from_every_checkpoint(call, project):
+    """The recipe that fine-tunes calls the one that pretrains, stage by stage; a second call does nothing, and one with a pretraining that is there only fine-tunes."""
+    output, calls = call(MANDARIN, "--mini", "true")
+    first = ["preflight", "download", "prepare_data", "make_tokens", "dump_speech"]
+    sub = ["preflight", "download", "prepare_data", "pretrain", "convert", "convert", "compare_layers"]
+    system = [*["decode"] * 4, *["score"] * 8, "report"]
+    assert calls == [*first, *sub, "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 100"]
+    assert (project / "egs/aishell2/wav2vec2_base/mini/exp/wav2vec2/updates/100/pt/s3prl.pt").exists()
+    assert call(MANDARIN, "--mini", "true")[1] == []
+    _, calls = call(MANDARIN, "--mini", "true", "--pretrained_exp", str(project / "egs/aishell2/wav2vec2_base/mini/exp/wav2vec2"), "--tag", "again", "--baseline", "0")
+    assert calls == ["convert", "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 0"]
+
+
+def test_aishell2_must_be_there(call):
+    output, _ = call(AISHELL2, code=2)
+    assert "--corpus_dir is needed: the folder AISHELL-2, which is licensed" in output
+    output, _ = call(AISHELL2, "--corpus_dir", "nowhere", code=2)
+    assert "no iOS/data/wav.scp" in output
