@@ -22,7 +22,6 @@ class Contrastive(nn.Cell):
         self.network, self.words = network, config.model_conf.codebooks * config.model_conf.codewords
         self.logit_temp, self.grad_mult = config.model_conf.logit_temp, config.model_conf.feature_grad_mult
         self.penalty, self.diversity = config.loss.feature_penalty, config.loss.diversity_weight
-        self.unmasked_weight = config.loss.unmasked_weight
         self.products = ops.BatchMatMul(transpose_b=True)
 
     def construct(self, wavs, lengths, mask, negatives, keep, seed, share, temperature, noise):
@@ -31,14 +30,12 @@ class Contrastive(nn.Cell):
         penalty = feature_penalty(features, frames)
         context = self.network.final_proj(self.network.hidden_states(features, frames, mask, keep, seed)[-1])
         targets, logits, hard, codes = self.network.quantised(features, noise, temperature, seed + 7)
-        inside = inside_mask(frames, mask.shape[1])
-        masked = mask * inside
+        masked = mask * inside_mask(frames, mask.shape[1])
         count = ops.maximum(masked.sum(), 1.0)
         losses, hits = self._compare(unit(context), unit(targets), codes, negatives)
         loss, accuracy = (losses * masked).sum() / count, (hits * masked).sum() / count
-        unmasked = (losses * (inside - masked)).sum() / count
         probable = _perplexity(ops.softmax(logits, -1), masked)
-        total = loss + self.unmasked_weight * unmasked + self.penalty * penalty + self.diversity * (self.words - probable) / self.words
+        total = loss + self.penalty * penalty + self.diversity * (self.words - probable) / self.words
         used = _perplexity(hard, masked)
         return total * share, ops.stop_gradient(ops.stack((loss, accuracy, penalty, probable, used)))
 

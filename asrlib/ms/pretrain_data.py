@@ -226,9 +226,8 @@ class ContrastiveLoader(PretrainLoader):
         config = self.dataset.config
         wavs, lengths, mask, items, generators = self._masked(bucket, indices, epoch)
         negatives = np.zeros((bucket.batch_size, bucket.frames, bucket.frames), np.float32)
-        for row, (item, rng) in enumerate(zip(items, generators, strict=True)):
-            inside, out = mask[row, : item.frames], negatives[row, : item.frames, : item.frames]
-            if not draw_negatives(inside, config.loss.negatives, rng, out, everywhere=config.loss.unmasked_weight > 0):
+        for row, rng in enumerate(generators):
+            if not draw_negatives(mask[row], config.loss.negatives, rng, negatives[row]):
                 mask[row] = 0  # a single masked frame has nothing to be told from
         keep, seed, rng = self._drawn(indices, epoch)
         noise = np.zeros((bucket.batch_size, bucket.frames, config.model_conf.codebooks * config.model_conf.codewords), np.float32)

@@ -19,11 +19,10 @@ def draw_mask(frames: int, config: MaskConfig, rng: np.random.Generator) -> np.n
     return mask
 
 
-def draw_negatives(mask: np.ndarray, count: int, rng: np.random.Generator, out: np.ndarray, everywhere: bool = False) -> bool:
+def draw_negatives(mask: np.ndarray, count: int, rng: np.random.Generator, out: np.ndarray) -> bool:
     """out (frames, frames) += how often each frame is among the `count` negatives of a masked one: other masked frames, drawn with replacement.
 
-    mask (frames,), nonzero where masked. everywhere: the frames that are not masked get masked ones as negatives, too.
-    False: there is no other masked frame (wav2vec 2.0 as in fairseq, negatives of the same utterance).
+    mask (frames,), nonzero where masked. False: there is no other masked frame (wav2vec 2.0 as in fairseq, negatives of the same utterance).
     """
     (places,) = np.nonzero(mask)
     if places.size < 2:
@@ -31,7 +30,4 @@ def draw_negatives(mask: np.ndarray, count: int, rng: np.random.Generator, out: 
     drawn = rng.integers(places.size - 1, size=(places.size, count))
     drawn += drawn >= np.arange(places.size)[:, None]  # never itself
     np.add.at(out, (np.repeat(places, count), places[drawn.reshape(-1)]), 1)
-    if everywhere:
-        (others,) = np.nonzero(mask == 0)
-        np.add.at(out, (np.repeat(others, count), places[rng.integers(places.size, size=others.size * count)]), 1)
     return True

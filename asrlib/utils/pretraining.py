@@ -17,6 +17,7 @@ class HubertConfig:
     conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
     conv_strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
     extractor_mode: Literal["group", "layer"] = "group"  # normalisation in the convolutions: after the first over time, or after each over channels
+    conv_init: Literal["kaiming", "average"] = "kaiming"  # average: every convolution but the first begins as a mean over time, see CONTRIBUTING.md (ours)
     normalize: bool = False  # waveform to mean 0 and deviation 1
     dim: int = 768
     ffn_dim: int = 3072
@@ -86,7 +87,7 @@ class LossConfig:
     diversity_weight: float = 0.1  # wav2vec 2.0: of the share of the codewords that is not used
     temperature: tuple[float, float] = (2.0, 0.5)  # wav2vec 2.0: of the Gumbel softmax, at first and at least
     temperature_decay: float = 0.999995  # its factor of each update
-    unmasked_weight: float = 0.0  # of the cross-entropy of the frames that are not masked (1 - alpha of HuBERT, section 2.2, over alpha; of wav2vec 2.0 our addition); published: 0
+    unmasked_weight: float = 0.0  # of the cross-entropy of the frames that are not masked (1 - alpha of HuBERT, section 2.2, over alpha); published: 0
     speaker_weight: float = 1.0  # ProgRE: of the speaker classification, our choice
 
 

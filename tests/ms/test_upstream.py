@@ -95,3 +95,23 @@ def test_a_progre_with_a_speaker_head_comes_back_whole(tmp_path):
     convert.main([*options, "--out", str(tmp_path / "out")])
     assert set(read_safetensors(tmp_path / "out/model.safetensors")) == set(ours)
     assert load_config(tmp_path / "out/config.yaml", PretrainConfig).model_conf.num_speakers == 7
+
+
+def test_every_kept_checkpoint_is_converted(tmp_path):
+    """Each under its number of updates, which stands in the file; the best one and the last one are among them."""
+    config = load_config(None, PretrainConfig, [*SMALL, *KINDS["wav2vec2"]])
+    save_config(config, tmp_path / "config.yaml")
+    kept = {"checkpoints/update-000000": 0, "checkpoints/update-000020": 20, "checkpoints/best": 15, "model": 30}
+    for name, updates in kept.items():
+        config.trainer.seed = updates
+        save_arrays(tmp_path / f"{name}.safetensors", network_arrays(make_upstream(config)), {"updates": str(updates)})
+    convert.main(["--exp_dir", str(tmp_path), "--updates", "true"])
+    assert sorted(int(folder.name) for folder in (tmp_path / "updates").iterdir()) == [0, 15, 20, 30]
+    for name, updates in kept.items():
+        ours, theirs = read_safetensors(tmp_path / f"{name}.safetensors"), read_safetensors(tmp_path / f"updates/{updates}/pt/model.safetensors")
+        np.testing.assert_array_equal(ours["quantizer.vars"], theirs["quantizer.vars"])
+        assert (tmp_path / f"updates/{updates}/pt/s3prl.pt").exists()
+    with pytest.raises(UserError, match="no checkpoint of a pretraining in it: run stage 3"):
+        (tmp_path / "empty").mkdir()
+        save_config(config, tmp_path / "empty/config.yaml")
+        convert.main(["--exp_dir", str(tmp_path / "empty"), "--updates", "true"])

@@ -156,6 +156,18 @@ def test_negatives():
     assert np.abs(share - 1 / others).max() < 0.3 / others, "every other masked frame alike"
     few, alone = np.zeros((5, 5)), np.zeros((5, 5))
     assert draw_negatives(np.array([1, 0, 1, 0, 0]), 100, rng, few) and few[0, 2] == few[2, 0] == 100, "with replacement where there are fewer frames than negatives"
-    both = np.zeros((60, 60))
-    assert draw_negatives(mask, 100, rng, both, everywhere=True) and (both.sum(1) == 100).all() and not both[:, ~mask].any() and not np.diag(both).any()
     assert not draw_negatives(np.array([0, 0, 1, 0, 0]), 100, rng, alone) and not alone.any()
+
+
+def test_averaging_convolutions_give_neighbouring_frames_that_are_alike():
+    """As in speech and unlike drawn ones, which keep the phase of the waveform: two tones of one loudness and changing phase, 0.3 s each."""
+    time = np.arange(16000) / 16000
+    wavs = np.sin(2 * np.pi * np.where(time % 0.6 < 0.3, 310, 1730) * time)[None].astype(np.float32)
+    alike = {}
+    for init in ("kaiming", "average"):
+        network = make_upstream(configuration("base", f"model_conf.conv_init={init}")).set_train(False)
+        frames = network.feature_extractor(Tensor(wavs), Tensor(np.array([16000], np.int32)))[0].asnumpy()[0]
+        frames = frames - frames.mean(0)
+        frames /= np.linalg.norm(frames, axis=1, keepdims=True)
+        alike[init] = float((frames[1:] * frames[:-1]).sum(1).mean())
+    assert alike["average"] > 0.6 > 0.4 > alike["kaiming"], alike

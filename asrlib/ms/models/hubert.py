@@ -39,12 +39,18 @@ class Linear(nn.Cell):
 
 
 class TimeConv(nn.Cell):
-    """Convolution over time without padding or bias, (B, T, I) -> (B, (T - kernel) // stride + 1, O); weight (O, I, kernel) as in PyTorch."""
+    """Convolution over time without padding or bias, (B, T, I) -> (B, (T - kernel) // stride + 1, O); weight (O, I, kernel) as in PyTorch.
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, rng: np.random.Generator):
+    average: it begins as twice the mean over time of every channel, and a tenth of the usual weights.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, rng: np.random.Generator, average: bool = False):
         super().__init__()
         self.kernel, self.stride, self.dtype = kernel, stride, ms.float32
-        self.weight = Parameter(normal(rng, math.sqrt(2 / (inputs * kernel)), (outputs, inputs, kernel)), name="weight")
+        weight = rng.normal(0, math.sqrt(2 / (inputs * kernel)), (outputs, inputs, kernel))
+        if average:
+            weight = 0.1 * weight + 2 * np.eye(outputs, inputs)[:, :, None] / kernel  # 2: GELU halves what is small
+        self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
 
     def construct(self, x):
         outputs, inputs, kernel = self.weight.shape
@@ -71,10 +77,10 @@ class TimeConv(nn.Cell):
 class ConvLayer(nn.Cell):
     """Convolution, normalisation and GELU; norm: "group" over time, "layer" over channels, "none"."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: str, rng: np.random.Generator):
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: str, rng: np.random.Generator, average: bool):
         super().__init__()
         self.kernel, self.stride, self.mode = kernel, stride, norm
-        self.conv = TimeConv(inputs, outputs, kernel, stride, rng)
+        self.conv = TimeConv(inputs, outputs, kernel, stride, rng, average)
         self.norm = TimeNorm(outputs) if norm == "group" else LayerNorm(outputs) if norm == "layer" else None
         self.gelu = Gelu()
 
@@ -97,7 +103,7 @@ class FeatureExtractor(nn.Cell):
         layers, inputs = [], 1
         for i, (kernel, stride) in enumerate(zip(config.conv_kernels, config.conv_strides, strict=True)):
             norm = "layer" if config.extractor_mode == "layer" else "group" if i == 0 else "none"
-            layers.append(ConvLayer(inputs, config.conv_channels, kernel, stride, norm, rng))
+            layers.append(ConvLayer(inputs, config.conv_channels, kernel, stride, norm, rng, i > 0 and config.conv_init == "average"))
             inputs = config.conv_channels
         self.conv_layers = nn.CellList(layers)
 
