@@ -154,7 +154,7 @@ stage_5() {
 finetune() {
     local dump options=(${2:+--upstream "$2" --upstream_model "$3"})
     dump=$dumpdir/$(basename "$1")
-    asr dump_speech --data_dirs "${data_dirs[*]:0:2}" --out "$dump" "${options[@]}" --cache_states "$cache_states" --cache_gb "$cache_gb" --nj "$nj" --cmd_backend "$cmd_backend"
+    asr dump_speech --data_dirs "${data_dirs[*]:0:2}" --out "$dump" "${options[@]}" --asr_config "$asr_config" ${asr_args:+--asr_args "$asr_args"} --cache_states "$cache_states" --cache_gb "$cache_gb" --nj "$nj" --cmd_backend "$cmd_backend"
     asr finetune --asr_config "$asr_config" --train_dir "$dump/train" --valid_dir "$dump/dev" --tokens "$tokens" --exp_dir "$1" "${options[@]}" \
         --ngpu "$(gpus)" --force "$force" ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
