@@ -21,7 +21,7 @@ def main(argv=None) -> None:
     parser.add_argument("--tokens", required=True, type=Path, help="token list (make_tokens)")
     parser.add_argument("--seed", type=int, help="instead of the configuration's")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs of each; 0: CPU")
-    parser.add_argument("--nj", type=int, default=1, help="fine-tunings at a time, which share the cores")
+    parser.add_argument("--nj", type=int, default=0, help="fine-tunings at a time, which share the cores; 0: as many as cores, with GPUs one")
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where they run")
     parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is there")
     args = parser.parse_args(argv)

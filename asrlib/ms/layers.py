@@ -47,26 +47,42 @@ class MaskedBatchNorm(nn.Cell):
 
     def __init__(self, channels: int, epsilon: float = 1e-5):
         super().__init__()
-        self.epsilon = epsilon
+        self.epsilon = Tensor([epsilon], ms.float32)
         ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
         self.gamma, self.beta = Parameter(Tensor(ones), name="gamma"), Parameter(Tensor(zeros), name="beta")
         self.moving_mean = Parameter(Tensor(zeros), name="moving_mean", requires_grad=False)
         self.moving_variance = Parameter(Tensor(ones), name="moving_variance", requires_grad=False)
+        grad = kernel("BatchNormGrad", lambda x, mask, gamma, mean, variance, epsilon, dy: (x, gamma, gamma))
+
+        def bprop(x, mask, gamma, beta, epsilon, out, dout):
+            dx, dgamma, dbeta = grad(x, mask, gamma, out[1], out[2], epsilon, dout[0])
+            return dx, ops.zeros_like(mask), dgamma, dbeta, ops.zeros_like(epsilon)
+
+        self.kernel = kernel("BatchNorm", lambda x, mask, gamma, beta, epsilon: (x, gamma, gamma), bprop)
 
     def construct(self, x, mask):
         """mask (B, T, 1)."""
-        if self.training:
+        if not self.training:
+            return self._scaled(x, self.moving_mean, self.moving_variance)
+        if self.kernel is None:
             count = ops.maximum(mask.sum(), 2.0)
             mean = (x * mask).sum((0, 1)) / count
             centred = (x - mean) * mask
             variance = (centred * centred).sum((0, 1)) / count
-            x = ops.depend(x, ops.assign(self.moving_mean, self.moving_mean * (1 - MOMENTUM) + ops.stop_gradient(mean) * MOMENTUM))
-            unbiased = ops.stop_gradient(variance) * (count / (count - 1.0))
-            x = ops.depend(x, ops.assign(self.moving_variance, self.moving_variance * (1 - MOMENTUM) + unbiased * MOMENTUM))
+            y = self._scaled(x, mean, variance)
         else:
-            mean, variance = self.moving_mean, self.moving_variance
+            y, mean, variance = self.kernel(x, mask, self.gamma, self.beta, self.epsilon)
+        return ops.depend(y, self._move(ops.stop_gradient(mean), ops.stop_gradient(variance), ops.maximum(mask.sum(), 2.0)))
+
+    def _scaled(self, x, mean, variance):
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
         return x * scale + (self.beta - mean * scale)
+
+    def _move(self, mean, variance, count):
+        """Moves the statistics for evaluation towards those of a batch, the variance without its bias."""
+        moved = ops.assign(self.moving_mean, self.moving_mean * (1 - MOMENTUM) + mean * MOMENTUM)
+        unbiased = variance * (count / (count - 1.0))
+        return moved, ops.assign(self.moving_variance, self.moving_variance * (1 - MOMENTUM) + unbiased * MOMENTUM)
 
 
 class Recurrent(nn.Cell):

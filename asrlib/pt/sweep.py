@@ -15,7 +15,7 @@ log = get_logger(__name__)
 
 
 def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, backend: str = "local", start_over: bool = False) -> None:
-    """Fine-tunes every system, nj at a time, log_dir/N.log each (with one at a time, on the terminal). What is finished is left alone, what was killed goes on.
+    """Fine-tunes every system, nj at a time (0: as many as cores, with GPUs one), log_dir/N.log each (with one at a time, on the terminal). What is finished is left alone, what was killed goes on.
 
     common: what all have; a system brings its upstream and exp_dir, and its asr_args, which win.
     UserError: first of all for a system that cannot be fine-tuned, then for the first fine-tuning that failed.
@@ -29,7 +29,7 @@ def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, ba
                 waiting.append((system, request))
         except UserError as error:
             raise UserError(f"system {system.name}: {error}") from None
-    nj = max(1, min(nj, len(waiting)))
+    nj = max(1, min(nj or (1 if common.ngpu else cores()), len(waiting)))
     threads = max(1, cores() // nj)
     log.info("%d fine-tunings, %d of them finished; %d at a time with %d threads each", len(systems), len(systems) - len(waiting), nj, threads)
     jobs = [("finetune", [*request.options(), "--force", str(start_over)], threads, f"system {system.name}: ") for system, request in waiting]

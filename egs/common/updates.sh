@@ -15,7 +15,7 @@ sweep=  # a key of ESPnet with its values, each for every checkpoint: "optim_con
 baseline=  # name of the system that the others are compared with; none: the last checkpoint
 asr_config=  # file with ESPnet's configuration; none: asr_wav2vec2_ctc.yaml (conf/mini with --mini true)
 asr_args=  # keys of asr_config to set, e.g. "optim_conf.lr=1e-4 max_epoch=30"
-finetune_nj=1  # fine-tunings at a time
+finetune_nj=0  # fine-tunings at a time, each with its share of the cores; 0: as many as cores, with GPUs one
 decode_modes="greedy beam"  # ways to decode, of "greedy beam"; the first one's error rates make the curve
 published=  # file with published results, a Markdown table, for RESULTS.md; none: the recipe's published.md
 # End of options

@@ -7,8 +7,9 @@ import math
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
+from asrlib.ms.kernels import kernel as compiled
 from asrlib.ms.layers import MaskedBatchNorm, time_mask, uniform
 from asrlib.utils.experiment import JasperConfig
 
@@ -97,13 +98,15 @@ class Conv(nn.Cell):
 class PatchProduct(nn.Cell):
     """A convolution over time as one product of patches with a matrix, several times faster than MindSpore's on CPUs. Holds no parameters.
 
-    x (B, T, I), weight (kernel, I, O) -> (B, T', O). The gradient makes the patches again instead of keeping them: they take `kernel` times the memory of x.
+    x (B, T, I), weight (width, I, O) -> (B, T', O). The gradient makes the patches again instead of keeping them: they take `width` times the memory of x.
+    They are made by a compiled kernel in training, where there is one; models that are exported have plain operators.
     """
 
-    def __init__(self, kernel: int, stride: int, dilation: int):
+    def __init__(self, width: int, stride: int, dilation: int):
         super().__init__()
-        self.kernel, self.stride, self.dilation = kernel, stride, dilation
+        self.width, self.stride, self.dilation = width, stride, dilation
         self.transposed = ops.MatMul(transpose_a=True)
+        self.forward, self.backward = _patches_kernel(width, stride, dilation), _patches_kernel(width, 1, dilation)
 
     def construct(self, x, weight):
         frames = (x.shape[1] - 1) // self.stride + 1
@@ -125,17 +128,29 @@ class PatchProduct(nn.Cell):
         return ops.matmul(self._patches(spread, steps, 1), reverse).reshape(x.shape), of_weight
 
     def _patches(self, x, frames, stride):
-        """(B * frames, kernel * I)."""
+        """(B * frames, width * I)."""
         batch, _, inputs = x.shape
-        if self.kernel == 1 and stride == 1:
+        if self.width == 1 and stride == 1:
             return x.reshape(-1, inputs)
-        edge = ops.zeros((batch, self.dilation * (self.kernel // 2), inputs), x.dtype)
+        made = self.forward if stride == self.stride else self.backward
+        if self.training and made is not None and x.dtype == ms.float32:
+            return made(x, Tensor([self.width, stride, self.dilation, self.dilation * (self.width // 2)], ms.int32)).reshape(batch * frames, -1)
+        edge = ops.zeros((batch, self.dilation * (self.width // 2), inputs), x.dtype)
         x = ops.concat((edge, x, edge), 1)
         parts = ()
-        for k in range(self.kernel):
+        for k in range(self.width):
             first = k * self.dilation
             parts += (x[:, first : first + (frames - 1) * stride + 1 : stride],)
         return ops.concat(parts, -1).reshape(batch * frames, -1)
+
+
+def _patches_kernel(width: int, stride: int, dilation: int):
+    """x (B, T, I), geometry (4,) int32 -> patches (B, T', width * I): as many frames as the convolution padded by dilation * (width // 2) gives."""
+
+    def infer(x, geometry):  # of shapes or of types
+        return [x[0], (x[1] - 1) // stride + 1, width * x[2]] if isinstance(x, (list, tuple)) else x
+
+    return compiled("Patches", infer)
 
 
 class Projection(nn.Cell):
@@ -144,7 +159,7 @@ class Projection(nn.Cell):
     def __init__(self, inputs: int, outputs: int, rng: np.random.Generator):
         super().__init__()
         self.weight = Parameter(uniform(rng, math.sqrt(6 / (inputs + outputs)), (outputs, inputs, 1)), name="weight")
-        self.bias = Parameter(ms.Tensor(np.zeros(outputs, np.float32)), name="bias")
+        self.bias = Parameter(Tensor(np.zeros(outputs, np.float32)), name="bias")
         self.product = ops.MatMul(transpose_b=True)
 
     def construct(self, x):
