@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All tests: ruff, shellcheck, pytest. Other options and arguments go to pytest: tests/run.sh tests/score -k sclite
+# All tests: ruff, shellcheck, pytest, as many files at a time as there are cores (-n 0: one after the other, as --pdb needs).
+# Other options and arguments go to pytest: tests/run.sh tests/score -k sclite
 #
 #   --recipes true   run whole recipes on the mini corpus too, many minutes
 
@@ -22,4 +23,6 @@ esac
 ruff check .
 mapfile -t scripts < <(find . -path ./tools/venv -prune -o \( -name '*.sh' -o -path ./.ci/run \) -print)
 shellcheck -x "${scripts[@]}"
-pytest "${selection[@]}" "$@"
+workers=$(nproc) && [ "$workers" -le 4 ] || workers=4 # each may take 3 GB
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # the workers share the cores
+pytest -n "$workers" --dist loadfile "${selection[@]}" "$@"

@@ -124,7 +124,7 @@ _why() {
 
 # The commands of a stage, without what only says how they are run: the part of its fingerprint that holds its options.
 _plan() {
-    dry_run=true force=false nj=0 inference_nj=0 cmd_backend=local command_line='' "stage_$1"
+    dry_run=true force=false nj=0 inference_nj=0 finetune_nj=0 cmd_backend=local command_line='' "stage_$1"
 }
 
 # One line that changes with the files a stage needs.
