@@ -9,7 +9,7 @@ pretrained_exp=  # experiment of a pretraining with its kept checkpoints; none: 
 aishell2_dir=  # folder of AISHELL-2 for that recipe
 pretrain_config=  # file, for that recipe
 pretrain_args=  # keys of it to set, for that recipe
-updates=  # numbers of updates to fine-tune from, e.g. "250000 400000"; none: all that are kept (0: random weights)
+updates=  # which checkpoints to fine-tune from, by their updates: "250000 400000"; none: all that are kept (0: random weights)
 upstreams=  # other upstreams to fine-tune beside them, "NAME=UPSTREAM:FILE ...", e.g. "english=wav2vec2_local:wav2vec_small.pt"
 sweep=  # a key of ESPnet with its values, each for every checkpoint: "optim_conf.lr=1e-4,2e-4,5e-4"
 baseline=  # name of the system that the others are compared with; none: the last checkpoint

@@ -334,7 +334,7 @@ def test_pretraining_and_fine_tuning_from_every_checkpoint(call, project):
     assert calls == [*first, *sub, "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 100"]
     assert (project / "egs/aishell2/wav2vec2_base/mini/exp/wav2vec2/updates/100/pt/s3prl.pt").exists()
     assert call(MANDARIN, "--mini", "true")[1] == []
-    _, calls = call(MANDARIN, "--mini", "true", "--pretrained_exp", str(project / "egs/aishell2/wav2vec2_base/mini/exp/wav2vec2"), "--tag", "again", "--baseline", "0")
+    _, calls = call(MANDARIN, "--mini", "true", "--pretrained_exp", str(project / "egs/aishell2/wav2vec2_base/mini/exp/wav2vec2"), "--tag", "again", "--baseline", "0", "--updates", "0 100")
     assert calls == ["convert", "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 0"]
 
 
