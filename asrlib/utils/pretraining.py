@@ -17,7 +17,7 @@ class HubertConfig:
     conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
     conv_strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
     extractor_mode: Literal["group", "layer"] = "group"  # normalisation in the convolutions: after the first over time, or after each over channels
-    conv_init: Literal["kaiming", "average"] = "kaiming"  # average: every convolution but the first begins as a mean over time, see CONTRIBUTING.md (ours)
+    conv_init: Literal["kaiming", "average"] = "kaiming"  # average: the third convolution and those after it begin as means over time, see CONTRIBUTING.md (ours)
     normalize: bool = False  # waveform to mean 0 and deviation 1
     dim: int = 768
     ffn_dim: int = 3072

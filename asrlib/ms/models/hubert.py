@@ -103,7 +103,7 @@ class FeatureExtractor(nn.Cell):
         layers, inputs = [], 1
         for i, (kernel, stride) in enumerate(zip(config.conv_kernels, config.conv_strides, strict=True)):
             norm = "layer" if config.extractor_mode == "layer" else "group" if i == 0 else "none"
-            layers.append(ConvLayer(inputs, config.conv_channels, kernel, stride, norm, rng, i > 0 and config.conv_init == "average"))
+            layers.append(ConvLayer(inputs, config.conv_channels, kernel, stride, norm, rng, i > 1 and config.conv_init == "average"))
             inputs = config.conv_channels
         self.conv_layers = nn.CellList(layers)
 
