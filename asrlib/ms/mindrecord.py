@@ -58,7 +58,8 @@ def write_shards(dump_dir: Path, num_shards: int, nj: int = 0, backend: str = "l
         shutil.rmtree(left, ignore_errors=True)
     _check_disk(dump_dir, sum(count for *_, count in rows) * dim * 4 / 1e9)
     with atomic_directory(dump_dir / "mindrecord") as folder:
-        tasks = [(folder / f"shard{i}.mindrecord", part, dim) for i, part in enumerate(parts, 1)]
+        layout = _layout(parts, dim)
+        tasks = [(folder / f"shard{i}.mindrecord", part, dim, layout) for i, part in enumerate(parts, 1)]
         jobs = [(group,) for group in split_evenly(tasks, nj)]
         results = run_jobs(write_part, jobs, dump_dir / "log" / "mindrecord", nj=nj, backend=backend, desc=f"shards of {dump_dir.name}")
         with atomic_write(folder / "shards.json") as stream:
@@ -66,23 +67,28 @@ def write_shards(dump_dir: Path, num_shards: int, nj: int = 0, backend: str = "l
     return True
 
 
-def write_part(tasks: Sequence[tuple[Path, Sequence[Row], int]]) -> list[dict]:
+def write_part(tasks: Sequence[tuple[Path, Sequence[Row], int, tuple[int, int]]]) -> list[dict]:
     """The job of one process: a few shards, one after the other."""
     return [_write_shard(*task) for task in tasks]
 
 
-def _write_shard(path: Path, rows: Sequence[Row], dim: int) -> dict:
+def _layout(parts: Sequence[Sequence[Row]], dim: int) -> tuple[int, int]:
+    """Bytes of a header and of a page: MindSpore reads shards together only if all have the same. UserError: an utterance that no page can hold."""
+    longest, most = max((frames, utt) for part in parts for utt, _, frames in part), max(sum(frames for *_, frames in part) for part in parts)
+    largest, total = longest[0] * dim * 4, most * dim * 4
+    page = min(LARGEST_PAGE, _power_of_two(max(SMALLEST_PAGE, 8 * largest, total // 4096)))
+    if largest >= page - 4096:  # which its own fields and their padding take at most
+        raise UserError(f"utterance {longest[1]}: {largest / 1e6:.0f} MB of features are too many for a MindRecord page: cut it into segments, or --num_shards 0")
+    return _power_of_two(HEADER + HEADER_OF_A_PAGE * (2 + 2 * total // page)), page
+
+
+def _write_shard(path: Path, rows: Sequence[Row], dim: int, layout: tuple[int, int]) -> dict:
     """Writes a shard and reads it again; what shards.json says of it."""
-    sizes = [frames * dim * 4 for *_, frames in rows]
-    page = min(LARGEST_PAGE, _power_of_two(max(SMALLEST_PAGE, 8 * max(sizes), sum(sizes) // 4096)))
-    if max(sizes) >= page - 4096:  # which its own fields and their padding take at most
-        utt = rows[sizes.index(max(sizes))][0]
-        raise UserError(f"utterance {utt}: {max(sizes) / 1e6:.0f} MB of features are too many for a MindRecord page: cut it into segments, or --num_shards 0")
     digest = hashlib.sha256()
     try:
         writer = FileWriter(str(path))
-        writer.set_header_size(_power_of_two(HEADER + HEADER_OF_A_PAGE * (2 + 2 * sum(sizes) // page)))
-        writer.set_page_size(page)
+        writer.set_header_size(layout[0])
+        writer.set_page_size(layout[1])
         kinds = {"utt": {"type": "string"}, "frames": {"type": "int32"}, "crc32": {"type": "int64"}}
         writer.add_schema(kinds | {"feats": {"type": "float32", "shape": [-1, dim]}}, "features")
         for utt, location, frames in progress(rows, path.name, unit="utt", delay=2):

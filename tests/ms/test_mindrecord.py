@@ -89,6 +89,16 @@ def test_each_process_reads_its_own_part(sharded, tokenizer, tiny, monkeypatch):
     assert len(first) + len(second) == len(everything)
 
 
+def test_shards_of_utterances_of_very_different_lengths(own_dump, monkeypatch):
+    """Each could have pages of another size, and then they could not be read together."""
+    monkeypatch.setattr(mindrecord, "SMALLEST_PAGE", 1 << 15)
+    folder = own_dump(["A", "B", "ABC" * 6, "C"])
+    make(folder, shards=4)
+    scp = read_table(folder / "feats.scp").rows
+    found = list(Shards.find(folder, 21).read(list(scp)))
+    assert len(found) == 4 and all(np.array_equal(feats, read_matrix(scp[utt], utt)) for utt, feats in zip(scp, found, strict=True))
+
+
 def test_more_rows_than_there_are(sharded):
     """A plan that fills its last batches up asks for some utterances again."""
     shards, utts = Shards.find(sharded, 21), [f"train-{i % 10}" for i in range(34)]
