@@ -1,5 +1,8 @@
 """A trained CTC model as MindIR with a free batch and time axis, loaded again and compared."""
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
@@ -30,15 +33,26 @@ def export(exp_dir: Path, out: Path, tolerance: float = 1e-5) -> float:
     inputs = Tensor(shape=(any_size, any_size, dim), dtype=ms.float32), Tensor(shape=(any_size,), dtype=ms.int32)
     with atomic_directory(out) as folder:
         path = folder / "model.mindir"
-        ms.export(portable.step, *inputs, file_name=str(path), file_format="MINDIR")
+        with _working_in(folder):  # MindSpore refuses paths with other characters than a few, such as the = of an experiment's name
+            ms.export(portable.step, *inputs, file_name=path.name, file_format="MINDIR")
+            graph = nn.GraphCell(ms.load(path.name))
         path.chmod(0o644)
-        graph = nn.GraphCell(ms.load(str(path)))
         graph.set_inputs(*inputs)  # compiled once for all lengths
         worst = float(np.max([_difference(model.step, graph, frames, dim) for frames in FRAMES]))  # nan, if one is
         if not worst <= tolerance:
             raise UserError(f"{out}: the exported graph differs from the network by {worst:.3g}, more than {tolerance:g}")
     log.info("%s: equal to the network within %.2g for %s frames", out / path.name, worst, " and ".join(map(str, FRAMES)))
     return worst
+
+
+@contextlib.contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    former = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(former)
 
 
 class AnyLength(nn.Cell):

@@ -130,7 +130,7 @@ def test_export_with_a_free_time_axis(config, pair, tmp_path):
     save_config(config, tmp_path / "config.yaml")
     CharTokenizer(["A", "B", "C", "D", "<space>", "<blank>"]).save(tmp_path / "tokens.txt")
     save_arrays(tmp_path / "model.safetensors", network_arrays(network))
-    assert export(tmp_path, tmp_path / "mindir") <= 1e-5
+    assert export(tmp_path, tmp_path / "epochs=8 ü" / "mindir") <= 1e-5
 
 
 FOREIGN = [  # NVIDIA's first code, its later code, NeMo
