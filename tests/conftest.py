@@ -20,3 +20,8 @@ def shared() -> Path:
     if not (folder / "speech").is_dir():
         pytest.skip("no ../shared folder with real recordings beside the checkout")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole recipes first: they take longest, and the processes that share the files should not wait for them at the end."""
+    items.sort(key=lambda item: "recipes" not in item.path.parts)

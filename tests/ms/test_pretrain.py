@@ -69,6 +69,18 @@ def run(root, command):
     return done.stderr
 
 
+def copy_in_the_middle(command, exp, copy, root, rows):
+    """Copies what a run has left when its history has that many rows: what SIGKILL would leave. The run goes on; its exit code."""
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(root)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while len(read_history(exp)) < rows or not (exp / "state.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    shutil.copytree(exp, copy)
+    process.send_signal(signal.SIGCONT)
+    return process.wait()
+
+
 def test_masks():
     config = MaskConfig()
     masks = [draw_mask(400, config, np.random.default_rng(seed)) for seed in range(300)]
@@ -160,14 +172,7 @@ def test_wav2vec2_goes_on_exactly(corpus, tmp_path, root):
     words = arguments(corpus, whole, WAV2VEC2, "batch.buckets=1", "trainer.save_interval=0", "trainer.keep_updates=[2,4]")
     (whole.parent / "pretrain.yaml").write_text("model: wav2vec2\n")
     command = [word for word in words if "targets" not in word and word not in ("--name", "km")]
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(root)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while len(read_history(whole)) < 4:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGSTOP)
-    shutil.copytree(whole, copy)
-    process.send_signal(signal.SIGCONT)
-    assert process.wait() == 0 and not (copy / "model.safetensors").exists()
+    assert copy_in_the_middle(command, whole, copy, root, rows=4) == 0 and not (copy / "model.safetensors").exists()
     assert "resumed at update" in run(root, [str(copy) if word == str(whole) else word for word in command])
     for name in ("model", "checkpoints/update-000002", "checkpoints/update-000004", "checkpoints/best"):
         mine, theirs = (read_safetensors(exp / f"{name}.safetensors") for exp in (copy, whole))
@@ -182,20 +187,13 @@ def test_wav2vec2_goes_on_exactly(corpus, tmp_path, root):
 
 
 def test_killed_and_started_again(corpus, tmp_path, root):
-    """A run killed by SIGKILL somewhere ends with the weights of one that was not; with pitch, speakers and accumulated gradients."""
+    """From what stands on the disk when a run is killed somewhere: the weights of one that is not; with pitch, speakers and accumulated gradients."""
     whole, killed = tmp_path / "whole" / "exp", tmp_path / "killed" / "exp"
-    for exp in (whole, killed):
-        exp.parent.mkdir()
-    assert "pretraining" in run(root, arguments(corpus, whole, PROGRE, "batch.buckets=1"))
-    command = arguments(corpus, killed, PROGRE, "batch.buckets=1", "trainer.save_interval=0")
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(root)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while len(read_history(killed)) < 2:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    whole.parent.mkdir()
+    command = arguments(corpus, whole, PROGRE, "batch.buckets=1", "trainer.save_interval=0")
+    assert copy_in_the_middle(command, whole, killed, root, rows=2) == 0
     assert not (killed / "model.safetensors").exists() and (killed / "state.safetensors").exists()
-    assert "resumed at update" in run(root, command)
+    assert "resumed at update" in run(root, [str(killed) if word == str(whole) else word for word in command])
     mine, theirs = read_safetensors(killed / "model.safetensors"), read_safetensors(whole / "model.safetensors")
     assert all(np.array_equal(mine[name], theirs[name]) for name in theirs) and set(mine) == set(theirs)
     rows = read_history(killed)

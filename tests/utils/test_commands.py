@@ -29,6 +29,7 @@ def sleeper(tmp_path, monkeypatch):
         "import os, sys, time\nopen(sys.argv[1], 'w').write(f'{os.environ[\"OMP_NUM_THREADS\"]} {os.getpid()} ')\ntime.sleep(float(sys.argv[2]))\n"
     )
     monkeypatch.setattr(os, "environ", os.environ | {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.chdir(tmp_path)  # python -m looks there first
     return tmp_path / "said"
 
 
