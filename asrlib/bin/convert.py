@@ -8,6 +8,7 @@ The configuration and the tokens go with them. A pretrained model (HuBERT, ProgR
 Nothing is written if an array is missing, left over, of another shape or type, or not finite.
 """
 
+import shutil
 import time
 from pathlib import Path
 
@@ -36,6 +37,10 @@ def main(argv=None) -> None:
     config = load_config(args.pretrain_config, PretrainConfig) if args.pretrain_config else experiment_config(args.exp_dir / "config.yaml")
     source = args.checkpoint or args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")
     sources = _kept(args.exp_dir) if args.updates else {args.out or args.exp_dir / args.to: source}
+    if args.updates:
+        for stale in (args.exp_dir / "updates").glob("[0-9]*"):  # of a former pretraining here
+            if stale / "pt" not in sources:
+                shutil.rmtree(stale)
     convert = _convert_model if isinstance(config, TrainConfig) else _convert_upstream
     for out, source in sources.items():
         begin = time.perf_counter()

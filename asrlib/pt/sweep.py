@@ -15,9 +15,9 @@ log = get_logger(__name__)
 
 
 def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, backend: str = "local", start_over: bool = False) -> None:
-    """Fine-tunes every system, nj at a time (0: as many as cores, with GPUs one), log_dir/N.log each (with one at a time, on the terminal). What is finished is left alone, what was killed goes on.
+    """Fine-tunes every system, nj at a time (0: as many as cores, with GPUs one), log_dir/N.log each (with one at a time, on the terminal).
 
-    common: what all have; a system brings its upstream and exp_dir, and its asr_args, which win.
+    What is finished is left alone, what was killed goes on. common: what all have; a system brings its upstream and exp_dir, and its asr_args, which win.
     UserError: first of all for a system that cannot be fine-tuned, then for the first fine-tuning that failed.
     """
     register()

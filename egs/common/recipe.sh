@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# What every recipe begins with: the common options, the command line, the environment, the folders. ctc.sh and ssl.sh source it with "$@"; their own
+# What every recipe begins with: the common options, the command line, the environment, the folders. ctc.sh, ssl.sh, pretrain.sh and updates.sh source it with "$@"; their own
 # options, and those of the corpus and the recipe, stand before.
 # The corpus has defined
 #     corpus_setup     checks its options; sets the arrays sources (what stage 0 leaves for stage 1), test_names (directories under data) and, if there is

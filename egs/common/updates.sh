@@ -43,7 +43,7 @@ pretrain_stages() {
     local corpus=()
     [ -z "$aishell2_dir" ] || corpus=(--corpus_dir "$(realpath "$aishell2_dir")")
     run "$pretrain_recipe/run.sh" --stage "$1" --stop_stage "$2" --tag "$pretrain_tag" --mini "$mini" "${corpus[@]}" \
-        --aishell1_dir "$(realpath "${corpus_dir:-$download_dir/data_aishell}")" --nj "$nj" --ngpu "$ngpu" --num_nodes "$num_nodes" --device "$device" \
+        --aishell1_dir "$(realpath -m "${corpus_dir:-$download_dir/data_aishell}")" --nj "$nj" --ngpu "$ngpu" --num_nodes "$num_nodes" --device "$device" \
         --force "$force" --cmd_backend "$cmd_backend" ${seed:+--seed "$seed"} \
         ${pretrain_config:+--pretrain_config "$(realpath "$pretrain_config")"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
 }
