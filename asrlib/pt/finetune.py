@@ -18,6 +18,7 @@ from asrlib.pt.dump import Speech, read_speech
 from asrlib.pt.espnet_config import inference_frontend, read_asr_config, s3prl_frontend, with_data, with_frontend, with_input_size, with_tokens
 from asrlib.pt.frontends import TRAINED
 from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream
+from asrlib.pt.saves import whole_saves
 from asrlib.report.layers import plot_layer_weights
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.errors import UserError
@@ -142,7 +143,8 @@ def _train(exp_dir: Path, values: dict) -> None:
     before, level = list(root.handlers), root.level
     root.handlers, root.level = handlers, logging.INFO
     try:
-        ASRTask.main(cmd=["--config", str(exp_dir / CONFIG)])
+        with whole_saves():
+            ASRTask.main(cmd=["--config", str(exp_dir / CONFIG)])
     except Exception as error:
         root.exception("fine-tuning failed")
         raise UserError(f"ESPnet stopped: {type(error).__name__}: {' '.join(str(error).split())[:300]}; see {file}") from error
