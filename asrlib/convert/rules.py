@@ -1,7 +1,7 @@
 """Names from MindSpore to PyTorch and to the formats of other toolkits, and back; every array accounted for or refused.
 
 The families are built twice with the same submodules (asrlib.ms.models, asrlib.pt.models), so that between the frameworks only the last word of a
-name differs. Other toolkits' names follow by the regular expressions below.
+name differs, and of a convolution's `kernel` the shape. Other toolkits' names follow by the regular expressions below.
 """
 
 import re
@@ -14,7 +14,8 @@ from asrlib.utils.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-LAST_WORDS = {"gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var", "embedding_table": "weight"}
+KERNEL = "kernel"  # a convolution's weight as (width * inputs, outputs), PyTorch's is (outputs, inputs, width): what a product takes without a copy
+LAST_WORDS = {KERNEL: "weight", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var", "embedding_table": "weight"}
 
 
 def pytorch_name(name: str) -> str:
@@ -52,6 +53,7 @@ def converted(arrays: Arrays, rename: Callable[[str], str], target: Shapes, wher
     faults = []
     for name, array in arrays.items():
         new = rename(name)
+        array = _shaped(array, _last_word(name), _last_word(new), target.get(new, ()))
         if new in found:
             faults.append(f"{name} and another array both become {new}")
         elif new not in target:
@@ -68,6 +70,19 @@ def converted(arrays: Arrays, rename: Callable[[str], str], target: Shapes, wher
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise UserError(f"{where}: not a checkpoint of this model: {'; '.join(faults[:3])}{more}")
     return found
+
+
+def _last_word(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _shaped(array: np.ndarray, word: str, new: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A kernel as PyTorch's weight, the reverse, or the array as it is; where the sizes do not fit, too."""
+    if word == KERNEL != new and array.size == np.prod(shape):
+        return np.ascontiguousarray(array.reshape(shape[::-1]).T)
+    if word != KERNEL == new and array.ndim == 3:
+        return np.ascontiguousarray(array.T.reshape(-1, array.shape[0]))
+    return array
 
 
 def reversed_rule(rename: Callable[[str], str], names: Iterable[str]) -> dict[str, str]:

@@ -4,19 +4,31 @@ MindSpore's own take the rate from a parameter, and a compiled graph keeps the v
 at a rate of its own. nn.AdamWeightDecay has no bias correction besides. The results here are PyTorch's.
 """
 
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from asrlib.ms.kernels import in_place
 from asrlib.utils.experiment import OptimConfig
+
+_scaled = ops.MultitypeFuncGraph("scaled")
+
+
+@_scaled.register("Tensor", "Tensor")
+def _scale_tensor(factor, grad):
+    return grad * factor
 
 
 def make_optimizer(network: nn.Cell, config: OptimConfig) -> nn.Cell:
-    """adam (weight decay as an L2 penalty, Kingma and Ba 2015), adamw (decoupled, Loshchilov and Hutter 2019), sgd with momentum or novograd."""
+    """adam (weight decay as an L2 penalty, Kingma and Ba 2015), adamw (decoupled, Loshchilov and Hutter 2019), sgd with momentum or novograd.
+
+    construct(grads, rate, scale): one update of the trainable parameters with the gradients times scale ().
+    """
     return {"sgd": Sgd, "novograd": NovoGrad}.get(config.name, Adam)(network, config)
 
 
 class Adam(nn.Cell):
-    """Adam and AdamW with bias correction. construct(grads, rate): one update of the trainable parameters."""
+    """Adam and AdamW with bias correction, in one pass over the memory where there is a compiled kernel."""
 
     def __init__(self, network: nn.Cell, config: OptimConfig):
         super().__init__(auto_prefix=False)
@@ -25,41 +37,48 @@ class Adam(nn.Cell):
         self.beta1_power, self.beta2_power = _scalar("beta1_power"), _scalar("beta2_power")
         self.beta1, self.beta2 = config.betas
         self.eps, self.decay, self.decoupled = config.eps, config.weight_decay, config.name == "adamw"
-        self.kernel = ops.Adam()
+        self.constants = Tensor([self.beta1, self.beta2, self.eps, self.decay, float(self.decoupled)], ms.float32)
+        self.update, self.kernel, self.map = in_place("AdamUpdate", 3, 2), ops.Adam(), ops.HyperMap()
 
-    def construct(self, grads, rate):
+    def construct(self, grads, rate, scale):
         power1 = ops.assign(self.beta1_power, self.beta1_power * self.beta1)
         power2 = ops.assign(self.beta2_power, self.beta2_power * self.beta2)
         done = ()
-        for weight, first, second, grad in zip(self.weights, self.first, self.second, grads):  # noqa: B905  (no strict in a graph)
+        if self.update is not None:
+            settings = ops.concat((ops.stack((rate, power1, power2, scale)), self.constants))
+            for weight, first, second, grad in zip(self.weights, self.first, self.second, grads):  # noqa: B905  (no strict in a graph)
+                done += (self.update(weight, first, second, grad, settings),)
+            return done
+        eps = self.eps * ops.sqrt(1.0 - power2)  # PyTorch adds it to the corrected root
+        for weight, first, second, grad in zip(self.weights, self.first, self.second, self.map(ops.partial(_scaled, scale), grads)):  # noqa: B905
             if self.decay > 0 and self.decoupled:
                 grad = ops.depend(grad, ops.assign(weight, weight * (1.0 - rate * self.decay)))
             elif self.decay > 0:
                 grad = grad + weight * self.decay
-            done += (self.kernel(weight, first, second, power1, power2, rate, self.beta1, self.beta2, self.eps, grad),)
+            done += (self.kernel(weight, first, second, power1, power2, rate, self.beta1, self.beta2, eps, grad),)
         return done
 
 
 class Sgd(nn.Cell):
-    """Stochastic gradient descent with momentum and an L2 penalty. construct(grads, rate): one update."""
+    """Stochastic gradient descent with momentum and an L2 penalty."""
 
     def __init__(self, network: nn.Cell, config: OptimConfig):
         super().__init__(auto_prefix=False)
         self.weights = _trainable(network)
         self.velocity = self.weights.clone("velocity", init="zeros")
         self.momentum, self.decay = config.momentum, config.weight_decay
-        self.kernel = ops.ApplyMomentum()
+        self.kernel, self.map = ops.ApplyMomentum(), ops.HyperMap()
 
-    def construct(self, grads, rate):
+    def construct(self, grads, rate, scale):
         done = ()
-        for weight, velocity, grad in zip(self.weights, self.velocity, grads):  # noqa: B905
+        for weight, velocity, grad in zip(self.weights, self.velocity, self.map(ops.partial(_scaled, scale), grads)):  # noqa: B905
             grad = grad + weight * self.decay if self.decay > 0 else grad
             done += (self.kernel(weight, velocity, rate, grad, self.momentum),)
         return done
 
 
 class NovoGrad(nn.Cell):
-    """NovoGrad (Ginsburg et al. 2019, algorithm 1): gradients divided by a running norm of each layer, decoupled weight decay, momentum. construct(grads, rate): one update."""
+    """NovoGrad (Ginsburg et al. 2019, algorithm 1): gradients divided by a running norm of each layer, decoupled weight decay, momentum."""
 
     def __init__(self, network: nn.Cell, config: OptimConfig):
         super().__init__(auto_prefix=False)
@@ -68,10 +87,17 @@ class NovoGrad(nn.Cell):
         self.second = ParameterTuple(Parameter(Tensor(np.zeros(1, np.float32)), name=f"second_moment.{p.name}", requires_grad=False) for p in self.weights)
         self.beta1, self.beta2 = config.betas
         self.eps, self.decay = config.eps, config.weight_decay
+        self.constants = Tensor([self.beta1, self.beta2, self.eps, self.decay], ms.float32)
+        self.update, self.map = in_place("NovoGradUpdate", 3, 2), ops.HyperMap()
 
-    def construct(self, grads, rate):
+    def construct(self, grads, rate, scale):
         done = ()
-        for weight, first, second, grad in zip(self.weights, self.first, self.second, grads):  # noqa: B905
+        if self.update is not None:
+            settings = ops.concat((ops.stack((rate, scale)), self.constants))
+            for weight, first, second, grad in zip(self.weights, self.first, self.second, grads):  # noqa: B905
+                done += (self.update(weight, first, second, grad, settings),)
+            return done
+        for weight, first, second, grad in zip(self.weights, self.first, self.second, self.map(ops.partial(_scaled, scale), grads)):  # noqa: B905
             norm = (grad * grad).sum().reshape(1)
             second_now = ops.select(second > 0, self.beta2 * second + (1.0 - self.beta2) * norm, norm)  # the first gradient begins it
             moment = self.beta1 * first + grad / (ops.sqrt(second_now) + self.eps) + self.decay * weight
@@ -80,15 +106,15 @@ class NovoGrad(nn.Cell):
 
 
 class WithMean(nn.Cell):
-    """An optimizer that also keeps a running mean of the weights, which starts as these. construct(grads, rate): one update."""
+    """An optimizer that also keeps a running mean of the weights, which starts as these."""
 
     def __init__(self, optimizer: nn.Cell, decay: float):
         super().__init__(auto_prefix=False)
         self.optimizer, self.weights, self.decay = optimizer, optimizer.weights, decay
         self.mean = self.weights.clone("running_mean", init="same")
 
-    def construct(self, grads, rate):
-        done = self.optimizer(grads, rate)
+    def construct(self, grads, rate, scale):
+        done = self.optimizer(grads, rate, scale)
         for weight, mean in zip(self.weights, self.mean):  # noqa: B905
             done += (ops.assign(mean, mean * self.decay + ops.depend(weight, done) * (1.0 - self.decay)),)
         return done

@@ -3,25 +3,12 @@
 import mindspore as ms
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from asrlib.ms.kernels import in_place, kernel
 from asrlib.ms.losses import ctc_loss
 from asrlib.utils.experiment import OptimConfig
 
-_add_to = ops.MultitypeFuncGraph("add_to")
-_clear = ops.MultitypeFuncGraph("clear")
 _copy = ops.MultitypeFuncGraph("copy")
 _restore = ops.MultitypeFuncGraph("restore")
-_scaled = ops.MultitypeFuncGraph("scaled")
-_square_sum = ops.MultitypeFuncGraph("square_sum")
-
-
-@_add_to.register("Tensor", "Tensor")
-def _add_tensor(total, grad):
-    return ops.assign_add(total, grad)
-
-
-@_clear.register("Tensor", "Tensor")
-def _clear_tensor(total, grad):
-    return ops.assign(total, ops.zeros_like(grad))
 
 
 @_copy.register("Tensor", "Tensor")
@@ -34,15 +21,30 @@ def _restore_tensor(finite, statistic, former):
     return ops.assign(statistic, ops.select(finite, statistic, former))
 
 
-@_scaled.register("Tensor", "Tensor")
-def _scale_tensor(factor, grad):
-    return grad * factor
+def _square_sum():
+    """x -> the sum of its squares (1,), without an array of squares."""
+    own = kernel("SquareSum", lambda x: [1] if isinstance(x, (list, tuple)) else x)
+    product, plain = ops.MatMul(transpose_b=True), ops.MultitypeFuncGraph("square_sum")
+
+    @plain.register("Tensor")
+    def _(x):
+        flat = x.reshape(1, -1)
+        return product(flat, flat).reshape(1)
+
+    return own or plain
 
 
-@_square_sum.register("Tensor")
-def _square_sum_tensor(grad):
-    flat = grad.reshape(1, -1)
-    return ops.MatMul(transpose_b=True)(flat, flat).reshape(())  # no array of squares is written
+def _add_to():
+    """(first (1,), sum, gradient): the gradient is added to the sum or, where it is the first one, takes its place."""
+    own, plain = in_place("AddTo", 1, 2), ops.MultitypeFuncGraph("add_to")
+
+    @plain.register("Tensor", "Tensor", "Tensor")
+    def _(first, total, grad):
+        if own is not None:
+            return own(total, grad, first)
+        return ops.assign(total, ops.select(first.reshape(()) > 0, grad, total + grad))
+
+    return plain
 
 
 class CtcLoss(nn.Cell):
@@ -101,10 +103,11 @@ class TrainStep(nn.Cell):
         self.clip = config.grad_clip
         self.unscale, self.needs_norm = 1.0 / loss_scale, config.grad_clip > 0 or loss_scale != 1.0
         self.value_and_grad = ops.value_and_grad(self.loss, None, self.weights, has_aux=True)
-        self.map = ops.HyperMap()
+        self.map, self.square_sum = ops.HyperMap(), _square_sum()
         self.sums = self.weights.clone(prefix="gradient_sum", init="zeros") if config.accumulate > 1 else None
         self.statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
         self.former = self.statistics.clone(prefix="former")
+        self.add_to, self.first = _add_to(), Parameter(Tensor([1.0], ms.float32), name="first_of_update", requires_grad=False)
         self.finite_so_far = Parameter(Tensor(True), name="finite_so_far", requires_grad=False)
         self.set_train()
 
@@ -118,29 +121,27 @@ class TrainStep(nn.Cell):
         norm, finite = ops.zeros_like(loss), ops.isfinite(loss)
         finite = ops.depend(finite, self.map(ops.partial(_restore, finite), self.statistics, self.former))
         if self.sums is not None:
-            finite = ops.logical_and(finite, self.finite_so_far)
-            grads = self.map(_add_to, self.sums, grads)
+            finite = ops.depend(ops.logical_and(finite, self.finite_so_far), self.map(ops.partial(self.add_to, self.first), self.sums, grads))
+            finite = ops.depend(finite, ops.assign(self.first, ops.ones_like(self.first) * float(update)))
+            grads = self.sums
         if update:
             norm, finite = self._apply(grads, rate, norm, finite)
             if self.sums is not None:
-                finite = ops.depend(finite, self.map(_clear, self.sums, grads))
                 finite = ops.depend(finite, ops.assign(self.finite_so_far, Tensor(True)))
         elif self.sums is not None:
             finite = ops.depend(finite, ops.assign(self.finite_so_far, finite))
-            finite = ops.depend(finite, grads)
         return metrics, norm, finite
 
     def _apply(self, grads, rate, norm, finite):
         if self.all_reduce is not None:
             grads = self.map(self.all_reduce, grads)
             finite = self.all_reduce(finite.astype(ms.float32).reshape(1)).reshape(()) > self.processes - 0.5
+        scale = ops.ones_like(norm) * self.unscale
         if self.needs_norm:
-            norm = ops.sqrt(ops.addn(self.map(_square_sum, grads))) * self.unscale
+            norm = ops.sqrt(ops.addn(self.map(self.square_sum, grads))).reshape(()) * self.unscale
             finite = ops.logical_and(finite, ops.isfinite(norm))
-            factor = ops.ones_like(norm) * self.unscale
             if self.clip > 0:
-                factor = factor * ops.minimum(ops.ones_like(norm), self.clip / (norm + 1e-6))
-            grads = self.map(ops.partial(_scaled, factor), grads)
+                scale = scale * ops.minimum(ops.ones_like(norm), self.clip / (norm + 1e-6))
         if finite:
-            finite = ops.depend(finite, self.optimizer(grads, rate))
+            finite = ops.depend(finite, self.optimizer(grads, rate, scale))
         return norm, finite

@@ -31,6 +31,20 @@ def test_there_and_back(arrays, twin):
     assert set(back) == set(arrays) and all((back[name] == arrays[name]).all() for name in arrays)
 
 
+def test_kernel_of_a_convolution():
+    """What multiplies the input of place k is PyTorch's weight[:, :, k]."""
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(5 * 3, 4)).astype(np.float32)  # width 5, 3 inputs, 4 outputs
+    there = to_pytorch({"a.kernel": kernel}, {"a.weight": (4, 3, 5)}, "a")["a.weight"]
+    for place in range(5):
+        np.testing.assert_array_equal(there[:, :, place], kernel[3 * place : 3 * place + 3].T)
+    assert (to_mindspore({"a.weight": there}, {"a.kernel": (15, 4)}, "b")["a.kernel"] == kernel).all()
+    with pytest.raises(UserError, match=r"a.weight has shape \(20, 3\), the model's a.kernel \(15, 4\)"):
+        to_mindspore({"a.weight": np.zeros((3, 4, 5), np.float32)}, {"a.kernel": (15, 4)}, "b")
+    with pytest.raises(UserError, match=r"a.kernel has shape \(15, 4\), the model's a.weight \(4, 2, 5\)"):
+        to_pytorch({"a.kernel": kernel}, {"a.weight": (4, 2, 5)}, "a")
+
+
 def change(name, value):
     def apply(arrays):
         arrays[name] = value(arrays[name])

@@ -15,12 +15,14 @@ from pathlib import Path
 
 import mindspore as ms
 from mindspore import ops
+from mindspore.ops import signature as sig
 
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
 
 SOURCES = sorted(Path(__file__).parent.glob("*.cc"))
+HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC")
 
 
@@ -53,6 +55,26 @@ def kernel(name: str, outputs: Callable, gradient: Callable | None = None) -> op
     return None if path is None else ops.Custom(f"{path}:{name}", outputs, outputs, func_type="aot", bprop=gradient)
 
 
+class InPlace(ops.Custom):
+    """A kernel that changes parameters, its first inputs, and takes other inputs after them; whatever reads the parameters later in the graph sees the change."""
+
+    def __init__(self, name: str, changed: int, others: int):
+        super().__init__(f"{library()}:{name}", _one, _one, func_type="aot")
+        kind = sig.sig_dtype.T
+        parameters = [sig.make_sig(f"changed{i}", sig.sig_rw.RW_WRITE, dtype=kind) for i in range(changed)]
+        self.set_signatures((*parameters, *(sig.make_sig(f"other{i}", dtype=kind) for i in range(others))))
+        self.add_prim_attr("side_effect_mem", True)
+
+
+def in_place(name: str, changed: int, others: int) -> InPlace | None:
+    """A kernel of optim.cc as a MindSpore operator with one output (1,), or None: then compute plainly. changed, others: how many inputs of each sort."""
+    return None if library() is None else InPlace(name, changed, others)
+
+
+def _one(weight, *_):  # of shapes or of types
+    return [1] if isinstance(weight, (list, tuple)) else weight
+
+
 def _folder() -> Path:
     own = Path(sys.prefix) / "asrlib_kernels"
     writable = os.access(own if own.exists() else sys.prefix, os.W_OK)
@@ -64,4 +86,4 @@ def _fingerprint(compiler: str) -> str:
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     model = sorted({line for line in lines if line.split(":")[0].strip() in ("flags", "Features", "model name")})
-    return hashlib.sha256("\n".join([*(source.read_text() for source in SOURCES), compiler, *FLAGS, *model]).encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join([*(source.read_text() for source in [*SOURCES, *HEADERS]), compiler, *FLAGS, *model]).encode()).hexdigest()[:16]

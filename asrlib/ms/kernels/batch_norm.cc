@@ -1,13 +1,6 @@
-// Batch normalisation that knows padding, and the patches of a convolution over time: what Jasper's step spends its time on.
-// Called as those of kernels.cc.
+// Batch normalisation over the frames that are no padding.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-
-#define KERNEL(name) \
-  extern "C" int name(int, void** params, int* ndims, int64_t** shapes, const char**, void*, void*)
+#include "kernel.h"
 
 namespace {
 
@@ -17,6 +10,18 @@ double counted(const float* mask, int64_t rows) {
   double total = 0;
   for (int64_t r = 0; r < rows; r++) total += mask[r];
   return std::max(total, 2.0);
+}
+
+// Adds a row's terms (row, sums of float32) of all rows to totals of `width` channels.
+template <int N, class Row>
+void add_rows(int64_t rows, int64_t width, double (&total)[N][kBlock], Row row) {
+  for (int n = 0; n < N; n++) std::fill(total[n], total[n] + width, 0.0);
+  for (int64_t begin = 0; begin < rows; begin += kRows) {
+    float part[N][kBlock] = {{0}};
+    for (int64_t r = begin; r < std::min(rows, begin + kRows); r++) row(r, part);
+    for (int n = 0; n < N; n++)
+      for (int64_t c = 0; c < width; c++) total[n][c] += part[n][c];
+  }
 }
 
 }  // namespace
@@ -36,23 +41,17 @@ KERNEL(BatchNorm) {
 #pragma omp parallel for if (rows * channels > 16384)
   for (int64_t first = 0; first < channels; first += kBlock) {
     const int64_t width = std::min(kBlock, channels - first);
-    double total[kBlock];
+    double total[1][kBlock];
     for (int pass = 0; pass < 2; pass++) {
-      std::fill(total, total + width, 0.0);
-      for (int64_t begin = 0; begin < rows; begin += kRows) {
-        float part[kBlock] = {0};
-        for (int64_t r = begin; r < std::min(rows, begin + kRows); r++) {
-          const float* in = x + r * channels + first;
-          const float weight = mask[r];
+      add_rows(rows, width, total, [&](int64_t r, float (&part)[1][kBlock]) {
+        const float* in = x + r * channels + first;
 #pragma omp simd
-          for (int64_t c = 0; c < width; c++) {
-            const float value = pass == 0 ? in[c] : (in[c] - mean[first + c]) * (in[c] - mean[first + c]);
-            part[c] += weight * value;
-          }
+        for (int64_t c = 0; c < width; c++) {
+          const float value = pass == 0 ? in[c] : (in[c] - mean[first + c]) * (in[c] - mean[first + c]);
+          part[0][c] += mask[r] * value;
         }
-        for (int64_t c = 0; c < width; c++) total[c] += part[c];
-      }
-      for (int64_t c = 0; c < width; c++) (pass == 0 ? mean : variance)[first + c] = static_cast<float>(total[c] / count);
+      });
+      for (int64_t c = 0; c < width; c++) (pass == 0 ? mean : variance)[first + c] = static_cast<float>(total[0][c] / count);
     }
     float scale[kBlock], shift[kBlock];
     for (int64_t c = 0; c < width; c++) {
@@ -87,25 +86,21 @@ KERNEL(BatchNormGrad) {
   for (int64_t first = 0; first < channels; first += kBlock) {
     const int64_t width = std::min(kBlock, channels - first);
     float scale[kBlock];
-    double sum[kBlock] = {0}, product[kBlock] = {0};  // of dy, of dy times the normalised x
+    double total[2][kBlock];  // of dy, of dy times the normalised x
     for (int64_t c = 0; c < width; c++) scale[c] = 1.0f / std::sqrt(variance[first + c] + epsilon);
-    for (int64_t begin = 0; begin < rows; begin += kRows) {
-      float part[kBlock] = {0}, part_product[kBlock] = {0};
-      for (int64_t r = begin; r < std::min(rows, begin + kRows); r++) {
-        const float* in = x + r * channels + first;
-        const float* g = dy + r * channels + first;
+    add_rows(rows, width, total, [&](int64_t r, float (&part)[2][kBlock]) {
+      const float* in = x + r * channels + first;
+      const float* g = dy + r * channels + first;
 #pragma omp simd
-        for (int64_t c = 0; c < width; c++) {
-          part[c] += g[c];
-          part_product[c] += g[c] * (in[c] - mean[first + c]) * scale[c];
-        }
+      for (int64_t c = 0; c < width; c++) {
+        part[0][c] += g[c];
+        part[1][c] += g[c] * (in[c] - mean[first + c]) * scale[c];
       }
-      for (int64_t c = 0; c < width; c++) sum[c] += part[c], product[c] += part_product[c];
-    }
+    });
     float of_mean[kBlock], of_deviation[kBlock];
     for (int64_t c = 0; c < width; c++) {
-      dbeta[first + c] = static_cast<float>(sum[c]), dgamma[first + c] = static_cast<float>(product[c]);
-      of_mean[c] = static_cast<float>(sum[c] / count), of_deviation[c] = static_cast<float>(product[c] / count);
+      dbeta[first + c] = static_cast<float>(total[0][c]), dgamma[first + c] = static_cast<float>(total[1][c]);
+      of_mean[c] = static_cast<float>(total[0][c] / count), of_deviation[c] = static_cast<float>(total[1][c] / count);
     }
     for (int64_t r = 0; r < rows; r++) {
       const float* in = x + r * channels + first;
@@ -119,30 +114,5 @@ KERNEL(BatchNormGrad) {
       }
     }
   }
-  return 0;
-}
-
-// x (B, T, I), geometry (4,) int32: kernel, stride, dilation, padding before -> patches (B, T', kernel * I), 0 outside x
-KERNEL(Patches) {
-  const float* x = static_cast<float*>(params[0]);
-  const int32_t* geometry = static_cast<int32_t*>(params[1]);
-  float* y = static_cast<float*>(params[2]);
-  const int64_t batch = shapes[0][0], steps = shapes[0][1], inputs = shapes[0][2], frames = shapes[2][1];
-  const int64_t kernel = geometry[0], stride = geometry[1], dilation = geometry[2], before = geometry[3];
-#pragma omp parallel for collapse(2) if (batch * frames * kernel * inputs > 16384)
-  for (int64_t b = 0; b < batch; b++)
-    for (int64_t t = 0; t < frames; t++) {
-      float* out = y + (b * frames + t) * kernel * inputs;
-      const int64_t place = t * stride - before;
-      if (dilation == 1 && place >= 0 && place + kernel <= steps) {  // a patch lies in one piece
-        std::memcpy(out, x + (b * steps + place) * inputs, kernel * inputs * sizeof(float));
-        continue;
-      }
-      for (int64_t k = 0; k < kernel; k++) {
-        const int64_t from = place + k * dilation;
-        if (from < 0 || from >= steps) std::memset(out + k * inputs, 0, inputs * sizeof(float));
-        else std::memcpy(out + k * inputs, x + (b * steps + from) * inputs, inputs * sizeof(float));
-      }
-    }
   return 0;
 }

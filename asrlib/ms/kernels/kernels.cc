@@ -1,22 +1,8 @@
 // Kernels where MindSpore's for CPUs are many times slower than PyTorch's: GELU, layer normalisation, normalisation over time.
-// Each is called by ops.Custom ("aot"): params holds the inputs, then the outputs, all float32 unless said, in C order.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <vector>
-
-#define KERNEL(name) \
-  extern "C" int name(int, void** params, int* ndims, int64_t** shapes, const char**, void*, void*)
+#include "kernel.h"
 
 namespace {
-
-int64_t size(int ndims, const int64_t* shape) {
-  int64_t total = 1;
-  for (int i = 0; i < ndims; i++) total *= shape[i];
-  return total;
-}
 
 // e^x for x <= 0, within 1e-7 relative; no libm call, so that the loops around it are vectorised.
 inline float exp_negative(float x) {

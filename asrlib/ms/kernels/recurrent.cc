@@ -1,18 +1,11 @@
 // One direction of a recurrent layer over all frames, where MindSpore has no kernel for CPUs (GRU, RNN) or a slower one (LSTM).
-// Called by ops.Custom ("aot"): params holds the inputs, then the outputs, all float32 in C order. Gates are in PyTorch's order: i f g o; r z n.
+// Gates are in PyTorch's order: i f g o; r z n.
 //
 // Forward, name(gates, weight, input bias, recurrent bias) -> y, saved: gates (T, B, G H) are the input's share of the gates without bias, weight (G H, H);
 // y (T, B, H); saved (T, B, S H) is what the backward pass needs. Backward, nameGrad(dy, y, saved, weight) -> dgates, dnext (T, B, G H), dbias (2, G H):
 // dnext holds the gradients of the recurrent shares of the frame after (0 after the last), so that the weight's gradient is dnext' y.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <vector>
-
-#define KERNEL(name) \
-  extern "C" int name(int, void** params, int*, int64_t** shapes, const char**, void*, void*)
+#include "kernel.h"
 
 namespace {
 

@@ -82,75 +82,77 @@ class Block(nn.Cell):
 
 
 class Conv(nn.Cell):
-    """Convolution over time without bias, padded by dilation * (kernel // 2) at both ends; weight (O, I, kernel) as in PyTorch, Xavier uniform."""
+    """Convolution over time without bias, padded by dilation * (width // 2) at both ends; kernel (width * I, O), Xavier uniform."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, rng: np.random.Generator, stride: int = 1, dilation: int = 1):
+    def __init__(self, inputs: int, outputs: int, width: int, rng: np.random.Generator, stride: int = 1, dilation: int = 1):
         super().__init__()
-        bound = math.sqrt(6 / ((inputs + outputs) * kernel))
-        self.weight = Parameter(uniform(rng, bound, (outputs, inputs, kernel)), name="weight")
-        self.product = PatchProduct(kernel, stride, dilation)
+        bound = math.sqrt(6 / ((inputs + outputs) * width))
+        self.kernel = Parameter(uniform(rng, bound, (width * inputs, outputs)), name="kernel")
+        self.product = PatchProduct(width, stride, dilation)
         self.dtype = ms.float32
 
     def construct(self, x):
-        return self.product(x.astype(self.dtype), self.weight.transpose(2, 1, 0).astype(self.dtype)).astype(ms.float32)
+        return self.product(x.astype(self.dtype), self.kernel.astype(self.dtype)).astype(ms.float32)
 
 
 class PatchProduct(nn.Cell):
     """A convolution over time as one product of patches with a matrix, several times faster than MindSpore's on CPUs. Holds no parameters.
 
-    x (B, T, I), weight (width, I, O) -> (B, T', O). The gradient makes the patches again instead of keeping them: they take `width` times the memory of x.
+    x (B, T, I), kernel (width * I, O) -> (B, T', O); a kernel of three axes would be copied wherever it takes another shape. The gradient makes the patches again instead of keeping them: they take `width` times the memory of x.
     They are made by a compiled kernel in training, where there is one; models that are exported have plain operators.
     """
 
     def __init__(self, width: int, stride: int, dilation: int):
         super().__init__()
-        self.width, self.stride, self.dilation = width, stride, dilation
-        self.transposed = ops.MatMul(transpose_a=True)
-        self.forward, self.backward = _patches_kernel(width, stride, dilation), _patches_kernel(width, 1, dilation)
+        self.width, self.stride, self.dilation, self.before = width, stride, dilation, dilation * (width // 2)
+        self.of_kernel, self.of_patches = ops.MatMul(transpose_a=True), ops.MatMul(transpose_b=True)
+        self.gather = compiled("Patches", lambda x, _: [x[0], (x[1] - 1) // stride + 1, width * x[2]] if isinstance(x, (list, tuple)) else x)
+        self.spread = compiled("PatchesGrad", lambda gradient, x, _: x)
 
-    def construct(self, x, weight):
+    def construct(self, x, kernel):
         frames = (x.shape[1] - 1) // self.stride + 1
-        patches = self._patches(x, frames, self.stride)
-        return ops.matmul(patches, weight.reshape(-1, weight.shape[2])).reshape(x.shape[0], frames, weight.shape[2])
+        return ops.matmul(self._patches(x), kernel).reshape(x.shape[0], frames, kernel.shape[1])
 
-    def bprop(self, x, weight, out, dout):
+    def bprop(self, x, kernel, out, dout):
+        gradient = dout.reshape(-1, kernel.shape[1])
+        return self._patches_gradient(self.of_patches(gradient, kernel), x), self.of_kernel(self._patches(x), gradient)
+
+    def _patches(self, x):
+        """x (B, T, I) -> (B * T', width * I)."""
         batch, steps, inputs = x.shape
-        outputs = weight.shape[2]
-        gradient = dout.reshape(-1, outputs)
-        of_weight = self.transposed(self._patches(x, dout.shape[1], self.stride), gradient).reshape(weight.shape)
-        if self.stride == 1:  # the same convolution with the kernel reversed and its matrices transposed
-            reverse = weight[::-1].swapaxes(1, 2).reshape(-1, inputs)
-            return ops.matmul(self._patches(dout, steps, 1), reverse).reshape(x.shape), of_weight
-        spread = ops.zeros((batch, dout.shape[1], self.stride - 1, outputs), dout.dtype)
-        spread = ops.concat((dout.expand_dims(2), spread), 2).reshape(batch, -1, outputs)
-        spread = spread[:, :steps] if spread.shape[1] >= steps else ops.concat((spread, ops.zeros((batch, steps - spread.shape[1], outputs), dout.dtype)), 1)
-        reverse = weight[::-1].swapaxes(1, 2).reshape(-1, inputs)
-        return ops.matmul(self._patches(spread, steps, 1), reverse).reshape(x.shape), of_weight
-
-    def _patches(self, x, frames, stride):
-        """(B * frames, width * I)."""
-        batch, _, inputs = x.shape
-        if self.width == 1 and stride == 1:
+        if self.width == 1 and self.stride == 1:
             return x.reshape(-1, inputs)
-        made = self.forward if stride == self.stride else self.backward
-        if self.training and made is not None and x.dtype == ms.float32:
-            return made(x, Tensor([self.width, stride, self.dilation, self.dilation * (self.width // 2)], ms.int32)).reshape(batch * frames, -1)
-        edge = ops.zeros((batch, self.dilation * (self.width // 2), inputs), x.dtype)
+        if self.training and self.gather is not None and x.dtype == ms.float32:
+            return self.gather(x, self._geometry()).reshape(-1, self.width * inputs)
+        edge = ops.zeros((batch, self.before, inputs), x.dtype)
         x = ops.concat((edge, x, edge), 1)
         parts = ()
         for k in range(self.width):
             first = k * self.dilation
-            parts += (x[:, first : first + (frames - 1) * stride + 1 : stride],)
-        return ops.concat(parts, -1).reshape(batch * frames, -1)
+            parts += (x[:, first : first + (steps - 1) // self.stride * self.stride + 1 : self.stride],)
+        return ops.concat(parts, -1).reshape(-1, self.width * inputs)
 
+    def _patches_gradient(self, gradient, x):
+        """(B * T', width * I) -> (B, T, I): of every frame the sum of its places in all patches."""
+        batch, steps, inputs = x.shape
+        if self.width == 1 and self.stride == 1:
+            return gradient.reshape(x.shape)
+        frames = (steps - 1) // self.stride + 1
+        if self.spread is not None and x.dtype == ms.float32:
+            return self.spread(gradient.reshape(batch, frames, -1), x, self._geometry())
+        gradient = gradient.reshape(batch, frames, 1, self.width, inputs)
+        gradient = ops.concat((gradient, ops.zeros((batch, frames, self.stride - 1, self.width, inputs), x.dtype)), 2) if self.stride > 1 else gradient
+        gradient = gradient.reshape(batch, frames * self.stride, self.width, inputs)[:, : (frames - 1) * self.stride + 1]
+        length = steps + 2 * self.before
+        parts = ()
+        for k in range(self.width):
+            before = k * self.dilation
+            after = length - before - gradient.shape[1]
+            parts += (ops.concat((ops.zeros((batch, before, inputs), x.dtype), gradient[:, :, k], ops.zeros((batch, after, inputs), x.dtype)), 1),)
+        return ops.addn(parts)[:, self.before : self.before + steps]
 
-def _patches_kernel(width: int, stride: int, dilation: int):
-    """x (B, T, I), geometry (4,) int32 -> patches (B, T', width * I): as many frames as the convolution padded by dilation * (width // 2) gives."""
-
-    def infer(x, geometry):  # of shapes or of types
-        return [x[0], (x[1] - 1) // stride + 1, width * x[2]] if isinstance(x, (list, tuple)) else x
-
-    return compiled("Patches", infer)
+    def _geometry(self):
+        return Tensor([self.width, self.stride, self.dilation, self.before], ms.int32)
 
 
 class Projection(nn.Cell):
