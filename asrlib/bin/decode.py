@@ -1,6 +1,6 @@
-"""Decodes with a trained model: `text` and the real-time factor, rtf.json, in --out.
+"""Decodes sets with a trained model, in each of some modes: `text` and the real-time factor, rtf.json, in OUT/decode_MODE/SET.
 
-A model trained from scratch takes a dump directory with features; one fine-tuned with ESPnet a Kaldi directory.
+A model trained from scratch takes dump directories with features; one fine-tuned with ESPnet Kaldi directories.
 Modes: greedy and beam of CTC (the latter with an n-gram model if --lm is given), joint: ESPnet's CTC/attention beam search.
 """
 
@@ -8,14 +8,16 @@ from pathlib import Path
 
 from asrlib.utils.cli import Parser, run
 
+MODES = ("greedy", "beam", "joint")
+
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--exp_dir", required=True, type=Path, help="experiment of train or of finetune")
-    parser.add_argument("--data_dir", required=True, type=Path, help="dump directory with features, or Kaldi directory")
+    parser.add_argument("--data_dirs", required=True, help='sets, "DIR ...": dump directories with features, or Kaldi directories')
     parser.add_argument("--out", required=True, type=Path, help="folder of the hypotheses")
-    parser.add_argument("--mode", choices=("greedy", "beam", "joint"), default="greedy", help="CTC best path, CTC prefix beam search, or joint CTC/attention beam search")
-    parser.add_argument("--inference_config", help="YAML with the settings of the beam search; none: the defaults")
+    parser.add_argument("--modes", default="greedy", help=f'some of "{" ".join(MODES)}": CTC best path, CTC prefix beam search, joint CTC/attention beam search')
+    parser.add_argument("--inference_config", help="YAML with the settings of the joint search or, without that mode, of the prefix beam search; none: the defaults")
     parser.add_argument("--inference_args", default="", help='overrides of it, "key=value key=value"')
     parser.add_argument("--lm", type=Path, help="n-gram language model in ARPA format, for the beam search")
     parser.add_argument("--model", type=Path, help="other weights than the experiment's model.safetensors")
@@ -24,31 +26,35 @@ def main(argv=None) -> None:
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where they run, of a fine-tuned model")
     args = parser.parse_args(argv)
 
+    from asrlib.decode.beam import BeamConfig
     from asrlib.utils.config import load_config
     from asrlib.utils.errors import UserError
 
+    modes, data_dirs = args.modes.split(), [Path(name) for name in args.data_dirs.split()]
     espnet = (args.exp_dir / "inference").is_dir()
-    if args.mode == "joint" and not espnet:
-        raise UserError(f"{args.exp_dir}: --mode joint is for models fine-tuned with ESPnet: choose greedy or beam")
-    if args.mode == "joint":
-        from asrlib.pt.decode import JointConfig as schema
-    else:
-        from asrlib.decode.beam import BeamConfig as schema
-    overrides = args.inference_args.split() + ([f"lm={args.lm}"] if args.lm and args.mode == "beam" else [])
-    config = load_config(args.inference_config, schema, overrides)
+    if wrong := [mode for mode in modes if mode not in MODES]:
+        parser.error(f"--modes: '{wrong[0]}' is not one of {' '.join(MODES)}")
+    if len({path.name for path in data_dirs}) < len(data_dirs):
+        raise UserError("--data_dirs: two have one name, and the hypotheses would have one folder")
+    if "joint" in modes and not espnet:
+        raise UserError(f"{args.exp_dir}: joint decoding is for models fine-tuned with ESPnet: choose greedy or beam")
+    joint = "joint" in modes
+    lm = [f"lm={args.lm}"] if args.lm and "beam" in modes else []
+    beam = load_config(None if joint else args.inference_config, BeamConfig, [*([] if joint else args.inference_args.split()), *lm])
     if espnet:
-        from asrlib.pt.decode import decode_dir
+        from asrlib.pt.decode import JointConfig, decode_dirs
         from asrlib.utils.parallel import cores
 
+        search = load_config(args.inference_config if joint else None, JointConfig, args.inference_args.split() if joint else [])
         device = "cuda" if args.device == "GPU" else "cpu"
-        decode_dir(args.exp_dir, args.data_dir, args.out, args.mode, config, args.nj or cores(), device, args.cmd_backend)
+        decode_dirs(args.exp_dir, data_dirs, args.out, modes, beam, search, args.nj or cores(), device, args.cmd_backend)
         return
 
-    from asrlib.ms.decode import decode_dump
+    from asrlib.ms.decode import decode_dumps
     from asrlib.ms.inference import AcousticModel
 
     model = AcousticModel.load(args.exp_dir, args.model, args.device)
-    decode_dump(model, args.data_dir, args.out, args.mode, config, args.nj)
+    decode_dumps(model, data_dirs, args.out, modes, beam, args.nj)
 
 
 if __name__ == "__main__":

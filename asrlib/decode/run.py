@@ -1,17 +1,24 @@
 """Decoding of many utterances on all cores."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from asrlib.corpora.kaldi_table import write_table
 from asrlib.decode.beam import BeamConfig, BeamDecoder, Hypothesis
 from asrlib.decode.greedy import ctc_greedy, tokens_to_text
 from asrlib.utils.errors import UserError
+from asrlib.utils.files import atomic_write
+from asrlib.utils.log import get_logger
 from asrlib.utils.progress import progress
+
+log = get_logger(__name__)
 
 _decoder: BeamDecoder | None = None  # of a worker process
 
@@ -52,6 +59,16 @@ def decode_nbest(
             return list(progress(pool.map(_decode, log_probs, chunksize=max(1, len(log_probs) // (8 * workers))), **bar))
     except BrokenProcessPool:
         raise UserError(f"a process of the beam search was killed (out of memory?); try --nj below {workers} or a smaller beam_size") from None
+
+
+def write_hypotheses(folder: Path, texts: Mapping[str, str], audio_seconds: float, seconds: float, facts: Mapping[str, float]) -> None:
+    """FOLDER/text, one line for every utterance, and FOLDER/rtf.json: what the decoding took for each second of audio, and other facts."""
+    write_table(folder / "text", texts)
+    factor = seconds / audio_seconds
+    with atomic_write(folder / "rtf.json") as stream:
+        json.dump({"audio_seconds": round(audio_seconds, 2), **facts, "real_time_factor": round(factor, 5)}, stream, indent=1)
+    empty = sum(not text for text in texts.values())
+    log.info("%d utterances, %d of them empty, real-time factor %.4f -> %s", len(texts), empty, factor, folder / "text")
 
 
 def _start(*arguments) -> None:

@@ -1,6 +1,5 @@
-"""Decoding of a Kaldi directory with a fine-tuned ESPnet model: CTC best path or prefix beam, or ESPnet's joint CTC/attention beam search, on all cores."""
+"""Decoding of Kaldi directories with a fine-tuned ESPnet model: CTC best path or prefix beam, or ESPnet's joint CTC/attention beam search, on all cores."""
 
-import json
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,21 +12,17 @@ import numpy as np
 import torch
 
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
-from asrlib.corpora.kaldi_table import write_table
 from asrlib.decode.beam import BeamConfig
-from asrlib.decode.run import decode_all
+from asrlib.decode.run import decode_all, write_hypotheses
 from asrlib.pt.finetune import INFERENCE, register
 from asrlib.utils.config import read_yaml
 from asrlib.utils.errors import UserError
-from asrlib.utils.files import atomic_write
-from asrlib.utils.log import get_logger
 from asrlib.utils.parallel import run_jobs, split_evenly
 from asrlib.utils.progress import progress
 
-log = get_logger(__name__)
-
 RATE = 16000
 Output = str | np.ndarray  # a text, or log-probabilities (T, V) of the tokens
+Answer = tuple[Output, float, float]  # with seconds of work, seconds of audio
 
 
 @dataclass
@@ -106,43 +101,51 @@ class Job:
     device: str
 
 
-def decode_dir(
-    exp_dir: Path, data_dir: Path, out: Path, mode: str, config: BeamConfig | JointConfig, nj: int, device: str = "cpu", backend: str = "local"
+def decode_dirs(
+    exp_dir: Path, data_dirs: Sequence[Path], out: Path, modes: Sequence[str], beam: BeamConfig, joint: JointConfig, nj: int, device: str = "cpu", backend: str = "local"
 ) -> None:
-    """Writes OUT/text and OUT/rtf.json. mode: greedy, beam (both CTC) or joint. UserError: no model, none for that mode, audio that cannot be read."""
-    if mode == "joint" and read_yaml(_model_files(exp_dir)[0]).get("model_conf", {}).get("ctc_weight") == 1.0:
-        raise UserError(f"{exp_dir} was trained with CTC alone and has no attention decoder: choose --mode greedy or beam")
-    utterances = list(KaldiDir.read(data_dir).utterances())
-    job = Job(exp_dir, mode, config if isinstance(config, JointConfig) else JointConfig(), device)
+    """Writes OUT/decode_MODE/SET/text and rtf.json for each mode, greedy or beam (both CTC) or joint, and each Kaldi directory.
+
+    UserError: no model, none for that mode, audio that cannot be read.
+    """
+    if "joint" in modes and read_yaml(_model_files(exp_dir)[0]).get("model_conf", {}).get("ctc_weight") == 1.0:
+        raise UserError(f"{exp_dir} was trained with CTC alone and has no attention decoder: choose greedy or beam")
+    sets = {path.name: list(KaldiDir.read(path).utterances()) for path in data_dirs}
+    utterances = [utterance for part in sets.values() for utterance in part]
     nj = max(1, min(nj, len(utterances)))
-    outputs, seconds, audio_seconds, tokens = _outputs(job, utterances, nj, backend, out / "log")
-    begin = time.perf_counter()
+    for group in ([mode for mode in modes if mode != "joint"], [mode for mode in modes if mode == "joint"]):  # CTC's modes search in the same outputs
+        if not group:
+            continue
+        answers = iter(_answers(Job(exp_dir, group[0], joint, device), utterances, nj, backend, out / "log"))
+        for name, part in sets.items():
+            outputs = [next(answers) for _ in part]
+            for mode in group:
+                _write(out / f"decode_{mode}" / name, mode, part, outputs, exp_dir, beam, nj)
+
+
+def _write(folder: Path, mode: str, utterances: Sequence[Utterance], answers: Sequence[Answer], exp_dir: Path, beam: BeamConfig, nj: int) -> None:
+    outputs, seconds, begin = [answer[0] for answer in answers], sum(answer[1] for answer in answers) / nj, time.perf_counter()
     if mode != "joint":
-        outputs = decode_all(outputs, tokens, 0, mode, config if mode == "beam" else None, nj, separator(tokens))
+        tokens = list(read_yaml(_model_files(exp_dir)[0])["token_list"])
+        outputs = decode_all(outputs, tokens, 0, mode, beam, nj, separator(tokens))
     seconds += time.perf_counter() - begin
-    write_table(out / "text", {utterance.id: text for utterance, text in zip(utterances, outputs, strict=True)})
-    facts = {"audio_seconds": round(audio_seconds, 2), "real_time_factor": round(seconds / audio_seconds, 5), "processes": nj}
-    with atomic_write(out / "rtf.json") as stream:
-        json.dump(facts, stream, indent=1)
-    empty = sum(not text for text in outputs)
-    log.info("%d utterances, %d of them empty, real-time factor %.4f -> %s", len(outputs), empty, facts["real_time_factor"], out / "text")
+    texts = {utterance.id: text for utterance, text in zip(utterances, outputs, strict=True)}
+    write_hypotheses(folder, texts, sum(answer[2] for answer in answers), seconds, {"processes": nj})
 
 
-def _outputs(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, log_dir: Path) -> tuple[list[Output], float, float, list[str]]:
-    """Outputs in order, seconds of work divided by the processes, seconds of audio, tokens."""
+def _answers(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, log_dir: Path) -> list[Answer]:
+    """In order."""
     if backend == "slurm":
         parts = [(job, part) for part in split_evenly(utterances, nj)]
-        answers = [answer for part in run_jobs(_part, parts, log_dir, nj, backend, "decoding") for answer in part]
-    elif nj == 1:
+        return [answer for part in run_jobs(_part, parts, log_dir, nj, backend, "decoding") for answer in part]
+    if nj == 1:
         _load(job)
-        answers = [_one(utterance) for utterance in progress(utterances, desc=f"decoding ({job.mode})", unit="utt")]
-    else:
-        try:
-            with ProcessPoolExecutor(nj, get_context("spawn"), _start, (job,)) as pool:
-                answers = list(progress(pool.map(_one, utterances), desc=f"decoding ({job.mode})", total=len(utterances), unit="utt"))
-        except BrokenProcessPool:
-            raise UserError(f"a process of the decoding was killed (out of memory?): try --nj below {nj}") from None
-    return [a[0] for a in answers], sum(a[1] for a in answers) / nj, sum(a[2] for a in answers), list(read_yaml(job.exp_dir / INFERENCE / "config.yaml")["token_list"])
+        return [_one(utterance) for utterance in progress(utterances, desc=f"decoding ({job.mode})", unit="utt")]
+    try:
+        with ProcessPoolExecutor(nj, get_context("spawn"), _start, (job,)) as pool:
+            return list(progress(pool.map(_one, utterances), desc=f"decoding ({job.mode})", total=len(utterances), unit="utt"))
+    except BrokenProcessPool:
+        raise UserError(f"a process of the decoding was killed (out of memory?): try --nj below {nj}") from None
 
 
 _recogniser: Recogniser | None = None  # of a process
@@ -164,7 +167,7 @@ def _start(job: Job) -> None:
         _fault = error
 
 
-def _one(utterance: Utterance) -> tuple[Output, float, float]:
+def _one(utterance: Utterance) -> Answer:
     if _fault is not None:
         raise _fault
     audio = utterance.audio(RATE)
@@ -173,6 +176,6 @@ def _one(utterance: Utterance) -> tuple[Output, float, float]:
     return output, time.perf_counter() - begin, len(audio) / RATE
 
 
-def _part(job: Job, utterances: Sequence[Utterance]) -> list[tuple[Output, float, float]]:
+def _part(job: Job, utterances: Sequence[Utterance]) -> list[Answer]:
     _load(job)
     return [_one(utterance) for utterance in utterances]

@@ -73,18 +73,12 @@ stage 6 "decoding and scoring" "$exp" \
     needs "$exp/model.safetensors" "${dump_dirs[@]:2}" "${given_lm[@]}" ${inference_config:+"$inference_config"} ${published:+"$published"} \
     makes "${scores[@]}" "$exp/RESULTS.md"
 stage_6() {
-    local mode name beam=$inference_config
     [ "$ngram" -eq 0 ] || asr make_ngram --text "$datadir/train/text" --valid_text "$datadir/dev/text" --order "$ngram" --out "$lm"
     if [ -n "$lm" ] && [ -z "$inference_config" ] && [[ " $decode_modes " == *" beam "* ]]; then
-        beam=$exp/beam.yaml # the weights of the language model that are best on dev
-        asr tune_beam --exp_dir "$exp" --data_dir "$dumpdir/dev" --lm "$lm" --out "$beam" --nj "$inference_nj" --device "$device"
+        inference_config=$exp/beam.yaml # the weights of the language model that are best on dev
+        asr tune_beam --exp_dir "$exp" --data_dir "$dumpdir/dev" --lm "$lm" --out "$inference_config" --nj "$inference_nj" --device "$device"
     fi
-    for mode in $decode_modes; do
-        for name in "${test_names[@]}"; do
-            asr decode --exp_dir "$exp" --data_dir "$dumpdir/$name" --mode "$mode" --out "$exp/decode_$mode/$name" --nj "$inference_nj" --device "$device" \
-                ${beam:+--inference_config "$beam"} ${lm:+--lm "$lm"}
-        done
-    done
+    decode_sets "$exp" "$dumpdir"
     score_sets "$exp"
     asr report --exp_dir "$exp" --command "$command_line" ${published:+--published "$published"}
 }

@@ -105,6 +105,12 @@ stage_0() {
 stage 1 "data preparation" "$datadir" needs "${sources[@]}" makes "${data_dirs[@]/%//wav.scp}" "${data_dirs[@]/%//text}"
 stage_1() { corpus_prepare; }
 
+# decode_sets EXP FOLDER: all test sets, in FOLDER, in all modes: EXP/decode_MODE/SET.
+decode_sets() {
+    asr decode --exp_dir "$1" --data_dirs "${test_names[*]/#/$2/}" --modes "$decode_modes" --out "$1" --nj "$inference_nj" \
+        --device "$device" --cmd_backend "$cmd_backend" ${inference_config:+--inference_config "$inference_config"} ${lm:+--lm "$lm"}
+}
+
 # score_sets EXP: word and character error rates of EXP/decode_MODE/SET for every mode and set.
 score_sets() {
     local mode name unit out

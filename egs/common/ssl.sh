@@ -172,16 +172,9 @@ stage 6 "decoding and scoring" "$asr_exp" \
     needs "${systems[@]/%//inference}" "${data_dirs[@]:2}" ${lm:+"$lm"} ${inference_config:+"$inference_config"} ${published:+"$published"} \
     makes "${scores[@]}" "$asr_exp/RESULTS.md"
 stage_6() {
-    local system mode name settings
+    local system
     for system in "${systems[@]}"; do
-        for mode in $decode_modes; do
-            for name in "${test_names[@]}"; do
-                settings=
-                [ "$mode" != joint ] || settings=$inference_config
-                asr decode --exp_dir "$system" --data_dir "$datadir/$name" --mode "$mode" --out "$system/decode_$mode/$name" --nj "$inference_nj" \
-                    --device "$device" --cmd_backend "$cmd_backend" ${settings:+--inference_config "$settings"} ${lm:+--lm "$lm"}
-            done
-        done
+        decode_sets "$system" "$datadir"
         score_sets "$system"
     done
     asr report --exp_dir "$asr_exp" --command "$command_line" ${published:+--published "$published"} --baselines "${systems[*]:1}" --siblings true

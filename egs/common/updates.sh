@@ -78,16 +78,9 @@ stage 6 "decoding and scoring" "$asr_exp" \
     needs "$systems" "${data_dirs[@]:1}" ${lm:+"$lm"} ${inference_config:+"$inference_config"} ${published:+"$published"} \
     makes "$asr_exp/RESULTS.md" "$asr_exp/sweep.png"
 stage_6() {
-    local system mode name settings
+    local system
     while read -r system; do
-        for mode in $decode_modes; do
-            settings=
-            [ "$mode" != beam ] || settings=$inference_config
-            for name in "${test_names[@]}"; do
-                asr decode --exp_dir "$system" --data_dir "$datadir/$name" --mode "$mode" --out "$system/decode_$mode/$name" --nj "$inference_nj" \
-                    --device "$device" --cmd_backend "$cmd_backend" ${settings:+--inference_config "$settings"} ${lm:+--lm "$lm"}
-            done
-        done
+        decode_sets "$system" "$datadir"
         score_sets "$system"
         asr report --exp_dir "$system" --command "$command_line"
     done < <([ ! -e "$systems" ] || tail -n +2 "$systems" | cut -f 7)

@@ -20,7 +20,7 @@ from asrlib.features.ark import read_matrix
 from asrlib.features.extract import extract
 from asrlib.ms.batches import BatchLoader, make_buckets
 from asrlib.ms.dataset import Dataset
-from asrlib.ms.decode import decode_dump
+from asrlib.ms.decode import decode_dumps
 from asrlib.ms.history import read_history
 from asrlib.ms.inference import BATCH_FRAMES, AcousticModel, _batches
 from asrlib.ms.validation import Validator
@@ -80,26 +80,28 @@ def test_validation_agrees_with_the_history(model, trained, dump):
     assert scores["blank_ratio"] == pytest.approx(np.mean(np.concatenate(paths) == model.tokenizer.blank))
 
 
-@pytest.mark.parametrize("mode", ["greedy", "beam"])
-def test_decode_dump(model, dump, tmp_path, mode, monkeypatch):
+def test_decode_dumps(model, dump, tmp_path, monkeypatch):
     """A hypothesis for every utterance, whatever the chunks; greedy ones by hand."""
-    decode_dump(model, dump / "train", tmp_path / "once", mode, BeamConfig(), nj=1)
+    arguments = model, [dump / "train", dump / "valid"]
+    decode_dumps(*arguments, tmp_path / "once", ["greedy", "beam"], BeamConfig(), nj=1)
     monkeypatch.setattr("asrlib.ms.decode.CHUNK_FRAMES", 150)
-    decode_dump(model, dump / "train", tmp_path / "chunks", mode, BeamConfig(), nj=1)
-    lines = (tmp_path / "once" / "text").read_text().splitlines()
-    assert [line.split(" ")[0] for line in lines] == [f"train-{i}" for i in range(len(TRAIN))]
-    assert (tmp_path / "chunks" / "text").read_text().splitlines() == lines
-    if mode == "greedy":
-        paths = [np.argmax(x, -1) for x in model.log_probs(features(dump / "train"))]
-        assert [line.partition(" ")[2] for line in lines] == [model.tokenizer.decode(collapse(path, model.tokenizer.blank)) for path in paths]
-    facts = json.loads((tmp_path / "once" / "rtf.json").read_text())
-    assert facts["audio_seconds"] == pytest.approx(sum(len(x) for x in features(dump / "train")) * 0.01, abs=0.01)
-    assert facts["real_time_factor"] > 0
+    decode_dumps(*arguments, tmp_path / "chunks", ["beam", "greedy"], BeamConfig(), nj=1)
+    for mode in ("greedy", "beam"):
+        lines = (tmp_path / f"once/decode_{mode}/train/text").read_text().splitlines()
+        assert [line.split(" ")[0] for line in lines] == [f"train-{i}" for i in range(len(TRAIN))]
+        assert (tmp_path / f"chunks/decode_{mode}/train/text").read_text().splitlines() == lines
+        if mode == "greedy":
+            paths = [np.argmax(x, -1) for x in model.log_probs(features(dump / "train"))]
+            assert [line.partition(" ")[2] for line in lines] == [model.tokenizer.decode(collapse(path, model.tokenizer.blank)) for path in paths]
+        facts = json.loads((tmp_path / f"once/decode_{mode}/train/rtf.json").read_text())
+        assert facts["audio_seconds"] == pytest.approx(sum(len(x) for x in features(dump / "train")) * 0.01, abs=0.01)
+        assert facts["real_time_factor"] > 0
+        assert (tmp_path / f"once/decode_{mode}/valid/text").exists()
 
 
 def test_nothing_to_decode(model, tmp_path):
     with pytest.raises(UserError, match="feats.scp is missing: run stage 2"):
-        decode_dump(model, tmp_path, tmp_path / "out", "greedy", BeamConfig())
+        decode_dumps(model, [tmp_path], tmp_path / "out", ["greedy"], BeamConfig())
 
 
 @pytest.fixture
@@ -133,7 +135,7 @@ def test_features_of_another_kind(model, own_dump, tmp_path):
     folder = own_dump(["A"])
     extract(tmp_path / "data" / "train", folder, FeatureConfig())
     with pytest.raises(UserError, match="utterance train-0: features of 161 bins where the configuration has 21: run stage 2 again with it"):
-        decode_dump(model, folder, tmp_path / "out", "greedy", BeamConfig())
+        decode_dumps(model, [folder], tmp_path / "out", ["greedy"], BeamConfig())
 
 
 def test_damaged_model(copied):
@@ -144,8 +146,8 @@ def test_damaged_model(copied):
 
 def test_transcribing_needs_mindspore_alone(trained, dump, tmp_path, root):
     """The texts of files are those of the decoding, and PyTorch is not imported."""
-    decode_dump(AcousticModel.load(trained), dump / "valid", tmp_path / "decoded", "greedy", BeamConfig())
-    expected = read_table(tmp_path / "decoded/text").rows
+    decode_dumps(AcousticModel.load(trained), [dump / "valid"], tmp_path / "decoded", ["greedy"], BeamConfig())
+    expected = read_table(tmp_path / "decoded/decode_greedy/valid/text").rows
     wavs = KaldiDir.read(dump / "valid").wav
     options = ["--exp_dir", str(trained), "--out", str(tmp_path / "text"), *wavs.values()]
     code = f"import sys; from asrlib.bin import transcribe; transcribe.main({options!r}); assert 'torch' not in sys.modules"

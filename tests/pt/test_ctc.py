@@ -154,15 +154,20 @@ def test_a_finished_one_is_left_alone(experiment, dumps, hubert_package, tmp_pat
         finetune.main(arguments(dumps, tmp_path / "asr", other))
 
 
-@pytest.mark.parametrize("mode", ["greedy", "beam"])
-def test_decoding(experiment, tones_dir, tmp_path, mode):
-    decode.main(["--exp_dir", str(experiment), "--data_dir", str(tones_dir / "dev"), "--mode", mode, "--out", str(tmp_path), "--nj", "1"])
-    assert read_table(tmp_path / "text").rows.keys() == KaldiDir.read(tones_dir / "dev").text.keys()
+def test_decoding(experiment, tones_dir, tmp_path):
+    """Two sets in two modes at once; each has the hypotheses that it has alone."""
+    sets = [str(tones_dir / name) for name in ("dev", "train")]
+    decode.main(["--exp_dir", str(experiment), "--data_dirs", " ".join(sets), "--modes", "greedy beam", "--out", str(tmp_path), "--nj", "2"])
+    for mode in ("greedy", "beam"):
+        decode.main(["--exp_dir", str(experiment), "--data_dirs", sets[1], "--modes", mode, "--out", str(tmp_path / "alone"), "--nj", "1"])
+        for name in ("dev", "train"):
+            assert read_table(tmp_path / f"decode_{mode}/{name}/text").rows.keys() == KaldiDir.read(tones_dir / name).text.keys()
+        assert (tmp_path / f"alone/decode_{mode}/train/text").read_text() == (tmp_path / f"decode_{mode}/train/text").read_text()
 
 
 def test_joint_decoding_has_no_decoder(experiment, tones_dir, tmp_path):
-    with pytest.raises(UserError, match="trained with CTC alone and has no attention decoder: choose --mode greedy or beam"):
-        decode.main(["--exp_dir", str(experiment), "--data_dir", str(tones_dir / "dev"), "--mode", "joint", "--out", str(tmp_path), "--nj", "1"])
+    with pytest.raises(UserError, match="trained with CTC alone and has no attention decoder: choose greedy or beam"):
+        decode.main(["--exp_dir", str(experiment), "--data_dirs", str(tones_dir / "dev"), "--modes", "joint", "--out", str(tmp_path), "--nj", "1"])
 
 
 def test_transcribing(experiment, tones_dir, tmp_path):
@@ -203,7 +208,7 @@ def test_a_sweep_side_by_side_and_resumed(dumps, tones_dir, hubert_package, tmp_
     assert "The training was resumed" in (systems[1].exp_dir / "train.log").read_text()
     for system in systems:
         out = system.exp_dir / "decode_greedy/dev"
-        decode.main(["--exp_dir", str(system.exp_dir), "--data_dir", str(tones_dir / "dev"), "--out", str(out), "--nj", "1"])
+        decode.main(["--exp_dir", str(system.exp_dir), "--data_dirs", str(tones_dir / "dev"), "--out", str(system.exp_dir), "--nj", "1"])
         score.main(["--ref", str(tones_dir / "dev/text"), "--hyp", str(out / "text"), "--unit", "char", "--out", str(out / "score_cer")])
     report_sweep.main(["--systems", str(tmp_path / "systems.tsv"), "--out", str(tmp_path / "report"), "--sets", "dev", "--baseline", "1"])
     assert "|4|4*|0.2500|" in (tmp_path / "report/RESULTS.md").read_text()

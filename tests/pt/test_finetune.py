@@ -88,11 +88,20 @@ def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
         np.testing.assert_allclose(taking_audio(utterance.audio(16000), "greedy"), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("mode", ["greedy", "beam", "joint"])
-def test_decoding(experiment, tones_dir, tmp_path, mode):
-    decode.main(["--exp_dir", str(experiment), "--data_dir", str(tones_dir / "dev"), "--mode", mode, "--out", str(tmp_path), "--nj", "1"])
-    assert read_table(tmp_path / "text").rows.keys() == KaldiDir.read(tones_dir / "dev").text.keys()
-    assert json.loads((tmp_path / "rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
+def test_decoding(experiment, tones_dir, tmp_path):
+    decode.main(["--exp_dir", str(experiment), "--data_dirs", str(tones_dir / "dev"), "--modes", "greedy beam joint", "--out", str(tmp_path), "--nj", "1"])
+    for mode in ("greedy", "beam", "joint"):
+        assert read_table(tmp_path / f"decode_{mode}/dev/text").rows.keys() == KaldiDir.read(tones_dir / "dev").text.keys()
+        assert json.loads((tmp_path / f"decode_{mode}/dev/rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [(["--modes", "magic"], "--modes: 'magic' is not one of greedy beam joint"), (["--data_dirs", "a/dev b/dev"], "two have one name")]
+)
+def test_decoding_of_what_is_not_there(tmp_path, capsys, options, message):
+    with pytest.raises((UserError, SystemExit)) as caught:
+        decode.main(["--exp_dir", str(tmp_path), "--data_dirs", "dev", "--out", str(tmp_path), *options])
+    assert message in str(caught.value) + capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ["text", "json", "ctm", "srt"])
@@ -142,8 +151,8 @@ def test_the_upstream_in_training(tones_dir, dumps, progre_package, tmp_path):
     state = torch.load(tmp_path / "exp/inference/model.pth", weights_only=True)
     package = torch.load(progre_package, weights_only=True)["model_weight"]
     assert all(torch.equal(state[f"frontend.upstream.upstream.model.{name}"], tensor) for name, tensor in package.items())
-    decode.main(["--exp_dir", str(tmp_path / "exp"), "--data_dir", str(tones_dir / "dev"), "--mode", "greedy", "--out", str(tmp_path / "out"), "--nj", "1"])
-    assert len(read_table(tmp_path / "out/text").rows) == 4
+    decode.main(["--exp_dir", str(tmp_path / "exp"), "--data_dirs", str(tones_dir / "dev"), "--out", str(tmp_path / "out"), "--nj", "1"])
+    assert len(read_table(tmp_path / "out/decode_greedy/dev/text").rows) == 4
 
 
 def test_no_model_yet(tmp_path):
