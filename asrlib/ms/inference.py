@@ -18,6 +18,8 @@ from asrlib.utils.progress import progress
 
 BATCH_FRAMES = 12_000  # padded frames of a batch: two minutes of speech
 BUCKETS = 6
+BUCKET_FRAMES = 60_000  # of speech for each bucket: a shape costs seconds to compile, which fewer frames of padding do not save
+ROUNDED = 64  # lengths are padded to multiples of it, so that sets share shapes
 
 
 class InferenceStep(nn.Cell):
@@ -72,7 +74,8 @@ class AcousticModel:
 
 def _batches(frames: np.ndarray) -> list[tuple[int, int, list[int]]]:
     """(padded frames, rows, utterances) of each batch; one shape for each of a few buckets."""
-    edges = np.array(bucket_edges(frames, BUCKETS))
+    edges = np.array(bucket_edges(frames, min(BUCKETS, max(1, int(frames.sum()) // BUCKET_FRAMES))))
+    edges = np.unique(-(-edges // ROUNDED) * ROUNDED)
     place = np.searchsorted(edges, frames)
     batches = []
     for number, edge in enumerate(edges.tolist()):

@@ -80,6 +80,16 @@ def test_validation_agrees_with_the_history(model, trained, dump):
     assert scores["blank_ratio"] == pytest.approx(np.mean(np.concatenate(paths) == model.tokenizer.blank))
 
 
+@pytest.mark.parametrize(("utterances", "shapes"), [(20, 1), (300, 2), (3000, 6)])
+def test_as_many_shapes_as_pay(utterances, shapes):
+    """Every utterance once, in a batch that is long enough; few shapes for little speech."""
+    frames = np.random.default_rng(0).integers(100, 900, utterances)
+    batches = _batches(frames)
+    assert sorted(i for *_, members in batches for i in members) == list(range(utterances))
+    assert all(len(members) <= size and frames[members].max() <= edge and edge % 64 == 0 and edge * size <= 12_000 for edge, size, members in batches)
+    assert len({(edge, size) for edge, size, _ in batches}) == shapes
+
+
 def test_decode_dumps(model, dump, tmp_path, monkeypatch):
     """A hypothesis for every utterance, whatever the chunks; greedy ones by hand."""
     arguments = model, [dump / "train", dump / "valid"]

@@ -1,7 +1,7 @@
 """One pretraining step of HuBERT or wav2vec 2.0 (forward, loss, backward, update) in asrlib against PyTorch.
 
 Cases: asrlib; torch, transformers' HubertModel with the same loss or its Wav2Vec2ForPreTraining, fused AdamW and its fastest attention. Dropouts are as configured
-in both, layers are never dropped.
+in both, layers are never dropped, and every batch makes an update (optim.accumulate=1).
 """
 
 from collections.abc import Callable
@@ -138,7 +138,7 @@ def main(argv=None) -> int | None:
     options.add_argument("--batch_size", type=int, default=1, help="utterances")
     options.add_argument("--seconds", type=float, default=5.0, help="of each utterance")
     args = options.parse_args(argv)
-    config, shape = load_config(args.pretrain_config, PretrainConfig, args.pretrain_args), Shape(args.batch_size, args.seconds)
+    config, shape = load_config(args.pretrain_config, PretrainConfig, [*args.pretrain_args, "optim.accumulate=1"]), Shape(args.batch_size, args.seconds)
     cases = (
         Case("asrlib", asrlib_step, (config, shape), env={"ONEDNN_MAX_CPU_ISA": "ALL"}),  # as asrlib.bin.pretrain sets it
         Case("torch", torch_step, (config, shape)),
