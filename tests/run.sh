@@ -25,4 +25,4 @@ mapfile -t scripts < <(find . -path ./tools/venv -prune -o \( -name '*.sh' -o -p
 shellcheck -x "${scripts[@]}"
 workers=$(nproc) && [ "$workers" -le 4 ] || workers=4 # each may take 3 GB
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # the workers share the cores
-pytest -n "$workers" --dist loadfile "${selection[@]}" "$@"
+pytest -n "$workers" --dist loadfile --no-loadscope-reorder "${selection[@]}" "$@"

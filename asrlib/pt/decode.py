@@ -21,6 +21,7 @@ from asrlib.utils.parallel import run_jobs, split_evenly
 from asrlib.utils.progress import progress
 
 RATE = 16000
+UTTERANCES = 8  # at least for each process: one takes longer to begin than a few short ones to decode
 Output = str | np.ndarray  # a text, or log-probabilities (T, V) of the tokens
 Answer = tuple[Output, float, float]  # with seconds of work, seconds of audio
 
@@ -112,7 +113,7 @@ def decode_dirs(
         raise UserError(f"{exp_dir} was trained with CTC alone and has no attention decoder: choose greedy or beam")
     sets = {path.name: list(KaldiDir.read(path).utterances()) for path in data_dirs}
     utterances = [utterance for part in sets.values() for utterance in part]
-    nj = max(1, min(nj, len(utterances)))
+    nj = max(1, min(nj, len(utterances) // UTTERANCES))
     for group in ([mode for mode in modes if mode != "joint"], [mode for mode in modes if mode == "joint"]):  # CTC's modes search in the same outputs
         if not group:
             continue
