@@ -6,6 +6,7 @@ import pytest
 import torch
 from mindspore import Tensor
 
+from asrlib.ms import optim, step
 from asrlib.ms.models import make_model
 from asrlib.ms.optim import make_optimizer
 from asrlib.ms.step import CtcLoss, EvalStep, TrainStep
@@ -176,6 +177,17 @@ def test_clipping(plain, tiny):
         assert_same(change, {name: array * min(1, limit / full) for name, array in gradient.items()}, atol=2e-6)
         bench.reset()
         assert bench(batch)[1] == pytest.approx(full, rel=1e-4)
+
+
+def test_without_compiled_kernels(plain, tiny, monkeypatch):
+    """Sums, norm and clipping come from plain operators then; the second update begins its sum anew."""
+    for module, name in ((step, "kernel"), (step, "in_place"), (optim, "in_place")):
+        monkeypatch.setattr(module, name, lambda *arguments: None)
+    first, second = draw(1), draw(2)
+    gradient = {name: (a + b) / 2 for (name, a), b in zip(plain.change(first).items(), plain.change(second).values(), strict=True)}
+    bench = Bench(tiny(*PLAIN, "optim.accumulate=2", f"optim.grad_clip={0.5 * norm_of(gradient)}"))
+    for order in ((first, second), (second, first)):
+        assert_same(bench.change(*order), {name: 0.5 * array for name, array in gradient.items()}, atol=2e-6)
 
 
 @pytest.mark.parametrize("rate", [0.0, 1e-2, 1.0])
