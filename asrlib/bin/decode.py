@@ -34,6 +34,8 @@ def main(argv=None) -> None:
     espnet = (args.exp_dir / "inference").is_dir()
     if wrong := [mode for mode in modes if mode not in MODES]:
         parser.error(f"--modes: '{wrong[0]}' is not one of {' '.join(MODES)}")
+    if not modes or not data_dirs:
+        parser.error("--modes and --data_dirs: name at least one")
     if len({path.name for path in data_dirs}) < len(data_dirs):
         raise UserError("--data_dirs: two have one name, and the hypotheses would have one folder")
     if "joint" in modes and not espnet:

@@ -73,6 +73,7 @@ stage 6 "decoding and scoring" "$exp" \
     needs "$exp/model.safetensors" "${dump_dirs[@]:2}" "${given_lm[@]}" ${inference_config:+"$inference_config"} ${published:+"$published"} \
     makes "${scores[@]}" "$exp/RESULTS.md"
 stage_6() {
+    local inference_config=$inference_config
     [ "$ngram" -eq 0 ] || asr make_ngram --text "$datadir/train/text" --valid_text "$datadir/dev/text" --order "$ngram" --out "$lm"
     if [ -n "$lm" ] && [ -z "$inference_config" ] && [[ " $decode_modes " == *" beam "* ]]; then
         inference_config=$exp/beam.yaml # the weights of the language model that are best on dev

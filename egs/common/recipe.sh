@@ -91,6 +91,7 @@ folder_name() {
 
 check_modes() {
     local mode valid=" $1 "
+    [[ $decode_modes == *[![:space:]]* ]] || _refuse "--decode_modes: name at least one of $1"
     for mode in $decode_modes; do
         [[ $valid == *" $mode "* ]] || _refuse "--decode_modes: '$mode' is not one of $1"
     done

@@ -10,6 +10,7 @@ import soundfile
 
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.extract import extract
+from asrlib.ms import kernels
 from asrlib.text.tokenizers import CharTokenizer
 from asrlib.utils.config import load_config
 from asrlib.utils.experiment import TrainConfig
@@ -115,3 +116,20 @@ def trained(dump) -> Path:
     exp_dir = dump.parent / "exp"
     train.main(train_arguments(dump, exp_dir))
     return exp_dir
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "plain"])
+def compiled(request, monkeypatch) -> Iterator[bool]:
+    """Whether layers, step and optimizers made in this test have compiled kernels."""
+    if request.param and kernels.library() is None:
+        pytest.skip("no C++ compiler on this machine")
+    if not request.param:
+        monkeypatch.setenv("ASRLIB_KERNELS", "0")
+    _forget_kernels()
+    yield request.param
+    _forget_kernels()
+
+
+def _forget_kernels() -> None:
+    kernels.library.cache_clear()
+    kernels.kernel.cache_clear()

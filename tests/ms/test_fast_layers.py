@@ -12,15 +12,6 @@ RNG = np.random.default_rng(0)
 ms.set_context(mode=ms.GRAPH_MODE)
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "plain"])
-def compiled(request, monkeypatch):
-    if not request.param:
-        monkeypatch.setattr(fast_layers, "kernel", lambda *arguments: None)
-    elif kernels.library() is None:
-        pytest.skip("no C++ compiler on this machine")
-    return request.param
-
-
 class _Weighted(nn.Cell):
     """The sum of a layer's outputs times fixed weights."""
 

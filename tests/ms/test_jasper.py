@@ -11,9 +11,8 @@ from mindspore import nn, ops  # isort: skip
 
 from asrlib.convert.jasper import common_name, recognised
 from asrlib.convert.rules import pytorch_name, to_pytorch
-from asrlib.ms import kernels, layers
 from asrlib.ms.export import export
-from asrlib.ms.models import jasper, make_model
+from asrlib.ms.models import make_model
 from asrlib.ms.weights import network_arrays
 from asrlib.pt.models import make_model as make_twin
 from asrlib.pt.weights import assign, shapes
@@ -87,16 +86,7 @@ def test_a_batch_gives_each_utterance_what_it_gives_alone(pair, batch):
         np.testing.assert_allclose(logits[: lengths[row], row], alone[:, 0], atol=1e-5)
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "plain"])
-def kernels_or_not(request, monkeypatch):
-    if not request.param:
-        monkeypatch.setattr(layers, "kernel", lambda *arguments: None)
-        monkeypatch.setattr(jasper, "compiled", lambda *arguments: None)
-    elif kernels.library() is None:
-        pytest.skip("no C++ compiler on this machine")
-
-
-def test_gradients_equal_autograds(kernels_or_not, pair, batch):
+def test_gradients_equal_autograds(compiled, pair, batch):
     """In training, where normalisation is by the statistics of the valid frames, with compiled kernels and without."""
     network, twin = pair
     network.set_train(True)

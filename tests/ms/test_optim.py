@@ -6,7 +6,6 @@ import pytest
 import torch
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.ms import kernels, optim
 from asrlib.ms.optim import Exchange, WithMean, make_optimizer
 from asrlib.utils.experiment import OptimConfig
 
@@ -35,14 +34,6 @@ def draw(rng):
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in SHAPES.items()}
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "plain"])
-def kernels_or_not(request, monkeypatch):
-    if not request.param:
-        monkeypatch.setattr(optim, "in_place", lambda *arguments: None)
-    elif kernels.library() is None:
-        pytest.skip("no C++ compiler on this machine")
-
-
 def torch_optimizer(parameters, config):
     if config.name == "sgd":
         return torch.optim.SGD(parameters, lr=1.0, momentum=config.momentum, weight_decay=config.weight_decay)
@@ -61,7 +52,7 @@ def torch_optimizer(parameters, config):
     ],
     ids=["adam", "adam with L2", "adamw", "sgd", "plain sgd"],
 )
-def test_equals_torch(config, kernels_or_not):
+def test_equals_torch(config, compiled):
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(0)
     start, grads = draw(rng), [draw(rng) for _ in RATES]
@@ -83,7 +74,7 @@ def test_equals_torch(config, kernels_or_not):
     assert [p.name for p in optimizer.weights] == list(SHAPES)
 
 
-def test_novograd(kernels_or_not):
+def test_novograd(compiled):
     """Against algorithm 1 of the paper, written out: the first gradient's norm begins the second moment."""
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(0)

@@ -12,15 +12,6 @@ THEIRS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
 SHARED = 2**21  # recurrent.cc's kShared: from so many products a frame on, threads share it
 
 
-@pytest.fixture(params=[True, False], ids=["compiled", "plain"])
-def compiled(request, monkeypatch):
-    if not request.param:
-        monkeypatch.setattr(layers, "kernel", lambda *arguments: None)
-    elif kernels.library() is None:
-        pytest.skip("no C++ compiler on this machine")
-    return request.param
-
-
 class Gradients(nn.Cell):
     """(output, gradients of x and of the four parameters) of the sum of output * factors."""
 

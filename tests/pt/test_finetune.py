@@ -96,7 +96,13 @@ def test_decoding(experiment, tones_dir, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [(["--modes", "magic"], "--modes: 'magic' is not one of greedy beam joint"), (["--data_dirs", "a/dev b/dev"], "two have one name")]
+    ("options", "message"),
+    [
+        (["--modes", "magic"], "--modes: 'magic' is not one of greedy beam joint"),
+        (["--modes", ""], "name at least one"),
+        (["--data_dirs", ""], "name at least one"),
+        (["--data_dirs", "a/dev b/dev"], "two have one name"),
+    ],
 )
 def test_decoding_of_what_is_not_there(tmp_path, capsys, options, message):
     with pytest.raises((UserError, SystemExit)) as caught:

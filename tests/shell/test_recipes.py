@@ -1,5 +1,6 @@
 """The recipes themselves: their options, their plan, and the chain of stages with a python that only makes files."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -138,6 +139,7 @@ def test_own_language_model(call, project):
     exp = "mini/exp/deepspeech2"
     assert f"--data_dir mini/dump/dev --lm {exp}/3-gram.arpa --out {exp}/beam.yaml" in output
     assert f"--data_dirs mini/dump/test_clean --modes 'greedy beam' --out {exp}" in output and f"--inference_config {exp}/beam.yaml --lm {exp}/3-gram.arpa" in output
+    assert call(LIBRISPEECH, "--mini", "true", "--ngram", "3")[1] == []
     assert "train" not in call(LIBRISPEECH, "--mini", "true", "--ngram", "4")[1]
     assert "choose" in call(LIBRISPEECH, "--mini", "true", "--ngram", "3", "--lm", "a.arpa", code=2)[0]
 
@@ -155,7 +157,7 @@ def test_language_model_of_librispeech(call, project):
     for other in (["--lm", "a.arpa"], ["--ngram", "3"]):
         assert "choose" in call(LIBRISPEECH, "--librispeech_lm", "4-gram", *other, code=2)[0]
     output, _ = call(Path("egs/librispeech/hubert_base/run.sh"), "--librispeech_lm", "4-gram", "--dry_run", "true")
-    assert "--out exp/asr_conformer_hubert_base" in output and "4-gram.arpa.gz" in output
+    assert re.search(r"decode .*--modes '[a-z ]*beam[a-z ]*' --out exp/asr_conformer_hubert_base .*--lm .*4-gram.arpa.gz", output)
 
 
 def test_shards(call):
@@ -237,6 +239,7 @@ def test_custom_chain(call, project):
         ([], "--train_dir is needed"),
         (["--train_dir", "."], "--test_dirs is needed"),
         (["--train_dir", ".", "--test_dirs", "none"], "none: no such folder"),
+        (["--train_dir", ".", "--test_dirs", ".", "--decode_modes", " "], "--decode_modes: name at least one of greedy beam"),
         (["--train_dir", ".", "--test_dirs", ".", "--decode_modes", "magic"], "--decode_modes: 'magic' is not one of greedy beam"),
     ],
 )

@@ -98,7 +98,8 @@ class Conv(nn.Cell):
 class PatchProduct(nn.Cell):
     """A convolution over time as one product of patches with a matrix, several times faster than MindSpore's on CPUs. Holds no parameters.
 
-    x (B, T, I), kernel (width * I, O) -> (B, T', O); a kernel of three axes would be copied wherever it takes another shape. The gradient makes the patches again instead of keeping them: they take `width` times the memory of x.
+    x (B, T, I), kernel (width * I, O) -> (B, T', O); a kernel of three axes would be copied wherever it takes another shape.
+    The gradient makes the patches again instead of keeping them: they take `width` times the memory of x.
     They are made by a compiled kernel in training, where there is one; models that are exported have plain operators.
     """
 
