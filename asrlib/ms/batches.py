@@ -28,6 +28,10 @@ class Batch:
     def frames(self) -> int:
         return int(self.feat_lengths.sum())
 
+    def inputs(self) -> tuple[np.ndarray, ...]:
+        """What the loss takes."""
+        return self.feats, self.feat_lengths, self.labels, self.label_lengths
+
 
 @dataclass(frozen=True)
 class Bucket:

@@ -105,34 +105,43 @@ class NovoGrad(nn.Cell):
         return done
 
 
-class WithMean(nn.Cell):
-    """An optimizer that also keeps a running mean of the weights, which starts as these."""
+class Ema(nn.Cell):
+    """An optimizer that also keeps an exponential moving average of the weights, which starts as these."""
 
     def __init__(self, optimizer: nn.Cell, decay: float):
         super().__init__(auto_prefix=False)
-        self.optimizer, self.weights, self.decay = optimizer, optimizer.weights, decay
+        self.optimizer, self.weights, self.decay = optimizer, optimizer.weights, Tensor([decay], ms.float32)
         self.mean = self.weights.clone("running_mean", init="same")
+        self.move = in_place("MoveMean", 1, 2)
 
     def construct(self, grads, rate, scale):
         done = self.optimizer(grads, rate, scale)
         for weight, mean in zip(self.weights, self.mean):  # noqa: B905
-            done += (ops.assign(mean, mean * self.decay + ops.depend(weight, done) * (1.0 - self.decay)),)
+            weight = ops.depend(weight, done)
+            if self.move is not None:
+                done += (self.move(mean, weight, self.decay),)
+            else:
+                done += (ops.assign(mean, mean * self.decay + weight * (1.0 - self.decay)),)
         return done
 
 
-class Exchange(nn.Cell):
-    """Puts the running mean of an optimizer in the place of the weights, and back when called again: in a graph, for compiled steps do not see other ways."""
+class SwapEma(nn.Cell):
+    """Exchanges the weights and their average, and exchanges them back when called again: in a graph, for compiled steps do not see other ways."""
 
-    def __init__(self, optimizer: WithMean):
+    def __init__(self, optimizer: Ema):
         super().__init__(auto_prefix=False)
         self.weights, self.mean = optimizer.weights, optimizer.mean
+        self.exchange = in_place("Exchange", 2, 0)
 
     def construct(self):
         done = ()
         for weight, mean in zip(self.weights, self.mean):  # noqa: B905
-            before = weight + 0.0
-            taken = ops.assign(weight, ops.depend(mean + 0.0, before))
-            done += (ops.assign(mean, ops.depend(before, taken)),)
+            if self.exchange is not None:
+                done += (self.exchange(weight, mean),)
+            else:
+                before = weight + 0.0
+                taken = ops.assign(weight, ops.depend(mean + 0.0, before))
+                done += (ops.assign(mean, ops.depend(before, taken)),)
         return done
 
 

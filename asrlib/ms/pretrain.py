@@ -6,8 +6,9 @@ import mindspore as ms
 from mindspore import nn
 
 from asrlib.ms.device import use_device
+from asrlib.ms.layers.common import Linear
+from asrlib.ms.layers.convolution import TimeConv
 from asrlib.ms.models import make_upstream
-from asrlib.ms.models.hubert import Linear, TimeConv
 from asrlib.ms.objectives import objective_of
 from asrlib.ms.optim import make_optimizer
 from asrlib.ms.parallel import join

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn
 
@@ -102,9 +101,9 @@ class Pretrainer:
         begin, totals = time.perf_counter(), 0.0
         for number, (batch, counts) in enumerate(group, 1):
             share = batch.masked / masked if counts else 0.0
-            metrics, norm, finite = self.step(Tensor(rate, ms.float32), number == len(group), *map(Tensor, batch.inputs(share, state.update)))
-            totals += share * metrics.asnumpy()
-        norm, finite, totals = float(norm.asnumpy()), bool(finite.asnumpy()), self.ranks.sum(totals)
+            metrics, norm, finite = self.step(rate, number == len(group), *batch.inputs(share, state.update))
+            totals += share * metrics
+        totals = self.ranks.sum(totals)
         self._check(finite, [batch for batch, _ in group])
         state.update += 1
         self.waiting.append(np.array([*totals, norm, time.perf_counter() - begin]))

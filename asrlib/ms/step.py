@@ -1,11 +1,18 @@
-"""The compiled training step: forward, loss, gradients, accumulation, clipping, check and update in one graph."""
+"""The training step: a graph of forward and backward pass for each shape of a batch, and one graph each, whatever the shape, that adds gradients up and that updates.
+
+So what is compiled for every padded length is the network alone, and memory between the graphs is shared: each leaves nothing but its outputs.
+"""
+
+
 
 import mindspore as ms
-from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+import numpy as np
+from mindspore import ParameterTuple, Tensor, nn, ops
 
 from asrlib.ms.kernels import in_place, kernel
 from asrlib.ms.losses import ctc_loss
 from asrlib.utils.experiment import OptimConfig
+from asrlib.utils.memory import release_memory
 
 _copy = ops.MultitypeFuncGraph("copy")
 _restore = ops.MultitypeFuncGraph("restore")
@@ -60,18 +67,6 @@ class CtcLoss(nn.Cell):
         return loss * self.share, ops.stop_gradient(loss).reshape(1)
 
 
-class _Scaled(nn.Cell):
-    """A loss times the loss scale of mixed precision."""
-
-    def __init__(self, loss: nn.Cell, factor: float):
-        super().__init__(auto_prefix=False)
-        self.loss, self.factor = loss, factor
-
-    def construct(self, *inputs):
-        loss, metrics = self.loss(*inputs)
-        return loss * self.factor, metrics
-
-
 class EvalStep(nn.Cell):
     """(feats, feat_lengths, labels, label_lengths) -> log-probabilities (B, T', V), their lengths (B,), losses (B,)."""
 
@@ -86,57 +81,68 @@ class EvalStep(nn.Cell):
         return ops.log_softmax(logits.astype(ms.float32), -1).swapaxes(0, 1), lengths, losses
 
 
-class TrainStep(nn.Cell):
-    """One batch: its gradients are added up over optim.accumulate batches, and then over the processes; the last of them updates the weights.
+class Gradients(nn.Cell):
+    """A batch's arrays -> the loss's numbers (K,), whether the loss was finite (1,) float32, and the gradients of the weights times the loss scale.
 
-    loss: a cell from a batch's arrays to its share of an update's loss () and numbers to report (K,).
-
-    An update whose loss or gradient norm (where clipping or a loss scale needs it) is not finite is left out: weights and optimizer stay as they were. So do the moving statistics of
-    batch normalisation, which the forward pass writes, when the loss is not finite.
+    loss: a cell from a batch's arrays to its share of an update's loss () and numbers to report (K,). The moving statistics of batch normalisation, which the
+    forward pass writes, stay as they were when the loss is not finite.
     """
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell, optimizer: nn.Cell, config: OptimConfig, loss_scale: float = 1.0, processes: int = 1):
+    def __init__(self, network: nn.Cell, loss: nn.Cell, weights: ParameterTuple, loss_scale: float):
         super().__init__(auto_prefix=False)
-        self.processes, self.all_reduce = processes, ops.AllReduce() if processes > 1 else None
-        self.loss = _Scaled(loss, loss_scale)
-        self.optimizer, self.weights = optimizer, optimizer.weights
-        self.clip = config.grad_clip
-        self.unscale, self.needs_norm = 1.0 / loss_scale, config.grad_clip > 0 or loss_scale != 1.0
-        self.value_and_grad = ops.value_and_grad(self.loss, None, self.weights, has_aux=True)
-        self.map, self.square_sum = ops.HyperMap(), _square_sum()
-        self.sums = self.weights.clone(prefix="gradient_sum", init="zeros") if config.accumulate > 1 else None
+        self.loss, self.loss_scale = loss, loss_scale
+        self.value_and_grad = ops.value_and_grad(self._scaled, None, weights, has_aux=True)
         self.statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
         self.former = self.statistics.clone(prefix="former")
-        self.add_to, self.first = _add_to(), Parameter(Tensor([1.0], ms.float32), name="first_of_update", requires_grad=False)
-        self.finite_so_far = Parameter(Tensor(True), name="finite_so_far", requires_grad=False)
+        self.map = ops.HyperMap()
         self.set_train()
 
-    def construct(self, rate, update: bool, *inputs):
-        """-> the loss's numbers (K,), gradient norm () or 0 where it is not needed, whether all was finite () bool.
+    def _scaled(self, *inputs):
+        loss, metrics = self.loss(*inputs)
+        return loss * self.loss_scale, metrics
 
-        inputs: the batch (never as one tuple, which would be a constant of the graph, compiled anew for every batch); rate: learning rate () float32; update: a plain bool, so that each of its two values is a graph of its own.
-        """
+    def construct(self, *inputs):
         first = ops.depend(inputs[0], self.map(_copy, self.former, self.statistics))
         (loss, metrics), grads = self.value_and_grad(first, *inputs[1:])
-        norm, finite = ops.zeros_like(loss), ops.isfinite(loss)
+        finite = ops.isfinite(loss)
         finite = ops.depend(finite, self.map(ops.partial(_restore, finite), self.statistics, self.former))
-        if self.sums is not None:
-            finite = ops.depend(ops.logical_and(finite, self.finite_so_far), self.map(ops.partial(self.add_to, self.first), self.sums, grads))
-            finite = ops.depend(finite, ops.assign(self.first, ops.ones_like(self.first) * float(update)))
-            grads = self.sums
-        if update:
-            norm, finite = self._apply(grads, rate, norm, finite)
-            if self.sums is not None:
-                finite = ops.depend(finite, ops.assign(self.finite_so_far, Tensor(True)))
-        elif self.sums is not None:
-            finite = ops.depend(finite, ops.assign(self.finite_so_far, finite))
-        return metrics, norm, finite
+        return metrics, finite.astype(ms.float32).reshape(1), grads
 
-    def _apply(self, grads, rate, norm, finite):
+
+class Accumulate(nn.Cell):
+    """(first (1,), gradients...): they are added to the sums or, where first is 1, take their place."""
+
+    def __init__(self, sums: ParameterTuple):
+        super().__init__(auto_prefix=False)
+        self.sums, self.add_to, self.map = sums, _add_to(), ops.HyperMap()
+
+    def construct(self, first, *grads):
+        return self.map(ops.partial(self.add_to, first), self.sums, grads)
+
+
+class Update(nn.Cell):
+    """(rate (), finite (1,), gradients...) -> gradient norm () or 0 where it is not needed, whether the weights were updated () bool.
+
+    The gradients are summed over the processes, scaled back and clipped. An update whose loss or gradient norm (where clipping or a loss scale needs it) is not
+    finite is left out: weights and optimizer stay as they were. sums: the gradients, where they were accumulated; they are not given then.
+    """
+
+    def __init__(self, optimizer: nn.Cell, clip: float, loss_scale: float, processes: int, sums: ParameterTuple | None):
+        super().__init__(auto_prefix=False)
+        self.optimizer, self.clip, self.unscale, self.processes, self.sums = optimizer, clip, 1.0 / loss_scale, processes, sums
+        self.needs_norm = clip > 0 or loss_scale != 1.0
+        self.all_reduce = ops.AllReduce() if processes > 1 else None
+        self.map, self.square_sum = ops.HyperMap(), _square_sum()
+
+    def construct(self, rate, finite, *grads):
+        if self.sums is not None:
+            grads = self.sums
         if self.all_reduce is not None:
             grads = self.map(self.all_reduce, grads)
-            finite = self.all_reduce(finite.astype(ms.float32).reshape(1)).reshape(()) > self.processes - 0.5
-        scale = ops.ones_like(norm) * self.unscale
+            finite = self.all_reduce(finite)
+        finite = finite.reshape(()) > self.processes - 0.5
+        norm = ops.zeros_like(rate)
+        scale = ops.ones_like(rate) * self.unscale
         if self.needs_norm:
             norm = ops.sqrt(ops.addn(self.map(self.square_sum, grads))).reshape(()) * self.unscale
             finite = ops.logical_and(finite, ops.isfinite(norm))
@@ -145,3 +151,42 @@ class TrainStep(nn.Cell):
         if finite:
             finite = ops.depend(finite, self.optimizer(grads, rate, scale))
         return norm, finite
+
+
+class TrainStep:
+    """One batch: its gradients are added up over optim.accumulate batches, and then over the processes; the last of them updates the weights."""
+
+    def __init__(self, network: nn.Cell, loss: nn.Cell, optimizer: nn.Cell, config: OptimConfig, loss_scale: float = 1.0, processes: int = 1):
+        sums = optimizer.weights.clone(prefix="gradient_sum", init="zeros") if config.accumulate > 1 else None
+        self.gradients = Gradients(network, loss, optimizer.weights, loss_scale)
+        self.accumulate = Accumulate(sums) if sums is not None else None
+        self.update = Update(optimizer, config.grad_clip, loss_scale, processes, sums)
+        self.finite, self.first = np.ones(1, np.float32), True
+        self.shapes: set[tuple] = set()
+
+    def __call__(self, rate: float, update: bool, *inputs: np.ndarray) -> tuple[np.ndarray, float, bool]:
+        """rate: learning rate; update: whether this batch is the last of an update; inputs: the batch's arrays.
+
+        -> the loss's numbers (K,), gradient norm or 0 where it is not needed, whether all was finite.
+        """
+        metrics, finite, grads = self.gradients(*(Tensor(x) for x in inputs))
+        self.finite = np.minimum(self.finite, finite.asnumpy())
+        if self.accumulate is not None:
+            self.accumulate(Tensor(np.array([self.first], np.float32)), *grads)
+            self.first, grads = update, ()
+        norm, finite = 0.0, bool(self.finite[0])
+        if update:
+            norm, finite = (x.asnumpy() for x in self.update(Tensor(rate, ms.float32), Tensor(self.finite), *grads))
+            self.finite = np.ones(1, np.float32)
+        self._release(inputs)
+        return metrics.asnumpy(), float(norm), bool(finite)
+
+    def is_new(self, inputs) -> bool:
+        """Whether a graph has to be compiled for a batch of these shapes."""
+        return tuple(x.shape for x in inputs) not in self.shapes
+
+    def _release(self, inputs) -> None:
+        """Gives back what the compilation of a graph has left behind."""
+        if self.is_new(inputs):
+            self.shapes.add(tuple(x.shape for x in inputs))
+            release_memory()

@@ -11,9 +11,9 @@ from mindspore import nn
 from asrlib.ms.batches import BatchLoader, make_buckets
 from asrlib.ms.dataset import Dataset
 from asrlib.ms.device import use_device
+from asrlib.ms.layers.convolution import Conv, Conv2d
 from asrlib.ms.models import make_model
-from asrlib.ms.models.jasper import Conv
-from asrlib.ms.optim import WithMean, make_optimizer
+from asrlib.ms.optim import Ema, make_optimizer
 from asrlib.ms.parallel import Ranks, join
 from asrlib.ms.step import CtcLoss, TrainStep
 from asrlib.ms.trainer import Trainer
@@ -90,9 +90,9 @@ def set_precision(network: nn.Cell, config: TrainConfig) -> None:
     half = {"fp16": ms.float16, "bf16": ms.bfloat16}.get(config.trainer.precision)
     if half is not None:
         for _, cell in network.cells_and_names():
-            if isinstance(cell, (nn.Conv2d, nn.Dense)):
+            if isinstance(cell, nn.Dense):
                 cell.to_float(half)
-            elif isinstance(cell, Conv):
+            elif isinstance(cell, (Conv, Conv2d)):
                 cell.dtype = half
     if config.trainer.recompute:
         for layer in network.blocks if config.model == "jasper" else network.rnns:
@@ -112,7 +112,7 @@ def _trainer(config: TrainConfig, network: nn.Cell, tokenizer: Tokenizer, train_
     valid_loader = BatchLoader(valid_set, valid_buckets, config.trainer.seed, shuffle=False, prefetch=batch.prefetch)
     optimizer = make_optimizer(network, config.optim)
     if config.trainer.ema:
-        optimizer = WithMean(optimizer, config.trainer.ema)
+        optimizer = Ema(optimizer, config.trainer.ema)
     loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
     step = TrainStep(network, CtcLoss(network, tokenizer.blank, config.optim.accumulate * ranks.size), optimizer, config.optim, loss_scale, ranks.size)
     return Trainer(config, network, optimizer, step, loader, Validator(valid_loader, tokenizer), exp_dir, ranks)

@@ -4,18 +4,16 @@ import math
 import time
 from pathlib import Path
 
-import mindspore as ms
-from mindspore import Tensor, nn
+from mindspore import nn
 
 from asrlib.ms.batches import Batch, BatchLoader
 from asrlib.ms.checkpoints import Checkpoints
 from asrlib.ms.history import History
-from asrlib.ms.optim import Exchange, WithMean
+from asrlib.ms.optim import Ema, SwapEma
 from asrlib.ms.parallel import AverageStatistics, Ranks, rate_factor
 from asrlib.ms.schedules import learning_rate
 from asrlib.ms.state import TrainState, load_state, save_state
 from asrlib.ms.step import TrainStep
-from asrlib.ms.tensors import tensors
 from asrlib.ms.validation import Validator
 from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import TrainConfig
@@ -50,7 +48,7 @@ class Trainer:
         self.state = TrainState(data=f"{loader.dataset.fingerprint()} {validator.loader.dataset.fingerprint()}")
         self.history = History(exp_dir if ranks.rank == 0 else exp_dir / "ranks" / str(ranks.rank))
         self.checkpoints = Checkpoints(exp_dir, config.trainer.keep_checkpoints)
-        self.exchange = Exchange(optimizer) if isinstance(optimizer, WithMean) else None
+        self.exchange = SwapEma(optimizer) if isinstance(optimizer, Ema) else None
         self.skipped = 0
 
     def run(self) -> None:
@@ -89,8 +87,8 @@ class Trainer:
         state.batch = min(batches, state.batch + self.ranks.size)
         update = self._at_update(batches)
         begin = time.perf_counter()
-        metrics, norm, finite = self.step(Tensor(rate, ms.float32), update, *tensors(batch))
-        loss, norm, finite = float(self.ranks.sum(metrics.asnumpy()[0])) / self.ranks.size, float(norm.asnumpy()), bool(finite.asnumpy())
+        metrics, norm, finite = self.step(rate, update, *batch.inputs())
+        loss = float(self.ranks.sum(metrics[0])) / self.ranks.size
         seconds = time.perf_counter() - begin
         self._check(finite, batch)
         if update:

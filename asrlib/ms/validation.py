@@ -3,12 +3,11 @@
 import math
 
 import numpy as np
-from mindspore import nn
+from mindspore import Tensor, nn
 
 from asrlib.decode.greedy import collapse, tokens_to_text
 from asrlib.ms.batches import BatchLoader
 from asrlib.ms.step import EvalStep
-from asrlib.ms.tensors import tensors
 from asrlib.score.error_rate import count_errors
 from asrlib.text.tokenizers import Tokenizer
 
@@ -27,7 +26,7 @@ class Validator:
         network.set_train(False)
         losses, blanks, frames, refs, hyps = [], 0, 0, [], []
         for batch in self.loader.epoch(0):
-            log_probs, lengths, batch_losses = (output.asnumpy() for output in self.step(*tensors(batch)))
+            log_probs, lengths, batch_losses = (output.asnumpy() for output in self.step(*map(Tensor, batch.inputs())))
             losses += batch_losses[: len(batch.utts)].tolist()
             for utt, scores, length in zip(batch.utts, log_probs, lengths, strict=False):
                 path = np.argmax(scores[:length], axis=-1)

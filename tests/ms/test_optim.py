@@ -6,7 +6,7 @@ import pytest
 import torch
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.ms.optim import Exchange, WithMean, make_optimizer
+from asrlib.ms.optim import Ema, SwapEma, make_optimizer
 from asrlib.utils.experiment import OptimConfig
 
 RATES = [1e-2, 1e-2, 5e-2, 1e-3, 0.0, 2e-2]
@@ -101,9 +101,9 @@ def test_running_mean_is_kept_and_exchanged(name):
     rng = np.random.default_rng(0)
     start, grads = draw(rng), [draw(rng) for _ in RATES]
     network, plain = Weights(start), Weights(start)
-    optimizer = WithMean(make_optimizer(network, OptimConfig(name=name, momentum=0.0, weight_decay=0.0)), 0.9)
+    optimizer = Ema(make_optimizer(network, OptimConfig(name=name, momentum=0.0, weight_decay=0.0)), 0.9)
     alone = Update(make_optimizer(plain, OptimConfig(name=name, momentum=0.0, weight_decay=0.0)))
-    update, exchange, mean = Update(optimizer), Exchange(optimizer), start["weight"].astype(np.float64)
+    update, exchange, mean = Update(optimizer), SwapEma(optimizer), start["weight"].astype(np.float64)
     for grad, rate in zip(grads, RATES, strict=True):
         arguments = Tensor(grad["weight"]), Tensor(grad["bias"]), Tensor(rate, ms.float32)
         update(*arguments)

@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 import torch
-from mindspore import Tensor
+from mindspore import Tensor, nn, ops
 
 from asrlib.ms.models import make_model
 from asrlib.ms.optim import make_optimizer
@@ -22,6 +22,20 @@ def graph_mode():
     ms.set_context(mode=ms.GRAPH_MODE)
 
 
+class Restore(nn.Cell):
+    """Puts values into the parameters of a network."""
+
+    def __init__(self, network):
+        super().__init__(auto_prefix=False)
+        self.parameters = ms.ParameterTuple(network.get_parameters())
+
+    def construct(self, *values):
+        done = ()
+        for parameter, value in zip(self.parameters, values):  # noqa: B905
+            done += (ops.assign(parameter, value),)
+        return done
+
+
 class Bench:
     """A network with its step, and its first weights to go back to."""
 
@@ -31,21 +45,20 @@ class Bench:
         self.optimizer = make_optimizer(self.network, config.optim)
         loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
         self.step = TrainStep(self.network, CtcLoss(self.network, BLANK, config.optim.accumulate), self.optimizer, config.optim, loss_scale)
-        self.first = self.arrays()
+        self.first, self.restore = self.arrays(), Restore(self.network)
 
     def arrays(self):
         """Weights, moving statistics, moments."""
         return {p.name: p.asnumpy().copy() for cell in (self.network, self.optimizer) for p in cell.get_parameters()}
 
     def reset(self):
-        """The network's parameters only: those of the optimizer stand in a branch of the graph, where set_data does not reach them once it is compiled."""
-        for p in self.network.get_parameters():
-            p.set_data(Tensor(self.first[p.name]))
+        """The network's parameters, in a graph: set_data does not reach those that stand in a branch of one once it is compiled."""
+        self.restore(*(Tensor(self.first[p.name]) for p in self.restore.parameters))
 
     def __call__(self, batch, rate=1.0, update=True):
         """(loss, norm, finite) of one batch."""
-        loss, norm, finite = self.step(Tensor(rate, ms.float32), update, *map(Tensor, batch))
-        return float(loss.asnumpy()[0]), float(norm.asnumpy()), bool(finite.asnumpy())
+        loss, norm, finite = self.step(rate, update, *batch)
+        return float(loss[0]), norm, finite
 
     def change(self, *batches):
         """What one update with plain descent at rate 1 on these batches takes off the first weights: the gradient."""

@@ -63,8 +63,7 @@ def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
         inputs = wavs, lengths, mask, shape.negatives(mask, config), keep, seed, share, temperature, noise
     else:
         inputs = wavs, lengths, targets, mask, keep, seed, share, np.zeros_like(mask), np.full(len(wavs), -1, np.int32)
-    batch = [ms.Tensor(x) for x in inputs]
-    return lambda: step(ms.Tensor(config.optim.learning_rate, ms.float32), True, *batch)[0].asnumpy()[0]
+    return lambda: step(config.optim.learning_rate, True, *inputs)[0][0]
 
 
 def torch_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:

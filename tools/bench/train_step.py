@@ -46,8 +46,8 @@ def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[[], float]:
     ms.set_context(mode=ms.GRAPH_MODE)
     network = make_model(config, LABELS)
     step = TrainStep(network, CtcLoss(network, LABELS - 1), make_optimizer(network, config.optim), config.optim)
-    batch = tuple(ms.Tensor(x) for x in shape.batch(config.features.dim))
-    return lambda: step(ms.Tensor(config.optim.learning_rate, ms.float32), True, *batch)[0].asnumpy()
+    batch = shape.batch(config.features.dim)
+    return lambda: step(config.optim.learning_rate, True, *batch)[0]
 
 
 def torch_step(config: TrainConfig, shape: Shape, packed: bool) -> Callable[[], float]:

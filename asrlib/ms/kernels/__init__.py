@@ -4,13 +4,15 @@ The sources here are compiled by the first process that needs it, with the C++ c
 environment's packages. Without a compiler, or on another device than a CPU, the same results come from MindSpore's own operators. ASRLIB_KERNELS=0 asks for these.
 """
 
+import contextlib
+import contextvars
 import functools
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mindspore as ms
@@ -18,6 +20,7 @@ from mindspore import ops
 from mindspore.ops import signature as sig
 
 from asrlib.utils.log import get_logger
+from asrlib.utils.places import cache_folder
 
 log = get_logger(__name__)
 
@@ -26,11 +29,26 @@ HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC")
 
 
-@functools.cache
+_wanted = contextvars.ContextVar("wanted", default=True)
+
+
+@contextlib.contextmanager
+def plain_operators() -> Iterator[None]:
+    """Networks that are built inside have MindSpore's operators alone: their graphs run where the kernels are not."""
+    token = _wanted.set(False)
+    try:
+        yield
+    finally:
+        _wanted.reset(token)
+
+
 def library() -> Path | None:
     """The compiled kernels, or None where they are not wanted or cannot be compiled."""
-    if os.environ.get("ASRLIB_KERNELS") == "0" or ms.get_context("device_target") != "CPU":
-        return None
+    return _library() if _wanted.get() and os.environ.get("ASRLIB_KERNELS") != "0" and ms.get_context("device_target") == "CPU" else None
+
+
+@functools.cache
+def _library() -> Path | None:
     compiler = os.environ.get("CXX", "g++")
     path = _folder() / f"kernels-{_fingerprint(compiler)}.so"
     if path.exists():
@@ -48,7 +66,6 @@ def library() -> Path | None:
     return path
 
 
-@functools.cache
 def kernel(name: str, outputs: Callable, gradient: Callable | None = None) -> ops.Custom | None:
     """A kernel as a MindSpore operator, or None: then compute plainly. outputs: shapes or types of the inputs -> those of the outputs."""
     path = library()
@@ -78,7 +95,7 @@ def _one(weight, *_):  # of shapes or of types
 def _folder() -> Path:
     own = Path(sys.prefix) / "asrlib_kernels"
     writable = os.access(own if own.exists() else sys.prefix, os.W_OK)
-    return own if writable else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "asrlib_kernels"
+    return own if writable else cache_folder() / "asrlib_kernels"
 
 
 def _fingerprint(compiler: str) -> str:

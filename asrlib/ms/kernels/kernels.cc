@@ -4,24 +4,6 @@
 
 namespace {
 
-// e^x for x <= 0, within 1e-7 relative; no libm call, so that the loops around it are vectorised.
-inline float exp_negative(float x) {
-  x = std::max(x, -87.0f);
-  const float n = std::floor(x * 1.44269504f + 0.5f);
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
-  float scale;
-  std::memcpy(&scale, &bits, sizeof scale);
-  return p * scale;
-}
-
 // Distribution function of N(0, 1) from e = exp(-x^2 / 2): Abramowitz and Stegun 7.1.26, within 1e-7.
 inline float normal_cdf(float x, float e) {
   const float t = 1.0f / (1.0f + 0.3275911f * 0.70710678f * std::fabs(x));
@@ -55,6 +37,27 @@ KERNEL(GeluGrad) {
     const float e = exp_negative(-0.5f * x[i] * x[i]);
     dx[i] = dy[i] * (normal_cdf(x[i], e) + x[i] * 0.39894228f * e);
   }
+  return 0;
+}
+
+// x -> its hyperbolic tangent
+KERNEL(Tanh) {
+  const float* x = static_cast<float*>(params[0]);
+  float* y = static_cast<float*>(params[1]);
+  const int64_t n = size(ndims[0], shapes[0]);
+#pragma omp parallel for simd if (n > 16384)
+  for (int64_t i = 0; i < n; i++) y[i] = tanh_of(x[i]);
+  return 0;
+}
+
+// y of Tanh, dy -> dx
+KERNEL(TanhGrad) {
+  const float* y = static_cast<float*>(params[0]);
+  const float* dy = static_cast<float*>(params[1]);
+  float* dx = static_cast<float*>(params[2]);
+  const int64_t n = size(ndims[0], shapes[0]);
+#pragma omp parallel for simd if (n > 16384)
+  for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * (1.0f - y[i] * y[i]);
   return 0;
 }
 

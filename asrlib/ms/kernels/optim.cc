@@ -40,6 +40,29 @@ KERNEL(AddTo) {
   return 0;
 }
 
+// mean, value, decay (1,) -> done (1,): mean = decay mean + (1 - decay) value
+KERNEL(MoveMean) {
+  float* mean = static_cast<float*>(params[0]);
+  const float* value = static_cast<float*>(params[1]);
+  const float decay = *static_cast<float*>(params[2]);
+  const int64_t n = size(ndims[0], shapes[0]);
+#pragma omp parallel for simd if (n > 16384)
+  for (int64_t i = 0; i < n; i++) mean[i] = mean[i] * decay + value[i] * (1 - decay);
+  *static_cast<float*>(params[3]) = 1;
+  return 0;
+}
+
+// two arrays -> done (1,): each has the other's numbers
+KERNEL(Exchange) {
+  float* a = static_cast<float*>(params[0]);
+  float* b = static_cast<float*>(params[1]);
+  const int64_t n = size(ndims[0], shapes[0]);
+#pragma omp parallel for simd if (n > 16384)
+  for (int64_t i = 0; i < n; i++) std::swap(a[i], b[i]);
+  *static_cast<float*>(params[2]) = 1;
+  return 0;
+}
+
 // weight, first moment, second moment, gradient; settings (9,): learning rate, beta1^t, beta2^t, scale of the gradient, beta1, beta2, epsilon, weight decay, whether
 // that is decoupled -> done (1,). As torch.optim.Adam and AdamW.
 KERNEL(AdamUpdate) {

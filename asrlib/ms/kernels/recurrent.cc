@@ -6,26 +6,14 @@
 // dnext holds the gradients of the recurrent shares of the frame after (0 after the last), so that the weight's gradient is dnext' y.
 
 #include "kernel.h"
+#include "lanes.h"
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kLanes = 16, kColumns = 4;
-#elif defined(__AVX__)
-constexpr int kLanes = 8, kColumns = 2;
-#else
-constexpr int kLanes = 4, kColumns = 4;
-#endif
+constexpr int kColumns = kLanes == 8 ? 2 : 4;
 constexpr int kRows = 4;
 constexpr int64_t kUnits = 16;  // hidden units that a thread computes at once
 constexpr int64_t kShared = 1 << 21;  // products of a frame from which on threads share it
-typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));
-
-inline Lanes load(const float* x) {
-  Lanes v;
-  std::memcpy(&v, x, sizeof v);
-  return v;
-}
 
 // out (C, kUnits) = w[r] . x[c] for R rows of w, `stride` apart, and C rows of x, each of n numbers.
 template <int R, int C>
@@ -61,48 +49,18 @@ void multiply(const float* w, int64_t stride, int64_t rows, const float* x, int6
     for (int64_t c = 0; c < columns; c++) dots<1, 1>(w + r * stride, stride, x + c * n, n, out + c * kUnits + r);
 }
 
-// e^x for x <= 0, within 1e-7 relative; no libm call, so that the loops around it are vectorised.
-inline float exp_negative(float x) {
-  x = x < -87.0f ? -87.0f : x;
-  const float n = std::floor(x * 1.44269504f + 0.5f);
-  const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
-  float scale;
-  std::memcpy(&scale, &bits, sizeof scale);
-  return p * scale;
-}
-
-inline float sigmoid(float x) {
-  const float e = exp_negative(-std::fabs(x));
-  return (x < 0 ? e : 1.0f) / (1.0f + e);
-}
-
-inline float tanh_(float x) {
-  const float e = exp_negative(-2.0f * std::fabs(x)), s = x * x;
-  const float large = std::copysign((1.0f - e) / (1.0f + e), x);
-  const float small = x * (1.0f + s * (-1.0f / 3 + s * (2.0f / 15 + s * (-17.0f / 315))));  // where the quotient would cancel
-  return std::fabs(x) < 0.2f ? small : large;
-}
-
 // A kind of cell. forward: one unit from the gates' shares x (of the input) and h (recurrent, bias included), both with stride kUnits; previous: the unit's output a
 // frame ago; saved_before: its saved numbers then. backward: gradients of the shares from dh, of the output; carry goes to the frame before.
 struct Lstm {
   static constexpr int kGates = 4, kSaved = 5;  // i f g o, cell state
   static inline float forward(const float* x, const float* h, float, const float* saved_before, float* saved, int64_t H) {
-    const float i = sigmoid(x[0] + h[0]), f = sigmoid(x[kUnits] + h[kUnits]), g = tanh_(x[2 * kUnits] + h[2 * kUnits]), o = sigmoid(x[3 * kUnits] + h[3 * kUnits]);
+    const float i = sigmoid_of(x[0] + h[0]), f = sigmoid_of(x[kUnits] + h[kUnits]), g = tanh_of(x[2 * kUnits] + h[2 * kUnits]), o = sigmoid_of(x[3 * kUnits] + h[3 * kUnits]);
     const float cell = f * saved_before[4 * H] + i * g;
     saved[0] = i, saved[H] = f, saved[2 * H] = g, saved[3 * H] = o, saved[4 * H] = cell;
-    return o * tanh_(cell);
+    return o * tanh_of(cell);
   }
   static inline float backward(float dh, float carry, float, float, const float* saved_before, const float* saved, float* dx, float* drec, int64_t H) {
-    const float i = saved[0], f = saved[H], g = saved[2 * H], o = saved[3 * H], squashed = tanh_(saved[4 * H]);
+    const float i = saved[0], f = saved[H], g = saved[2 * H], o = saved[3 * H], squashed = tanh_of(saved[4 * H]);
     const float dcell = carry + dh * o * (1.0f - squashed * squashed);
     dx[0] = drec[0] = dcell * g * i * (1.0f - i);
     dx[kUnits] = drec[kUnits] = dcell * saved_before[4 * H] * f * (1.0f - f);
@@ -116,7 +74,7 @@ struct Lstm {
 struct Gru {
   static constexpr int kGates = 3, kSaved = 4;  // r z n, recurrent share of n
   static inline float forward(const float* x, const float* h, float previous, const float*, float* saved, int64_t H) {
-    const float r = sigmoid(x[0] + h[0]), z = sigmoid(x[kUnits] + h[kUnits]), n = tanh_(x[2 * kUnits] + r * h[2 * kUnits]);
+    const float r = sigmoid_of(x[0] + h[0]), z = sigmoid_of(x[kUnits] + h[kUnits]), n = tanh_of(x[2 * kUnits] + r * h[2 * kUnits]);
     saved[0] = r, saved[H] = z, saved[2 * H] = n, saved[3 * H] = h[2 * kUnits];
     return n + z * (previous - n);
   }
@@ -133,7 +91,7 @@ struct Gru {
 
 struct Rnn {
   static constexpr int kGates = 1, kSaved = 1;  // nothing
-  static inline float forward(const float* x, const float* h, float, const float*, float*, int64_t) { return tanh_(x[0] + h[0]); }
+  static inline float forward(const float* x, const float* h, float, const float*, float*, int64_t) { return tanh_of(x[0] + h[0]); }
   static inline float backward(float dh, float, float, float y, const float*, const float*, float* dx, float* drec, int64_t) {
     dx[0] = drec[0] = dh * (1.0f - y * y);
     return 0.0f;

@@ -6,7 +6,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from asrlib.ms.layers import LayerNorm, Lookahead, Recurrent, tanh, time_mask, uniform
+from asrlib.ms.layers.broadcast import Permute, RowScale
+from asrlib.ms.layers.common import Tanh, time_mask, uniform
+from asrlib.ms.layers.convolution import Conv2d
+from asrlib.ms.layers.norms import LayerNorm, MaskedBatchNorm
+from asrlib.ms.layers.recurrent import Lookahead, Recurrent
 from asrlib.utils.experiment import DeepSpeech2Config
 
 
@@ -21,9 +25,9 @@ class DeepSpeech2(nn.Cell):
         rng = np.random.default_rng(seed)
         channels = config.conv_channels
         self.conv1 = _conv(1, channels, (41, 11), (2, 2), config.init, rng)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = MaskedBatchNorm(channels)
         self.conv2 = _conv(channels, channels, (21, 11), (2, 1), config.init, rng)
-        self.bn2 = nn.BatchNorm2d(channels)
+        self.bn2 = MaskedBatchNorm(channels)
         rnn_input = channels * (((input_dim - 1) // 2 + 1 - 1) // 2 + 1)
         sizes = [rnn_input] + [config.hidden_size] * (config.hidden_layers - 1)
         self.rnns = nn.CellList([Recurrent(config.rnn_type, n, config.hidden_size, config.bidirectional, rng) for n in sizes])
@@ -32,6 +36,7 @@ class DeepSpeech2(nn.Cell):
         hidden = config.hidden_size
         bound = 1 / math.sqrt(hidden) if config.init == "kaiming" else 1 / hidden
         self.fc = nn.Dense(hidden, vocab_size, has_bias=False, weight_init=uniform(rng, bound, (vocab_size, hidden)))
+        self.tanh, self.mask, self.to_time_first = Tanh(), RowScale(), Permute(1, 0, 3, 2)
 
     def construct(self, feats, feat_lengths):
         """feats: (B, T, F) features, feat_lengths: (B,) int32 frames -> logits (T', B, V), lengths (B,) int32; T' = (T - 1) // 2 + 1."""
@@ -43,19 +48,17 @@ class DeepSpeech2(nn.Cell):
         lengths = output_lengths(feat_lengths)
         steps = (feats.shape[1] - 1) // 2 + 1
         mask = time_mask(lengths, steps)  # (B, T')
-        mask4 = mask.reshape(-1, 1, 1, steps)
-        x = feats * time_mask(feat_lengths, feats.shape[1]).expand_dims(2)
-        x = x.swapaxes(1, 2).expand_dims(1)  # (B, 1, F, T)
-        x = tanh(self.bn1(self.conv1(x).astype(ms.float32))) * mask4
-        outputs = [x]
-        x = tanh(self.bn2(self.conv2(x).astype(ms.float32))) * mask4
-        outputs.append(x)
-        x = x.reshape(x.shape[0], -1, steps).transpose(2, 0, 1)  # (T', B, C * F')
+        x = self.mask(feats, time_mask(feat_lengths, feats.shape[1]).expand_dims(2)).expand_dims(3)  # (B, T, F, 1)
+        x = self.mask(self.tanh(self._normalised(self.bn1, self.conv1(x))), mask.expand_dims(2))  # (B, T', F', C)
+        outputs = [x.transpose(0, 3, 2, 1)]
+        x = self.mask(self.tanh(self._normalised(self.bn2, self.conv2(x))), mask.expand_dims(2))
+        outputs.append(x.transpose(0, 3, 2, 1))
+        x = self.to_time_first(x).reshape(steps, x.shape[0], -1)  # (T', B, C * F')
         mask3 = mask.swapaxes(0, 1).expand_dims(2)
         for i, rnn in enumerate(self.rnns):
             if self.norms is not None and i > 0:
                 x = self.norms[i - 1](x)
-            x = rnn(x, lengths) * mask3
+            x = self.mask(rnn(x, lengths), mask3)
             outputs.append(x)
         if self.lookahead is not None:
             x = ops.clamp(self.lookahead(x, mask3), 0.0, 20.0)
@@ -63,18 +66,22 @@ class DeepSpeech2(nn.Cell):
         outputs.append(self.fc(x).astype(ms.float32))
         return tuple(outputs)
 
+    def _normalised(self, norm, x):
+        """Batch normalisation over all places, those of the padding, too."""
+        rows = x.reshape(1, -1, x.shape[3])
+        return norm(rows, ops.ones((1, rows.shape[1], 1), ms.float32)).reshape(x.shape)
+
 
 def output_lengths(feat_lengths: Tensor) -> Tensor:
     """Frames after the strided convolution: (T - 1) // 2 + 1."""
     return ((feat_lengths - 1) // 2 + 1).astype(ms.int32)
 
 
-def _conv(inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int], init: str, rng: np.random.Generator) -> nn.Conv2d:
+def _conv(inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int], init: str, rng: np.random.Generator) -> Conv2d:
     """Convolution over (frequency, time) without bias, "same" padding; published weights are N(0, sqrt(2 / (kh kw outputs)))."""
     shape, area = (outputs, inputs, *kernel), kernel[0] * kernel[1]
     if init == "kaiming":
         weight = uniform(rng, 1 / math.sqrt(area * inputs), shape)
     else:
         weight = Tensor(rng.normal(0, math.sqrt(2 / (area * outputs)), shape).astype(np.float32))
-    frequency, time = kernel[0] // 2, kernel[1] // 2
-    return nn.Conv2d(inputs, outputs, kernel, stride, pad_mode="pad", padding=(frequency, frequency, time, time), weight_init=weight)
+    return Conv2d(weight, stride)

@@ -10,68 +10,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.ms.fast_layers import Dropout, Gelu, GroupedConv, LayerNorm, TimeNorm
-from asrlib.ms.layers import time_mask
+from asrlib.ms.layers.broadcast import BiasAdd, ColumnNorm, ColumnScale, MaskedSoftmax, Permute, RowScale
+from asrlib.ms.layers.common import Dropout, Gelu, Linear, time_mask
+from asrlib.ms.layers.convolution import GroupedConv, TimeConv
+from asrlib.ms.layers.norms import LayerNorm, TimeNorm
 from asrlib.utils.pretraining import HubertConfig
-
-
-def normal(rng: np.random.Generator, deviation: float, shape: tuple[int, ...]) -> Tensor:
-    """A tensor of N(0, deviation) from a NumPy generator."""
-    return Tensor(rng.normal(0, deviation, shape).astype(np.float32))
-
-
-class Linear(nn.Cell):
-    """y = x weight^T + bias over the last axis; weight (outputs, inputs)."""
-
-    def __init__(self, inputs: int, outputs: int, rng: np.random.Generator, bias: bool = True, deviation: float = 0.02):
-        super().__init__()
-        self.weight = Parameter(normal(rng, deviation, (outputs, inputs)), name="weight")
-        self.bias = Parameter(Tensor(np.zeros(outputs, np.float32)), name="bias") if bias else None
-        self.outputs, self.dtype = outputs, ms.float32
-        self.matmul = ops.MatMul(transpose_b=True)
-
-    def construct(self, x):
-        shape = x.shape
-        y = self.matmul(x.reshape(-1, shape[-1]).astype(self.dtype), self.weight.astype(self.dtype)).astype(ms.float32)
-        if self.bias is not None:
-            y = y + self.bias
-        return y.reshape(shape[:-1] + (self.outputs,))
-
-
-class TimeConv(nn.Cell):
-    """Convolution over time without padding or bias, (B, T, I) -> (B, (T - kernel) // stride + 1, O); weight (O, I, kernel) as in PyTorch.
-
-    average: it begins as twice the mean over time of every channel, and a tenth of the usual weights.
-    """
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, rng: np.random.Generator, average: bool = False):
-        super().__init__()
-        self.kernel, self.stride, self.dtype = kernel, stride, ms.float32
-        weight = rng.normal(0, math.sqrt(2 / (inputs * kernel)), (outputs, inputs, kernel))
-        if average:
-            weight = 0.1 * weight + 2 * np.eye(outputs, inputs)[:, :, None] / kernel  # 2: GELU halves what is small
-        self.weight = Parameter(Tensor(weight.astype(np.float32)), name="weight")
-
-    def construct(self, x):
-        outputs, inputs, kernel = self.weight.shape
-        frames = (x.shape[1] - kernel) // self.stride + 1
-        weight = self.weight.transpose(0, 2, 1).reshape(outputs, kernel * inputs).T
-        patches = self._patches(x.astype(self.dtype), frames).reshape(-1, kernel * inputs)
-        return ops.matmul(patches, weight.astype(self.dtype)).astype(ms.float32).reshape(x.shape[0], frames, outputs)
-
-    def _patches(self, x, frames):
-        """(B, frames, kernel * I) from blocks of `stride` frames: a patch is one of them and the beginnings of the next ones."""
-        batch, length, inputs = x.shape
-        following = (self.kernel - 1) // self.stride
-        needed = (frames + following) * self.stride
-        if needed > length:
-            x = ops.concat((x, ops.zeros((batch, needed - length, inputs), x.dtype)), 1)
-        blocks = x[:, :needed].reshape(batch, frames + following, self.stride * inputs)
-        parts = ()
-        for i in range(following + 1):
-            width = min(self.stride, self.kernel - i * self.stride) * inputs
-            parts += (blocks[:, i : i + frames, :width],)
-        return parts[0] if following == 0 else ops.concat(parts, -1)
 
 
 class ConvLayer(nn.Cell):
@@ -125,21 +68,22 @@ class PositionalConv(nn.Cell):
         self.weight_g = Parameter(Tensor(np.sqrt((v.astype(np.float64) ** 2).sum((0, 1), keepdims=True)).astype(np.float32)), name="weight_g")
         self.bias = Parameter(Tensor(np.zeros(dim, np.float32)), name="bias")
         self.width, self.groups = width, groups
-        self.conv, self.gelu = GroupedConv(), Gelu()
+        self.conv, self.gelu, self.add = GroupedConv(), Gelu(), BiasAdd()
+        self.norm, self.scale, self.turn = ColumnNorm(), ColumnScale(), Permute(0, 3, 2, 1)
 
     def construct(self, x):
         """(B, T, D) -> (B, T, D): frame t sees t - width / 2 .. t + (width - 1) / 2."""
         dim, inputs, width = self.weight_v.shape
-        weight = self.weight_v * (self.weight_g / ops.sqrt((self.weight_v * self.weight_v).sum((0, 1), keepdims=True)))
-        weight = weight.reshape(self.groups, dim // self.groups, inputs, width).transpose(0, 3, 2, 1)
+        weight = self.scale(self.weight_v, self.weight_g.reshape(-1) / self.norm(self.weight_v))
+        weight = self.turn(weight.reshape(self.groups, dim // self.groups, inputs, width))
         before = width // 2
         left = ops.zeros((x.shape[0], before, dim), x.dtype)
         right = ops.zeros((x.shape[0], width - 1 - before, dim), x.dtype)
-        return self.gelu(self.conv(ops.concat((left, x, right), 1), weight) + self.bias)
+        return self.gelu(self.add(self.conv(ops.concat((left, x, right), 1), weight), self.bias))
 
 
 class SelfAttention(nn.Cell):
-    """Multi-head self-attention (Vaswani et al. 2017); bias (B, 1, 1, T) is added to the scores."""
+    """Multi-head self-attention (Vaswani et al. 2017) to the frames that are no padding."""
 
     def __init__(self, config: HubertConfig, rng: np.random.Generator):
         super().__init__()
@@ -148,15 +92,16 @@ class SelfAttention(nn.Cell):
         self.heads, self.scale = config.heads, (dim // config.heads) ** -0.5
         self.dropout = Dropout(config.attention_dropout)
         self.scores, self.mix = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
+        self.softmax, self.exchange = MaskedSoftmax(), Permute(0, 2, 1, 3)
 
-    def construct(self, x, bias, seed):
+    def construct(self, x, frames, seed):
         batch, steps, dim = x.shape
         q, k, v = self._split(self.q_proj(x) * self.scale), self._split(self.k_proj(x)), self._split(self.v_proj(x))
-        weights = self.dropout(ops.softmax(self.scores(q, k) + bias, -1), seed)
-        return self.out_proj(self.mix(weights, v).transpose(0, 2, 1, 3).reshape(batch, steps, dim))
+        weights = self.dropout(self.softmax(self.scores(q, k), frames), seed)
+        return self.out_proj(self.exchange(self.mix(weights, v)).reshape(batch, steps, dim))
 
     def _split(self, x):
-        return x.reshape(x.shape[0], x.shape[1], self.heads, -1).transpose(0, 2, 1, 3)
+        return self.exchange(x.reshape(x.shape[0], x.shape[1], self.heads, -1))
 
 
 class EncoderLayer(nn.Cell):
@@ -171,12 +116,12 @@ class EncoderLayer(nn.Cell):
         self.gelu, self.before = Gelu(), config.layer_norm_first
         self.dropout1, self.dropout2, self.dropout3 = Dropout(config.dropout), Dropout(config.activation_dropout), Dropout(config.dropout)
 
-    def construct(self, x, bias, seed):
-        """x (B, T, D), bias (B, 1, 1, T), seed () int32: uses seed .. seed + 3."""
+    def construct(self, x, frames, seed):
+        """x (B, T, D), frames (B,) int32, seed () int32: uses seed .. seed + 3."""
         if self.before:
-            x = x + self.dropout1(self.self_attn(self.self_attn_layer_norm(x), bias, seed), seed + 1)
+            x = x + self.dropout1(self.self_attn(self.self_attn_layer_norm(x), frames, seed), seed + 1)
             return x + self._feed_forward(self.final_layer_norm(x), seed)
-        x = self.self_attn_layer_norm(x + self.dropout1(self.self_attn(x, bias, seed), seed + 1))
+        x = self.self_attn_layer_norm(x + self.dropout1(self.self_attn(x, frames, seed), seed + 1))
         return self.final_layer_norm(x + self._feed_forward(x, seed))
 
     def _feed_forward(self, x, seed):
@@ -216,7 +161,7 @@ class Trunk(nn.Cell):
         self.post_extract_proj = Linear(config.conv_channels, config.dim, rng)
         self.mask_emb = Parameter(Tensor(rng.uniform(0, 1, config.dim).astype(np.float32)), name="mask_emb")
         self.encoder = Encoder(config, rng)
-        self.dropout_input = Dropout(config.dropout_input)
+        self.dropout_input, self.scale = Dropout(config.dropout_input), RowScale()
 
     def construct(self, wavs, lengths):
         """wavs (B, samples) float32 (normalised where the configuration says so), zero-padded, lengths (B,) int32 samples."""
@@ -227,11 +172,10 @@ class Trunk(nn.Cell):
         """features (B, T, C) of the convolutions, frames (B,), mask (B, T) 1 where masked or None, keep (layers,) 0 for a layer left out or None."""
         valid = time_mask(frames, features.shape[1])
         x = self.embed(features, mask, valid, seed)
-        bias = ((1.0 - valid) * -1e9).reshape(valid.shape[0], 1, 1, valid.shape[1])
         x = self.encoder.start(x, seed + 1)
         states = (x,)
         for i, layer in enumerate(self.encoder.layers):
-            y = layer(x, bias, seed + 8 * (i + 1))
+            y = layer(x, frames, seed + 8 * (i + 1))
             x = y if keep is None else x + keep[i] * (y - x)
             states += (x,)
         if self.encoder.before:
@@ -241,10 +185,14 @@ class Trunk(nn.Cell):
     def embed(self, features, mask, valid, seed):
         """The masked input of the encoder, 0 in the padding."""
         x = self.dropout_input(self.post_extract_proj(self.layer_norm(features)), seed)
-        if mask is not None:
-            mask = mask.expand_dims(2)
-            x = x * (1.0 - mask) + self.mask_emb * mask
-        return x * valid.expand_dims(2)
+        return self.scale(self.masked(x, mask), valid.expand_dims(2))
+
+    def masked(self, x, mask):
+        """x (B, T, D) with the learned vector in its masked frames; mask (B, T) or None."""
+        if mask is None:
+            return x
+        vectors = ops.matmul(mask.reshape(-1, 1), self.mask_emb.reshape(1, -1)).reshape(x.shape)
+        return self.scale(x, (1.0 - mask).expand_dims(2)) + vectors
 
 
 class Hubert(Trunk):

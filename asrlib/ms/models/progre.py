@@ -11,9 +11,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.ms.fast_layers import LayerNorm
-from asrlib.ms.layers import MaskedBatchNorm, Recurrent, tanh, time_mask
-from asrlib.ms.models.hubert import Hubert, Linear, TimeConv
+from asrlib.ms.layers.broadcast import BiasAdd, RowScale, plus_column
+from asrlib.ms.layers.common import Linear, Tanh, time_mask
+from asrlib.ms.layers.convolution import TimeConv
+from asrlib.ms.layers.norms import LayerNorm, MaskedBatchNorm
+from asrlib.ms.layers.recurrent import Recurrent
+from asrlib.ms.models.hubert import Hubert
 from asrlib.utils.pretraining import HubertConfig
 
 
@@ -24,11 +27,11 @@ class PitchConv(nn.Cell):
         super().__init__()
         self.conv = TimeConv(inputs, outputs, 5, 1, rng)
         self.bias = Parameter(Tensor(np.zeros(outputs, np.float32)), name="bias")
-        self.norm = MaskedBatchNorm(outputs)
+        self.norm, self.add, self.scale = MaskedBatchNorm(outputs), BiasAdd(), RowScale()
 
     def construct(self, x, mask):
         edge = ops.zeros((x.shape[0], 2, x.shape[2]), x.dtype)
-        return ops.relu(self.norm(self.conv(ops.concat((edge, x, edge), 1)) + self.bias, mask)) * mask
+        return self.scale(ops.relu(self.norm(self.add(self.conv(ops.concat((edge, x, edge), 1)), self.bias), mask)), mask)
 
 
 class PitchEncoder(nn.Cell):
@@ -39,14 +42,14 @@ class PitchEncoder(nn.Cell):
         channels = config.pitch_channels
         self.convs = nn.CellList([PitchConv(inputs, channels, rng) for inputs in (1, channels, channels)])
         self.gru = Recurrent("gru", channels, config.pitch_hidden, True, rng, concat=True)
-        self.proj = Linear(2 * config.pitch_hidden, config.dim, rng)
+        self.proj, self.scale = Linear(2 * config.pitch_hidden, config.dim, rng), RowScale()
 
     def construct(self, pitch, frames, mask):
         """mask (B, T, 1)."""
         x = pitch.expand_dims(2) * mask
         for layer in self.convs:
             x = layer(x, mask)
-        return self.proj(self.gru(x.swapaxes(0, 1), frames).swapaxes(0, 1)) * mask
+        return self.scale(self.proj(self.gru(x.swapaxes(0, 1), frames).swapaxes(0, 1)), mask)
 
 
 class SpeakerModule(nn.Cell):
@@ -58,11 +61,11 @@ class SpeakerModule(nn.Cell):
         self.linear1 = Linear(dim, bottleneck, rng, bias=False, deviation=1 / math.sqrt(dim))
         self.linear2 = Linear(bottleneck, dim, rng, bias=False, deviation=1 / math.sqrt(bottleneck))
         self.proj = Linear(2 * dim, dim, rng)
-        self.norm = LayerNorm(dim)
+        self.norm, self.tanh, self.scale = LayerNorm(dim), Tanh(), RowScale()
 
     def construct(self, x, mask):
         """x (B, T, D), mask (B, T, 1) -> (B, T, D)."""
-        weights = ops.softmax(self.linear2(tanh(self.linear1(x))) * mask + (1.0 - mask) * -1000.0, 1)
+        weights = ops.softmax(plus_column(self.scale(self.linear2(self.tanh(self.linear1(x))), mask), (1.0 - mask) * -1000.0), 1)
         mean = weights * x
         deviation = ops.sqrt(ops.maximum(weights * x * x - mean * mean, 0.0) + 1e-5)
         return self.norm(self.proj(ops.concat((mean, deviation), -1)))
@@ -91,18 +94,14 @@ class Progre(Hubert):
         pitch_part = self.pitch_encoder(pitch, frames, frame_mask)
         x = self.post_extract_proj(self.layer_norm(features))
         x = self.dropout_input(self.pitch_norm(x - pitch_part), seed)
-        if mask is not None:
-            mask = mask.expand_dims(2)
-            x = x * (1.0 - mask) + self.mask_emb * mask
-        bias = ((1.0 - valid) * -1e9).reshape(valid.shape[0], 1, 1, valid.shape[1])
-        x = self.encoder.start(x * frame_mask, seed + 1)
+        x = self.encoder.start(self.scale(self.masked(x, mask), frame_mask), seed + 1)
         states = (pitch_part, x)
         for i, layer in enumerate(self.encoder.layers):
-            y = layer(x, bias, seed + 8 * (i + 1))
+            y = layer(x, frames, seed + 8 * (i + 1))
             x = y if keep is None else x + keep[i] * (y - x)
             states += (x,)
             if i == self.speaker_layer:
-                part = self.speaker(x, frame_mask) * frame_mask
+                part = self.scale(self.speaker(x, frame_mask), frame_mask)
                 states += (part,)
                 x = x - part
         if self.encoder.before:

@@ -4,8 +4,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.ms.fast_layers import Dropout
-from asrlib.ms.models.hubert import Linear, Trunk
+from asrlib.ms.layers.common import Dropout, Linear
+from asrlib.ms.models.hubert import Trunk
 from asrlib.utils.pretraining import HubertConfig
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from mindspore import Tensor, nn, ops
 
-from asrlib.ms import kernels, layers
+from asrlib.ms import kernels
+from asrlib.ms.layers import recurrent
 
 THEIRS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
 SHARED = 2**21  # recurrent.cc's kShared: from so many products a frame on, threads share it
@@ -31,7 +32,7 @@ class Gradients(nn.Cell):
 
 @pytest.fixture(autouse=True)
 def kernel_for_few_units(monkeypatch):
-    monkeypatch.setattr(layers, "MANY_UNITS", 0)
+    monkeypatch.setattr(recurrent, "MANY_UNITS", 0)
 
 
 def check(kind: str, steps: int, batch: int, inputs: int, hidden: int):
@@ -42,7 +43,7 @@ def check(kind: str, steps: int, batch: int, inputs: int, hidden: int):
     expected = module(x)[0]
     (expected * factors).sum().backward()
     tensors = [x, module.weight_ih_l0, module.weight_hh_l0, module.bias_ih_l0, module.bias_hh_l0]
-    y, grads = Gradients(layers._Direction(kind, inputs, hidden), factors.numpy()).set_train()(*(Tensor(t.detach().numpy()) for t in tensors))
+    y, grads = Gradients(recurrent._Direction(kind, inputs, hidden), factors.numpy()).set_train()(*(Tensor(t.detach().numpy()) for t in tensors))
     np.testing.assert_allclose(y.asnumpy(), expected.detach().numpy(), atol=1e-5)
     for name, grad, tensor in zip(("x", "w_ih", "w_hh", "b_ih", "b_hh"), grads, tensors, strict=True):
         np.testing.assert_allclose(grad.asnumpy(), tensor.grad.numpy(), atol=1e-5 * float(tensor.grad.abs().max()) + 1e-9, err_msg=name)

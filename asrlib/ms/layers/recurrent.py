@@ -1,88 +1,17 @@
-"""Layers shared by the models: masks, recurrent layers that ignore padding, look-ahead convolution, layer and batch normalisation."""
+"""Recurrent layers that ignore padding, and the look-ahead convolution of unidirectional models."""
 
 import math
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Parameter, nn, ops
 
 from asrlib.ms.kernels import kernel
+from asrlib.ms.layers.broadcast import ColumnScale, RowScale
+from asrlib.ms.layers.common import tanh, uniform
 
 MANY_UNITS = 512
-MOMENTUM = 0.1  # of batch normalisation's moving statistics, as PyTorch counts it
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
-
-
-def time_mask(lengths: Tensor, steps: int, dtype: ms.dtype = ms.float32) -> Tensor:
-    """(B,) lengths -> (B, steps): 1 inside the utterance, 0 in its padding."""
-    return (ops.arange(0, steps).astype(ms.int32).expand_dims(0) < lengths.expand_dims(1)).astype(dtype)
-
-
-def tanh(x: Tensor) -> Tensor:
-    """The hyperbolic tangent within 2e-6: MindSpore's own on CPUs is off by up to 1e-4."""
-    return 2.0 * ops.sigmoid(2.0 * x) - 1.0
-
-
-def uniform(rng: np.random.Generator, bound: float, shape: tuple[int, ...]) -> Tensor:
-    """A tensor of U(-bound, bound) drawn from a NumPy generator, so that a seed gives the same weights everywhere."""
-    return Tensor(rng.uniform(-bound, bound, shape).astype(np.float32))
-
-
-class LayerNorm(nn.Cell):
-    """Layer normalisation over the last axis, epsilon 1e-5, from elementary operators (MindSpore's CPU kernel is 20 times slower)."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.gamma = Parameter(Tensor(np.ones(dim, np.float32)), name="gamma")
-        self.beta = Parameter(Tensor(np.zeros(dim, np.float32)), name="beta")
-
-    def construct(self, x):
-        centred = x - x.mean(-1, keep_dims=True)
-        variance = (centred * centred).mean(-1, keep_dims=True)
-        return centred * ops.rsqrt(variance + 1e-5) * self.gamma + self.beta
-
-
-class MaskedBatchNorm(nn.Cell):
-    """Batch normalisation of (B, T, C) over batch and time, in which padding does not count; what it gives there means nothing."""
-
-    def __init__(self, channels: int, epsilon: float = 1e-5):
-        super().__init__()
-        self.epsilon = Tensor([epsilon], ms.float32)
-        ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-        self.gamma, self.beta = Parameter(Tensor(ones), name="gamma"), Parameter(Tensor(zeros), name="beta")
-        self.moving_mean = Parameter(Tensor(zeros), name="moving_mean", requires_grad=False)
-        self.moving_variance = Parameter(Tensor(ones), name="moving_variance", requires_grad=False)
-        grad = kernel("BatchNormGrad", lambda x, mask, gamma, mean, variance, epsilon, dy: (x, gamma, gamma))
-
-        def bprop(x, mask, gamma, beta, epsilon, out, dout):
-            dx, dgamma, dbeta = grad(x, mask, gamma, out[1], out[2], epsilon, dout[0])
-            return dx, ops.zeros_like(mask), dgamma, dbeta, ops.zeros_like(epsilon)
-
-        self.kernel = kernel("BatchNorm", lambda x, mask, gamma, beta, epsilon: (x, gamma, gamma), bprop)
-
-    def construct(self, x, mask):
-        """mask (B, T, 1)."""
-        if not self.training:
-            return self._scaled(x, self.moving_mean, self.moving_variance)
-        if self.kernel is None:
-            count = ops.maximum(mask.sum(), 2.0)
-            mean = (x * mask).sum((0, 1)) / count
-            centred = (x - mean) * mask
-            variance = (centred * centred).sum((0, 1)) / count
-            y = self._scaled(x, mean, variance)
-        else:
-            y, mean, variance = self.kernel(x, mask, self.gamma, self.beta, self.epsilon)
-        return ops.depend(y, self._move(ops.stop_gradient(mean), ops.stop_gradient(variance), ops.maximum(mask.sum(), 2.0)))
-
-    def _scaled(self, x, mean, variance):
-        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        return x * scale + (self.beta - mean * scale)
-
-    def _move(self, mean, variance, count):
-        """Moves the statistics for evaluation towards those of a batch, the variance without its bias."""
-        moved = ops.assign(self.moving_mean, self.moving_mean * (1 - MOMENTUM) + mean * MOMENTUM)
-        unbiased = variance * (count / (count - 1.0))
-        return moved, ops.assign(self.moving_variance, self.moving_variance * (1 - MOMENTUM) + unbiased * MOMENTUM)
 
 
 class Recurrent(nn.Cell):
@@ -128,7 +57,7 @@ class _Direction(nn.Cell):
     """One direction of a recurrent layer with zero initial state; holds no parameters.
 
     The frames go by in a compiled kernel. Without one, GRU and RNN are a graph of as many parts as there are frames, minutes to compile for long utterances.
-    MindSpore's own LSTM is faster for few units; for many it takes a third more memory in training. Outside training it is used, for it can be exported.
+    MindSpore's own LSTM is faster for few units; for many it takes a third more memory in training.
     """
 
     def __init__(self, kind: str, input_size: int, hidden_size: int):
@@ -141,7 +70,7 @@ class _Direction(nn.Cell):
 
     def construct(self, x, w_ih, w_hh, b_ih, b_hh):
         steps, batch, inputs = x.shape
-        if self.kind == "lstm" and (self.kernel is None or not self.training):
+        if self.kind == "lstm" and self.kernel is None:
             state = ops.zeros((1, batch, self.hidden_size), ms.float32)
             # the operator's packed weight: input weights, recurrent weights, one bias; gates i f g o
             weight = ops.concat((w_ih.reshape(-1, 1, 1), w_hh.reshape(-1, 1, 1), (b_ih + b_hh).reshape(-1, 1, 1)))
@@ -201,11 +130,12 @@ class Lookahead(nn.Cell):
         super().__init__()
         self.context = context
         self.weight = Parameter(uniform(rng, 1 / math.sqrt(context + 1), (dim, 1, context + 1)), name="weight")
+        self.mask, self.scale = RowScale(), ColumnScale()
 
     def construct(self, x, mask):
         steps = x.shape[0]
-        x = ops.concat((x * mask, ops.zeros((self.context, x.shape[1], x.shape[2]), x.dtype)))
-        y = x[:steps] * self.weight[:, 0, 0]
+        x = ops.concat((self.mask(x, mask), ops.zeros((self.context, x.shape[1], x.shape[2]), x.dtype)))
+        y = self.scale(x[:steps], self.weight[:, 0, 0])
         for k in range(1, self.context + 1):
-            y = y + x[k : k + steps] * self.weight[:, 0, k]
+            y = y + self.scale(x[k : k + steps], self.weight[:, 0, k])
         return y

@@ -6,7 +6,9 @@ import pytest
 import torch
 from mindspore import Tensor, nn, ops
 
-from asrlib.ms.layers import LayerNorm, Lookahead, Recurrent, time_mask
+from asrlib.ms.layers.common import time_mask
+from asrlib.ms.layers.norms import LayerNorm
+from asrlib.ms.layers.recurrent import Lookahead, Recurrent
 from asrlib.pt.models import deepspeech2 as twin
 
 STEPS, INPUT, HIDDEN = 9, 5, 4

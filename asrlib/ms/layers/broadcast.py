@@ -1,0 +1,137 @@
+"""Operators that repeat an operand along an axis, or exchange axes.
+
+MindSpore's on CPUs keep a table of places, of 8 or 16 bytes a number, for each such operator of each compiled graph: most of the memory of training, were they
+used. The compiled kernels keep nothing. The layers compute in float32 and return the precision that they are given. They hold no parameters.
+"""
+
+import mindspore as ms
+from mindspore import Tensor, nn, ops
+
+from asrlib.ms.kernels import kernel
+
+
+class BiasAdd(nn.Cell):
+    """x (..., D) + bias (D,)."""
+
+    def __init__(self):
+        super().__init__()
+        of_bias = kernel("BiasAddGrad", lambda dy, bias: bias)
+
+        def bprop(x, bias, out, dout):
+            return dout, of_bias(dout, bias)
+
+        self.kernel = kernel("BiasAdd", lambda x, bias: x, bprop)
+
+    def construct(self, x, bias):
+        return x + bias if self.kernel is None else self.kernel(x.astype(ms.float32), bias).astype(x.dtype)
+
+
+class RowScale(nn.Cell):
+    """x (..., D...) times factors (..., 1), such as the mask of the frames that are no padding; factors get no gradient."""
+
+    def __init__(self):
+        super().__init__()
+        again = kernel("RowScale", lambda x, factors: x)
+
+        def bprop(x, factors, out, dout):
+            return again(dout, factors), ops.zeros_like(factors)
+
+        self.kernel = kernel("RowScale", lambda x, factors: x, bprop)
+
+    def construct(self, x, factors):
+        if self.kernel is None:
+            return x * factors.reshape(factors.shape[:-1] + (1,) * (x.ndim - factors.ndim + 1)).astype(x.dtype)
+        return self.kernel(x.astype(ms.float32), factors).astype(x.dtype)
+
+
+class ColumnScale(nn.Cell):
+    """x (..., D) times factors (D,)."""
+
+    def __init__(self):
+        super().__init__()
+        again, dot = kernel("ColumnScale", lambda x, factors: x), kernel("ColumnDot", _columns)
+
+        def bprop(x, factors, out, dout):
+            return again(dout, factors), dot(dout, x)
+
+        self.kernel = kernel("ColumnScale", lambda x, factors: x, bprop)
+
+    def construct(self, x, factors):
+        return x * factors if self.kernel is None else self.kernel(x, factors)
+
+
+class ColumnNorm(nn.Cell):
+    """x (..., D) -> the length of every column (D,)."""
+
+    def __init__(self):
+        super().__init__()
+        scale = kernel("ColumnScale", lambda x, factors: x)
+
+        def bprop(a, b, out, dout):
+            return scale(b, dout), scale(a, dout)
+
+        self.kernel = kernel("ColumnDot", _columns, bprop)
+
+    def construct(self, x):
+        square = (x * x).reshape(-1, x.shape[-1]).sum(0) if self.kernel is None else self.kernel(x, x)
+        return ops.sqrt(square)
+
+
+class Permute(nn.Cell):
+    """x of four axes -> its axes in another order, as numpy.transpose.
+
+    The gradient stands in the cell, not in the kernel: MindSpore keeps one gradient for all kernels of a name, whatever their order.
+    """
+
+    def __init__(self, *order: int):
+        super().__init__()
+        self.order, self.inverse = order, tuple(order.index(axis) for axis in range(4))
+        self.forward_kernel, self.backward_kernel = kernel("Permute", _permuted(self.order)), kernel("Permute", _permuted(self.inverse))
+        self.places, self.inverse_places = Tensor(self.order, ms.int32), Tensor(self.inverse, ms.int32)
+
+    def construct(self, x):
+        if self.forward_kernel is None:
+            return x.transpose(self.order)
+        return self.forward_kernel(x.astype(ms.float32), self.places).astype(x.dtype)
+
+    def bprop(self, x, out, dout):
+        if self.backward_kernel is None:
+            return (dout.transpose(self.inverse),)
+        return (self.backward_kernel(dout.astype(ms.float32), self.inverse_places).astype(dout.dtype),)
+
+
+class MaskedSoftmax(nn.Cell):
+    """scores (B, H, T, S), lengths (B,) int32 -> softmax over the first lengths[b] of S, and 0 behind them. Rows of length 0 only fill a batch up: all equal."""
+
+    def __init__(self):
+        super().__init__()
+        gradient = kernel("MaskedSoftmaxGrad", lambda y, dy: y)
+
+        def bprop(scores, lengths, out, dout):
+            return gradient(out, dout), ops.zeros_like(lengths)
+
+        self.kernel = kernel("MaskedSoftmax", lambda scores, lengths: scores, bprop)
+
+    def construct(self, scores, lengths):
+        if self.kernel is not None:
+            return self.kernel(scores, lengths)
+        steps = scores.shape[3]
+        padding = (ops.arange(0, steps).astype(ms.int32).expand_dims(0) >= lengths.expand_dims(1)).astype(ms.float32)
+        return ops.softmax(scores - 1e9 * padding.reshape(-1, 1, 1, steps), -1)
+
+
+def plus_column(x, column):
+    """x (..., D) + column (..., 1), of which the first gets a gradient: the column is repeated by a product."""
+    ones = ops.ones((1, x.shape[-1]), ms.float32)
+    return x + ops.matmul(column.reshape(-1, 1), ones).reshape(x.shape)
+
+
+def _columns(a, _):  # of shapes or of types
+    return a[-1:] if isinstance(a, (list, tuple)) else a
+
+
+def _permuted(order: tuple[int, ...]):
+    def infer(x, _):
+        return [x[axis] for axis in order] if isinstance(x, (list, tuple)) else x
+
+    return infer
