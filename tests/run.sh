@@ -2,10 +2,12 @@
 # All tests: ruff, shellcheck, pytest, as many files at a time as there are cores (-n 0: one after the other, as --pdb needs).
 # Other options and arguments go to pytest: tests/run.sh tests/score -k sclite
 #
-#   --recipes true   run whole recipes on the mini corpus too, many minutes
+#   --recipes true   also run whole recipes: those on the mini corpora, and every recipe (egs/recipes.csv) with its published network on a few dozen
+#                    utterances; many minutes each
 
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset CDPATH # with it, cd may find another folder of that name
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
 case ${1:-} in
     --help | -h) sed -n '2,/^$/s/^# \{0,1\}//p' tests/run.sh && exit 0 ;;
@@ -20,9 +22,9 @@ case $recipes in
 esac
 
 . ./path.sh
-ruff check .
+python -m ruff check .
 mapfile -t scripts < <(find . -path ./tools/venv -prune -o \( -name '*.sh' -o -path ./.ci/run \) -print)
 shellcheck -x "${scripts[@]}"
 workers=$(nproc) && [ "$workers" -le 4 ] || workers=4 # each may take 3 GB
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # the workers share the cores
-pytest -n "$workers" --dist loadfile --no-loadscope-reorder "${selection[@]}" "$@"
+python -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder "${selection[@]}" "$@"

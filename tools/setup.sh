@@ -8,15 +8,20 @@
 # Without options the variant that is there stays. The variable PYTHON names the Python to use (3.10 to 3.12);
 # else the first suitable one of python3.11, python3.10, python3.12 and python3 is taken. Package indexes are those that pip and uv are configured for.
 
-set -euo pipefail
-cd "${BASH_SOURCE[0]%/*}/.."
+set -Eeuo pipefail
+unset CDPATH # with it, cd prints its target and may find another folder of that name
+[[ ${BASH_SOURCE[0]} != */* ]] || cd "${BASH_SOURCE[0]%/*}"
+cd -P ..
 top=$PWD venv=$PWD/tools/venv lock=$PWD/tools/requirements.lock log=$PWD/tools/.setup.log
 mark=$venv/.complete # variant, path and hash of the lock; written last
 cpu_torch="torch==2.13.0+cpu"
 cpu='' torch_index='' force=false
 
 say() { echo "tools/setup.sh: $*" >&2; }
-die() { say "error: $*" && exit "${2:-1}"; }
+die() { say "error: $*" && exit 1; }
+
+report_error() { [ "$BASH_SUBSHELL" -gt 0 ] || say "error: line $1: exit code $2 of: ${3%%$'\n'*}"; }
+trap 'report_error "$LINENO" "$?" "$BASH_COMMAND"' ERR
 
 usage_error() {
     say "$1 (--help shows the options)"
@@ -66,8 +71,9 @@ if not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")
 }
 
 find_python() {
-    local candidate fault faults=
-    for candidate in ${PYTHON:-python3.11 python3.10 python3.12 python3}; do
+    local candidate candidates=(python3.11 python3.10 python3.12 python3) fault faults=
+    [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
         command -v "$candidate" >/dev/null || continue
         fault=$(python_fault "$candidate" | head -n 1)
         [ -n "$fault" ] || { echo "$candidate" && return; }
@@ -141,6 +147,9 @@ END
 }
 
 if complete; then exit 0; fi
+{ : >>"$top/tools/.setup.lock"; } 2>/dev/null ||
+    die "tools/venv is not complete, or this user may not run its Python, and $top/tools cannot be written:" \
+        "let its owner run tools/setup.sh (PYTHON: a Python for all)"
 exec 9>"$top/tools/.setup.lock"
 if ! flock -n 9; then
     say "another set-up is at work: waiting for it"
@@ -152,7 +161,7 @@ if ! $force && [ -r "$mark" ] && [ "$(head -n 2 "$mark")" = "$(fingerprint | hea
     say "tools/requirements.lock has changed: bringing tools/venv up to date"
     rm "$mark"
 else
-    python=$(find_python)
+    python=$(find_python) || exit # it has said why
     check_machine
     if [ -d "$venv" ] && [ ! -e "$mark" ]; then
         say "tools/venv is half-made, an earlier set-up was stopped: making it anew"

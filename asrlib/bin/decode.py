@@ -6,7 +6,7 @@ Modes: greedy and beam of CTC (the latter with an n-gram model if --lm is given)
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, assignments, paths, run
 
 MODES = ("greedy", "beam", "joint")
 
@@ -14,11 +14,11 @@ MODES = ("greedy", "beam", "joint")
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--exp_dir", required=True, type=Path, help="experiment of train or of finetune")
-    parser.add_argument("--data_dirs", required=True, help='sets, "DIR ...": dump directories with features, or Kaldi directories')
+    parser.add_argument("--data_dirs", required=True, type=paths, help='sets, "DIR ...": dump directories with features, or Kaldi directories')
     parser.add_argument("--out", required=True, type=Path, help="folder of the hypotheses")
     parser.add_argument("--modes", default="greedy", help=f'some of "{" ".join(MODES)}": CTC best path, CTC prefix beam search, joint CTC/attention beam search')
     parser.add_argument("--inference_config", help="YAML with the settings of the joint search or, without that mode, of the prefix beam search; none: the defaults")
-    parser.add_argument("--inference_args", default="", help='overrides of it, "key=value key=value"')
+    parser.add_argument("--inference_args", default="", type=assignments, help='overrides of it, "key=value key=value"')
     parser.add_argument("--lm", type=Path, help="n-gram language model in ARPA format, for the beam search")
     parser.add_argument("--model", type=Path, help="other weights than the experiment's model.safetensors")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
@@ -30,7 +30,7 @@ def main(argv=None) -> None:
     from asrlib.utils.config import load_config
     from asrlib.utils.errors import UserError
 
-    modes, data_dirs = args.modes.split(), [Path(name) for name in args.data_dirs.split()]
+    modes, data_dirs = args.modes.split(), args.data_dirs
     espnet = (args.exp_dir / "inference").is_dir()
     if wrong := [mode for mode in modes if mode not in MODES]:
         parser.error(f"--modes: '{wrong[0]}' is not one of {' '.join(MODES)}")
@@ -42,12 +42,12 @@ def main(argv=None) -> None:
         raise UserError(f"{args.exp_dir}: joint decoding is for models fine-tuned with ESPnet: choose greedy or beam")
     joint = "joint" in modes
     lm = [f"lm={args.lm}"] if args.lm and "beam" in modes else []
-    beam = load_config(None if joint else args.inference_config, BeamConfig, [*([] if joint else args.inference_args.split()), *lm])
+    beam = load_config(None if joint else args.inference_config, BeamConfig, [*([] if joint else args.inference_args), *lm])
     if espnet:
         from asrlib.pt.decode import JointConfig, decode_dirs
         from asrlib.utils.parallel import cores
 
-        search = load_config(args.inference_config if joint else None, JointConfig, args.inference_args.split() if joint else [])
+        search = load_config(args.inference_config if joint else None, JointConfig, args.inference_args if joint else [])
         device = "cuda" if args.device == "GPU" else "cpu"
         decode_dirs(args.exp_dir, data_dirs, args.out, modes, beam, search, args.nj or cores(), device, args.cmd_backend)
         return

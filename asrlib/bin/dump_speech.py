@@ -8,19 +8,19 @@ With --cache_states auto hidden states are written where they take at most --cac
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, assignments, paths, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--data_dirs", required=True, help="Kaldi directories")
+    parser.add_argument("--data_dirs", required=True, type=paths, help="Kaldi directories")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
     parser.add_argument("--upstream", default="", help="upstream of s3prl: progre_local, hubert_local, ...; none: audio")
     parser.add_argument("--upstream_model", default="", help="file of its checkpoint")
     parser.add_argument("--cache_states", choices=("auto", "true", "false"), default="auto", help="write hidden states instead of audio")
     parser.add_argument("--cache_gb", type=float, default=50.0, help="with auto: GB that they may take")
     parser.add_argument("--asr_config", type=Path, help="ESPnet's YAML of the fine-tuning: no states are written for an upstream that it trains")
-    parser.add_argument("--asr_args", default="", help="overrides of it, as for finetune")
+    parser.add_argument("--asr_args", default="", type=assignments, help="overrides of it, as for finetune")
     parser.add_argument("--shortest", type=float, default=0.1, help="seconds; shorter utterances are set aside")
     parser.add_argument("--longest", type=float, default=20.0, help="seconds; longer utterances are set aside")
     parser.add_argument("--nj", type=int, default=0, help="jobs at a time; 0: as many as cores")
@@ -35,11 +35,10 @@ def main(argv=None) -> None:
     from asrlib.utils.parallel import cores
 
     log = get_logger(__name__)
-    folders = [Path(name) for name in args.data_dirs.split()]
     source = None
     if args.upstream and args.asr_config and args.cache_states != "false":
         values = read_yaml(args.asr_config)
-        override_values(values, args.asr_args.split(), args.asr_config)
+        override_values(values, args.asr_args, args.asr_config)
         if not cacheable(values):
             if args.cache_states == "true":
                 raise UserError(f"--cache_states true: {args.asr_config} trains the upstream or takes its last layer alone: give --cache_states false")
@@ -47,12 +46,12 @@ def main(argv=None) -> None:
             args.cache_states = "false"
     if args.upstream and args.cache_states != "false":
         source = describe_upstream(args.upstream, args.upstream_model)
-        size = sum(estimate_bytes(folder, source) for folder in folders) / 1e9
+        size = sum(estimate_bytes(folder, source) for folder in args.data_dirs) / 1e9
         log.info("%s: %d hidden states of %d values every %d samples, %.2f GB", source.name, source.layers, source.dim, source.downsample_rate, size)
         if args.cache_states == "auto" and size > args.cache_gb:
             log.info("more than --cache_gb %g: they will be computed anew in every epoch", args.cache_gb)
             source = None
-    for folder in folders:
+    for folder in args.data_dirs:
         count = dump(folder, args.out / folder.name, source, Limits(args.shortest, args.longest), args.nj or cores(), args.cmd_backend)
         log.info("%s: %s of %d utterances -> %s", folder, "hidden states" if source else "audio", count, args.out / folder.name)
 

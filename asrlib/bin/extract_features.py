@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, boolean, run
+from asrlib.utils.cli import Parser, assignments, boolean, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--train_config", required=True, help="training YAML; its section `features` is used")
-    parser.add_argument("--train_args", default="", help='overrides, "key=value key=value"')
+    parser.add_argument("--train_args", default="", type=assignments, help='overrides, "key=value key=value"')
     parser.add_argument("--data_dir", required=True, type=Path, help="Kaldi directory")
     parser.add_argument("--dump_dir", required=True, type=Path, help="where the features go")
     parser.add_argument("--nj", type=int, default=1, help="parallel jobs")
@@ -21,7 +21,7 @@ def main(argv=None) -> None:
     from asrlib.utils.experiment import load_train_config
     from asrlib.utils.log import get_logger
 
-    config = load_train_config(args.train_config, args.train_args.split())
+    config = load_train_config(args.train_config, args.train_args)
     facts = extract(args.data_dir, args.dump_dir, config.features, args.nj, args.cmd_backend, args.compress, args.allow_pipes)
     get_logger(__name__).info(
         "%s: %d utterances, %.2f hours, %d frames of %d bins -> %s",

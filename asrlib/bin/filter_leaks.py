@@ -8,13 +8,13 @@ transcript, the set and the utterance it equals); the hours before and after are
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, paths, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="Kaldi data directory with transcripts, before it is concatenated")
-    parser.add_argument("--against", required=True, help="evaluation sets: Kaldi directories, folders with dev and test in them, data_aishell")
+    parser.add_argument("--against", required=True, type=paths, help="evaluation sets: Kaldi directories, folders with dev and test in them, data_aishell")
     parser.add_argument("--out", type=Path, required=True, help="data directory to make; may be the same")
     args = parser.parse_args(argv)
 
@@ -24,7 +24,7 @@ def main(argv=None) -> None:
     from asrlib.text.simplify import comparable
 
     data = KaldiDir.read(args.data_dir)
-    leaks = find_leaks(data, transcripts([Path(name) for name in args.against.split()]), comparable)
+    leaks = find_leaks(data, transcripts(args.against), comparable)
     data = with_durations(data)
     rest = without(data, leaks)
     rest.write(args.out)

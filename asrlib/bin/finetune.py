@@ -6,13 +6,13 @@ a model that takes audio, into --exp_dir.
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, boolean, run
+from asrlib.utils.cli import Parser, assignments, boolean, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--asr_config", required=True, type=Path, help="ESPnet's YAML; data, tokens, frontend and output folder are filled in")
-    parser.add_argument("--asr_args", default="", help='overrides, "key=value key=value", nested keys with dots (optim_conf.lr=1e-3)')
+    parser.add_argument("--asr_args", default="", type=assignments, help='overrides, "key=value key=value", nested keys with dots (optim_conf.lr=1e-3)')
     parser.add_argument("--train_dir", required=True, type=Path, help="dump of the training set")
     parser.add_argument("--valid_dir", required=True, type=Path, help="dump of the validation set")
     parser.add_argument("--tokens", required=True, type=Path, help="token list (make_tokens)")
@@ -26,7 +26,7 @@ def main(argv=None) -> None:
 
     from asrlib.pt.finetune import Request, finetune
 
-    overrides = (*args.asr_args.split(), *([f"seed={args.seed}"] if args.seed is not None else []))
+    overrides = (*args.asr_args, *([f"seed={args.seed}"] if args.seed is not None else []))
     data = args.train_dir, args.valid_dir, args.tokens
     finetune(Request(args.asr_config, overrides, *data, args.exp_dir, args.upstream, args.upstream_model, args.ngpu), args.force)
 

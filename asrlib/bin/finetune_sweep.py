@@ -8,14 +8,14 @@ of the learning rate. Each fine-tuning is that of `finetune`.
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, boolean, run
+from asrlib.utils.cli import Parser, assignments, boolean, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--systems", required=True, type=Path, help="table of the systems")
     parser.add_argument("--asr_config", required=True, type=Path, help="ESPnet's YAML, the same for all")
-    parser.add_argument("--asr_args", default="", help="overrides for all; those of a system win")
+    parser.add_argument("--asr_args", default="", type=assignments, help="overrides for all; those of a system win")
     parser.add_argument("--train_dir", required=True, type=Path, help="dump of the training set")
     parser.add_argument("--valid_dir", required=True, type=Path, help="dump of the validation set")
     parser.add_argument("--tokens", required=True, type=Path, help="token list (make_tokens)")
@@ -33,7 +33,7 @@ def main(argv=None) -> None:
     from asrlib.pt.finetune import Request
     from asrlib.pt.sweep import sweep
 
-    overrides = (*args.asr_args.split(), *([f"seed={args.seed}"] if args.seed is not None else []))
+    overrides = (*args.asr_args, *([f"seed={args.seed}"] if args.seed is not None else []))
     common = Request(args.asr_config, overrides, args.train_dir, args.valid_dir, args.tokens, args.systems.parent, ngpu=args.ngpu)
     sweep(systems, common, args.systems.with_suffix(".log"), args.nj, args.cmd_backend, args.force)
 

@@ -9,7 +9,7 @@ A checkpoint is EXP_DIR/updates/NUMBER/pt/PACKAGE (stage 4 makes it); its valida
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, assignments, run
 
 
 def main(argv=None) -> None:
@@ -18,7 +18,7 @@ def main(argv=None) -> None:
     parser.add_argument("--updates", default="", help="numbers of updates to take; none: all that are kept")
     parser.add_argument("--upstream", default="wav2vec2_local", help="upstream of s3prl for them: wav2vec2_local, hubert_local, progre_local")
     parser.add_argument("--package", default="s3prl.pt", help="file of a checkpoint in its pt/: s3prl.pt, of ProgRE progre.pt")
-    parser.add_argument("--others", default="", help='other upstreams, "NAME=UPSTREAM:FILE NAME=UPSTREAM" (without FILE: one that s3prl has itself)')
+    parser.add_argument("--others", default="", type=assignments, help='other upstreams, "NAME=UPSTREAM:FILE NAME=UPSTREAM" (without FILE: one that s3prl has itself)')
     parser.add_argument("--axis", default="", help='a key of ESPnet and its values, "KEY=VALUE,VALUE": each system once for each')
     parser.add_argument("--asr_exp", required=True, type=Path, help="folder of the fine-tunings")
     parser.add_argument("--out", required=True, type=Path, help="the table")
@@ -33,7 +33,7 @@ def main(argv=None) -> None:
         losses = {row["update"]: row["valid_loss"] for row in read_history(args.exp_dir) if "valid_loss" in row}
         for number, path in _kept(args.exp_dir, args.package, args.updates.split()).items():
             sources.append((f"{number}", args.upstream, str(path), number, losses.get(number)))
-    for word in args.others.split():
+    for word in args.others:
         name, equals, source = word.partition("=")
         upstream, _, file = source.partition(":")
         if not (name and equals and upstream):

@@ -8,14 +8,14 @@ The list has one token a line, <space> for the space, <blank> last. Nothing is w
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, paths, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--type", choices=("char", "word", "sentencepiece"), default="char", help="what a token is")
     parser.add_argument("--text", required=True, type=Path, help="Kaldi text file of the training set")
-    parser.add_argument("--check", default="", help="other text files whose tokens must be in the list, too")
+    parser.add_argument("--check", default="", type=paths, help="other text files whose tokens must be in the list, too")
     parser.add_argument("--labels", type=Path, help="file with one label a line; none: derived from --text")
     parser.add_argument("--nbpe", type=int, default=500, help="pieces of a SentencePiece model, at most")
     parser.add_argument("--out", required=True, type=Path, help="token list to write")
@@ -27,7 +27,7 @@ def main(argv=None) -> None:
     from asrlib.text.vocabulary import check_texts, make_tokenizer, read_tokenizer
     from asrlib.utils.log import get_logger
 
-    files = {str(path): read_text(path) for path in [args.text, *map(Path, args.check.split())]}
+    files = {str(path): read_text(path) for path in [args.text, *args.check]}
     tokenizer = read_tokenizer(args.type, args.labels) if args.labels else make_tokenizer(args.type, files[str(args.text)], args.nbpe)
     check_texts(tokenizer, files)
     tokenizer.save(args.out)

@@ -12,7 +12,7 @@ is drawn for dev (DATA_DIR/hours.tsv has the hours of each step).
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, boolean, run
+from asrlib.utils.cli import Parser, boolean, paths, run
 
 CORPORA = ["librispeech", "mini_librispeech", "aishell1", "mini_aishell1", "aishell2", "mini_aishell2", "kaldi"]
 
@@ -28,13 +28,13 @@ def get_parser() -> Parser:
     libri.add_argument("--test_sets", default="", help="sets, each prepared under its name with _ for -")
     libri.add_argument("--check_counts", default="auto", choices=["auto", "true", "false"], help="assert the published number of utterances")
     aishell2 = parser.add_argument_group("aishell2, mini_aishell2")
-    aishell2.add_argument("--aishell1_dir", default="", help="data_aishell, or Kaldi directories of its dev and test, or a folder with these two")
+    aishell2.add_argument("--aishell1_dir", default="", type=paths, help="data_aishell, or Kaldi directories of its dev and test, or a folder with these two")
     aishell2.add_argument("--filter_leaks", type=boolean, default=True, help="leave out what has a transcript of AISHELL-1's dev or test")
     aishell2.add_argument("--concat", type=int, default=6, help="utterances of a speaker that become one; 1: each stays")
     kaldi = parser.add_argument_group("kaldi")
     kaldi.add_argument("--train_dir", type=Path, help="data directory to train on")
     kaldi.add_argument("--valid_dir", type=Path, help="data directory to validate on; without it a part of train_dir is used")
-    kaldi.add_argument("--test_dirs", default="", help="data directories to test on")
+    kaldi.add_argument("--test_dirs", default="", type=paths, help="data directories to test on")
     kaldi.add_argument("--audio_root", type=Path, help="folder from which relative paths in wav.scp count; default: the current one, or one above the data directory")
     kaldi.add_argument("--allow_pipes", type=boolean, default=False, help='accept (and later run) commands in wav.scp ("sox ... |")')
     kaldi.add_argument("--no_spk_sort", type=boolean, default=False, help="accept utterance ids that do not begin with the speaker id")
@@ -58,10 +58,9 @@ def main(argv=None) -> None:
 
     if kaldi:
         rules = Rules(spk_sort=not args.no_spk_sort, allow_pipes=args.allow_pipes, audio=args.audio, audio_root=args.audio_root)
-        tests = [Path(name) for name in args.test_dirs.split()]
         portion = 0.05 if args.valid_portion is None else args.valid_portion
         options = {"rules": rules, "valid_portion": portion, "seed": args.seed, "fix": args.fix}
-        prepared = prepare_kaldi(args.train_dir, args.valid_dir, tests, **options)
+        prepared = prepare_kaldi(args.train_dir, args.valid_dir, args.test_dirs, **options)
     elif "aishell2" in args.corpus:
         _prepare_aishell2(args)
         return
@@ -82,17 +81,12 @@ def _prepare_aishell2(args) -> None:
 
     if args.filter_leaks and not args.aishell1_dir:
         raise UserError("--aishell1_dir is needed: AISHELL-1, whose dev and test sentences are left out; or --filter_leaks false to leave them in")
-    against = transcripts(_folders(args.aishell1_dir)) if args.filter_leaks else None
+    against = transcripts(args.aishell1_dir) if args.filter_leaks else None
     corpus = prepare_aishell2(args.corpus_dir, check_counts=args.check_counts, audio=args.audio, fix=args.fix)
     portion = 0.01 if args.valid_portion is None else args.valid_portion
     sets = pretraining_sets(corpus, against, comparable, args.concat, portion, args.seed)
     write(sets.prepared, args.data_dir)
     sets.write_tables(args.data_dir)
-
-
-def _folders(names: str) -> list[Path]:
-    """One folder, in whose name there may be spaces, or several."""
-    return [Path(names)] if Path(names).is_dir() else [Path(name) for name in names.split()]
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ Writes config.yaml (resolved), history.jsonl, tensorboard/, images/training.png,
 import os
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, boolean, run
+from asrlib.utils.cli import Parser, assignments, boolean, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--pretrain_config", required=True, help="pretraining YAML")
-    parser.add_argument("--pretrain_args", default="", help='overrides, "key=value key=value"')
+    parser.add_argument("--pretrain_args", default="", type=assignments, help='overrides, "key=value key=value"')
     parser.add_argument("--train_dir", required=True, type=Path, help="Kaldi directory of the training set")
     parser.add_argument("--valid_dir", required=True, type=Path, help="Kaldi directory of the validation set")
     parser.add_argument("--train_targets", type=Path, help="folder of its targets (DUMP_DIR/targets); wav2vec 2.0 needs none")
@@ -28,7 +28,7 @@ def main(argv=None) -> None:
     from asrlib.utils.config import load_config
     from asrlib.utils.pretraining import PretrainConfig
 
-    overrides = args.pretrain_args.split() + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
+    overrides = args.pretrain_args + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
     config = load_config(args.pretrain_config, PretrainConfig, overrides)
     targeted = config.model != "wav2vec2"
     if targeted and not (args.train_targets and args.valid_targets):

@@ -1,19 +1,19 @@
 """Lists the layers of the model that a training or pretraining configuration asks for, with their parameters; the last line is the total."""
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, assignments, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--train_config", required=True, help="training or pretraining YAML")
-    parser.add_argument("--train_args", default="", help='overrides, "key=value key=value"')
+    parser.add_argument("--train_args", default="", type=assignments, help='overrides, "key=value key=value"')
     parser.add_argument("--vocab_size", type=int, default=29, help="labels with the blank")
     args = parser.parse_args(argv)
 
     from asrlib.utils.experiment import TrainConfig
     from asrlib.utils.pretraining import experiment_config
 
-    config = experiment_config(args.train_config, args.train_args.split())
+    config = experiment_config(args.train_config, args.train_args)
 
     from asrlib.ms.models import make_model, make_upstream
 

@@ -7,13 +7,13 @@ model.safetensors into --exp_dir.
 import os
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, boolean, run
+from asrlib.utils.cli import Parser, assignments, boolean, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--train_config", required=True, help="training YAML")
-    parser.add_argument("--train_args", default="", help='overrides, "key=value key=value"')
+    parser.add_argument("--train_args", default="", type=assignments, help='overrides, "key=value key=value"')
     parser.add_argument("--train_dir", required=True, type=Path, help="dump directory of the training set")
     parser.add_argument("--valid_dir", required=True, type=Path, help="dump directory of the validation set")
     parser.add_argument("--tokens", required=True, type=Path, help="token list")
@@ -26,7 +26,7 @@ def main(argv=None) -> None:
 
     from asrlib.utils.experiment import load_train_config
 
-    overrides = args.train_args.split() + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
+    overrides = args.train_args + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
     config = load_train_config(args.train_config, overrides)
 
     if config.model == "jasper":

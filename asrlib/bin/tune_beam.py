@@ -5,7 +5,7 @@ Writes the settings of the beam with the best weights to --out (for decode --inf
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, run
+from asrlib.utils.cli import Parser, assignments, run
 
 
 def main(argv=None) -> None:
@@ -17,7 +17,7 @@ def main(argv=None) -> None:
     parser.add_argument("--unit", choices=("word", "char"), default="word", help="whose error rate is minimised")
     parser.add_argument("--alphas", default="0.3 0.7 1.2 2.0", help="weights of the language model to try")
     parser.add_argument("--betas", default="0 1.5 3", help="bonuses of a word to try")
-    parser.add_argument("--inference_args", default="", help='other settings of the beam, "key=value key=value"')
+    parser.add_argument("--inference_args", default="", type=assignments, help='other settings of the beam, "key=value key=value"')
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
     parser.add_argument("--nj", type=int, default=0, help="processes; 0: as many as cores")
     args = parser.parse_args(argv)
@@ -35,7 +35,7 @@ def main(argv=None) -> None:
     from asrlib.utils.log import get_logger
     from asrlib.utils.parallel import cores
 
-    config = load_config(None, BeamConfig, [*args.inference_args.split(), f"lm={args.lm}"])
+    config = load_config(None, BeamConfig, [*args.inference_args, f"lm={args.lm}"])
     texts, locations = KaldiDir.read(args.data_dir).text, read_table(args.data_dir / "feats.scp").rows
     if not texts:
         raise UserError(f"{args.data_dir}: no transcripts to choose the weights by")

@@ -1,5 +1,6 @@
 """From a corpus to the data directories of a recipe: data/train, data/dev and the test sets, validated before they are written."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +68,7 @@ def prepare_kaldi(
     """
     sources = {"train": train_dir, "dev": valid_dir}
     for path in test_dirs:
-        name = path.absolute().name
+        name = os.path.basename(os.path.abspath(path))
         if name in sources:
             raise UserError(f"--test_dirs {path}: the name {name!r} is taken by another directory: rename it")
         sources[name] = path

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import os
 import platform
 import subprocess
 from importlib import metadata
@@ -46,9 +47,15 @@ def _commit() -> str:
     try:
         commit = _git("log", "-1", "--format=%h of %cs")
         return commit + (", with local changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "not a git checkout"
+    except OSError as error:
+        return f"not known: git cannot be run ({error.strerror})"
+    except subprocess.CalledProcessError as error:
+        if not (ROOT / ".git").exists():
+            return "not a git checkout"
+        return f"not known: {(error.stderr.strip().splitlines() or ['git failed'])[0]}"
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+    """What git says of the checkout, whoever owns it: its code runs in this process anyway. LC_ALL: messages in English."""
+    command = ["git", "--no-optional-locks", "-c", f"safe.directory={ROOT}", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=os.environ | {"LC_ALL": "C"}, check=True, capture_output=True, text=True).stdout.strip()

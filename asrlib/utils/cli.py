@@ -4,9 +4,12 @@ import argparse
 import difflib
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from asrlib.utils import places
 from asrlib.utils.errors import UserError
 
 
@@ -44,11 +47,45 @@ def boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
+def paths(text: str) -> list[Path]:
+    """argparse type for several paths: one a line or, if there is but one line, with spaces between them.
+
+    In one line the longest words that exist together are one path.
+    """
+    if "\n" in text:
+        return [Path(line) for line in text.splitlines() if line.strip()]
+    found, rest = [], text.strip(" ")
+    while rest:
+        path = rest
+        while " " in path and not os.path.exists(path):
+            path = path.rpartition(" ")[0]
+        found.append(Path(path.rstrip(" ")))
+        rest = rest[len(path) :].lstrip(" ")
+    return found
+
+
+def assignments(text: str) -> list[str]:
+    """argparse type for "key=value key=value": a word that begins no key belongs to the value before it, as in noise_dir=/my data."""
+    found: list[str] = []
+    for word in re.split(r"[ \n\t]", text.strip()):
+        if found and not re.match(r"[A-Za-z_][\w.]*=", word):
+            found[-1] += f" {word}"
+        elif word:
+            found.append(word)
+    return [value.strip() for value in found]
+
+
 def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
     """Runs `main(argv)` and exits: 0, or 1 with one line on standard error for what a user can cause.
 
     UserError and the OSErrors of a full disk, a read-only or missing file give the line; anything else is a fault of ours and keeps its traceback.
+    Files and names of files are UTF-8 whatever the locale: under another one the command is started again in Python's UTF-8 mode.
     """
+    os.environ.update(places.variables())
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.environ.pop("PYTHONIOENCODING", None)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     name = os.path.basename(sys.argv[0]).removesuffix(".py")
     try:
         code = main(None)

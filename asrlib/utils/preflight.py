@@ -1,9 +1,11 @@
 """Is this machine fit for a run: Python, the packages of the lock, disk, cores, memory."""
 
+import importlib.util
 import os
 import platform
 import shutil
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -29,7 +31,14 @@ class Fact:
 
 def preflight(disk_gb: float = 0, folder: Path = Path("."), lock: Path = LOCK) -> list[Fact]:
     """All facts. disk_gb: what must be free where `folder` is, or will be."""
-    return [check_python(), *check_packages(lock), check_disk(disk_gb, folder), Fact("cores", str(cores())), Fact("memory", f"{memory_gb():.0f} GB")]
+    return [
+        check_python(),
+        *check_packages(lock),
+        check_imports(),
+        check_disk(disk_gb, folder),
+        Fact("cores", str(cores())),
+        Fact("memory", f"{memory_gb():.0f} GB"),
+    ]
 
 
 def require_fit(facts: list[Fact]) -> None:
@@ -60,10 +69,48 @@ def check_packages(lock: Path = LOCK) -> list[Fact]:
 
 
 def _version(name: str) -> str:
+    """That of the environment, whatever PYTHONPATH holds besides."""
+    for distribution in metadata.distributions(name=name, path=[str(folder) for folder in _packages()]):
+        return distribution.version
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "missing"
+
+
+def check_imports() -> Fact:
+    """Whether Python would import its own modules, and those of the environment, from anywhere else: PYTHONPATH and the current folder come first."""
+    folders = [*(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")), *_packages()]
+    installed = {name for folder in _packages() for path in folder.iterdir() if (name := path.name.split(".")[0]).isidentifier()}
+    names = sorted(installed | sys.stdlib_module_names - {"distutils"})  # setuptools brings its own
+    foreign = {name: origin for name in names if (origin := _foreign_origin(name, folders))}
+    if not foreign:
+        return Fact("imports", f"{len(names)} modules in their places")
+    name, origin = next(iter(foreign.items()))
+    others = f" (and {len(foreign) - 1} more from elsewhere)" if len(foreign) > 1 else ""
+    where = os.environ.get("PYTHONPATH", "")
+    return Fact(
+        "imports",
+        origin,
+        f"{name} is imported from {origin}{others}, not from the environment: take that folder out of PYTHONPATH, which is {where!r}",
+    )
+
+
+def _packages() -> list[Path]:
+    """The folders of installed packages."""
+    return [folder for folder in dict.fromkeys(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")) if folder.is_dir()]
+
+
+def _foreign_origin(name: str, folders: list[Path]) -> str:
+    """The file that `import NAME` takes, if it is in none of the folders, else ""."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return ""
+    if spec is None or not spec.has_location:  # built in, or a namespace that several folders share
+        return ""
+    inside = any(folder in Path(path).parents for folder in folders for path in (spec.origin, os.path.realpath(spec.origin)))
+    return "" if inside else spec.origin
 
 
 def read_lock(lock: Path) -> Iterator[tuple[str, str]]:

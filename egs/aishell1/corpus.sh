@@ -1,11 +1,11 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# AISHELL-1 for its recipes; $chain (ctc|ssl) is the chain of stages to go on with:  . ../corpus.sh "$@"
+# AISHELL-1 for its recipes: what stages 0 and 1 do, and from which options. A run.sh sources it before its chain of stages (egs/common/recipe.sh says
+# what it defines).
 
-# Options of AISHELL-1
-corpus_dir=  # folder of a corpus already there (data_aishell, with wav and transcript in it); none: DOWNLOAD_DIR/data_aishell
-mirror=  # URL of a mirror of the archive
-remove_archive=false  # delete the archive once it is unpacked
-# End of options
+option_group "Options of AISHELL-1"
+option corpus_dir path "" "folder of a corpus already there (data_aishell, with wav and transcript in it); none: DOWNLOAD_DIR/data_aishell"
+option mirror text "" "URL of a mirror of the archive"
+option remove_archive bool false "delete the archive once it is unpacked"
 
 corpus=aishell1 default_published=egs/aishell1/published.md
 
@@ -29,6 +29,3 @@ corpus_fetch() {
 corpus_prepare() {
     asr prepare_data --corpus "$corpus" --corpus_dir "${corpus_dir:-$download_dir/data_aishell}" --data_dir "$datadir"
 }
-
-# shellcheck source=/dev/null
-. "$(dirname "${BASH_SOURCE[0]}")/../common/${chain:?}.sh" "$@"

@@ -1,36 +1,34 @@
 # shellcheck shell=bash disable=SC2154
-# Recipes trained from scratch with CTC: corpus, features, training in MindSpore, conversion, decoding, scores. The last line of a run.sh sources it:
+# Recipes trained from scratch with CTC: corpus, features, training in MindSpore, conversion, decoding, scores. The last line of a run.sh:
 #     . ../../common/ctc.sh "$@"
-# The recipe has set $model and defined its corpus (recipe.sh says how) before.
+# The recipe has set $model, and sourced its corpus (recipe.sh says what that defines).
 
-# Options of every recipe trained with CTC
-train_config=  # file with model and training; none: MODEL.yaml in the recipe's conf, else in the top conf (conf/mini with --mini true)
-train_args=  # keys of train_config to set, e.g. "trainer.epochs=3 optim.learning_rate=1e-4"
-pretrained_model=  # file of a trained checkpoint to start from (.safetensors or .ckpt)
-labels=  # file with one label a line; none: from the text of the training set
-num_shards=8  # MindRecord shards of the features of the training set, and of the validation set, as much disk again; 0: none, training reads the archives
-decode_modes=greedy  # ways to decode, of "greedy beam"
-ngram=0  # order of an n-gram language model made of the training text for the beam, which is then decoded, too; 0: none
-published=  # file with published results, a Markdown table, for RESULTS.md; none: the recipe's published.md
-# End of options
+option_group "Options of every recipe trained with CTC"
+option train_config path "" "file with model and training; none: MODEL.yaml in the recipe's conf, else in the top conf (conf/mini with --mini true)"
+option train_args text "" 'keys of train_config to set, e.g. "trainer.epochs=3 optim.learning_rate=1e-4"'
+option pretrained_model path "" "file of a trained checkpoint to start from (.safetensors or .ckpt)"
+option labels path "" "file with one label a line; none: from the text of the training set"
+option num_shards int 8 \
+    "MindRecord shards of the features of the training set, and of the validation set, as much disk again; 0: none, training reads the archives"
+option decode_modes 'words:greedy|beam' greedy 'ways to decode, of "greedy beam"'
+option ngram int 0 "order of an n-gram language model made of the training text for the beam, which is then decoded, too; 0: none"
+option published path "" "file with published results, a Markdown table, for RESULTS.md; none: the recipe's published.md"
 
 # shellcheck source=egs/common/recipe.sh
-. "$(dirname "${BASH_SOURCE[0]}")/recipe.sh" "$@"
+. "$common/recipe.sh" "$@"
 
 train_config=${train_config:-$(config_file "${model:?}.yaml")}
-check_modes "greedy beam"
 [ -n "$labels" ] || [ -z "${default_labels:-}" ] || labels=$ROOT/$default_labels
 [ -n "$published" ] || [ ! -e published.md ] || published=published.md
 dump_dirs=("${data_names[@]/#/"$dumpdir/"}")
 sharded=()
 [ "$num_shards" -eq 0 ] || sharded=("${dump_dirs[@]:0:2}")
-[ -n "$tag" ] || tag=$(folder_name "$(basename "$train_config" .yaml)${train_args:+_$train_args}${seed:+_seed$seed}${pretrained_model:+_$(basename "$pretrained_model")}")
-exp=$expdir/$tag
+exp=$expdir/${tag:-$(experiment_name "$train_config" "$train_args" "$pretrained_model")}
 given_lm=(${lm:+"$lm"})
 if [ "$ngram" -gt 0 ]; then
     [ -z "$lm" ] || _refuse "--ngram makes a language model, --lm names one: choose"
     lm=$exp/$ngram-gram.arpa
-    [ -n "${option_given[decode_modes]:-}" ] || decode_modes="greedy beam"
+    [ -n "${option_given[decode_modes]+given}" ] || decode_modes=(greedy beam)
 fi
 
 stage 2 "feature extraction" "$dumpdir" \
@@ -46,7 +44,8 @@ stage_2() {
     for name in "${sharded[@]}"; do
         asr make_mindrecord --dump_dir "$name" --num_shards "$num_shards" --nj "$nj" --cmd_backend "$cmd_backend"
     done
-    asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --check "$datadir/dev/text" ${labels:+--labels "$labels"} --out "$tokens"
+    asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --check "$datadir/dev/text" \
+        ${labels:+--labels "$labels"} --out "$tokens"
 }
 
 stage 3 "training" "$exp" \
@@ -75,7 +74,7 @@ stage 6 "decoding and scoring" "$exp" \
 stage_6() {
     local inference_config=$inference_config
     [ "$ngram" -eq 0 ] || asr make_ngram --text "$datadir/train/text" --valid_text "$datadir/dev/text" --order "$ngram" --out "$lm"
-    if [ -n "$lm" ] && [ -z "$inference_config" ] && [[ " $decode_modes " == *" beam "* ]]; then
+    if [ -n "$lm" ] && [ -z "$inference_config" ] && [[ " ${decode_modes[*]} " == *" beam "* ]]; then
         inference_config=$exp/beam.yaml # the weights of the language model that are best on dev
         asr tune_beam --exp_dir "$exp" --data_dir "$dumpdir/dev" --lm "$lm" --out "$inference_config" --nj "$inference_nj" --device "$device"
     fi

@@ -1,22 +1,21 @@
-# shellcheck shell=bash disable=SC2034,SC2154
-# Recipes that end with a pretrained model and its kept checkpoints: corpus, pretraining in MindSpore, conversion of each checkpoint. The last line of a run.sh (or of
-# its corpus.sh) sources it:
+# shellcheck shell=bash disable=SC2154
+# Recipes that end with a pretrained model and its kept checkpoints: corpus, pretraining in MindSpore, conversion of each checkpoint. The last line of
+# a run.sh:
 #     . ../../common/pretrain.sh "$@"
-# The recipe has set $model (wav2vec2) and $size (base), and defined its corpus (recipe.sh says how) before. $used_by names the recipe that fine-tunes.
+# The recipe has set $model (wav2vec2), $size (base) and $used_by, the recipe that fine-tunes, and sourced its corpus (recipe.sh says what that
+# defines).
 
-# Options of recipes that pretrain
-pretrain_config=  # file; none: that of the model, with --mini true the small one
-pretrain_args=  # keys of it to set, e.g. "trainer.updates=1000"
-pretrained_model=  # file of a pretrained model to start from: ours, or one of fairseq, s3prl or transformers
-# End of options
+option_group "Options of recipes that pretrain"
+option pretrain_config path "" "file; none: that of the model, with --mini true the small one"
+option pretrain_args text "" 'keys of it to set, e.g. "trainer.updates=1000"'
+option pretrained_model path "" "file of a pretrained model to start from: ours, or one of fairseq, s3prl or transformers"
 
 # shellcheck source=egs/common/recipe.sh
-. "$(dirname "${BASH_SOURCE[0]}")/recipe.sh" "$@"
+. "$common/recipe.sh" "$@"
 
-pretrain_config=${pretrain_config:-$(config_file "${model:?}$($mini || echo "_${size:?}").yaml")}
-[ -n "$tag" ] || tag=$(folder_name "$(basename "$pretrain_config" .yaml)${pretrain_args:+_$pretrain_args}${seed:+_seed$seed}${pretrained_model:+_$(basename "$pretrained_model")}")
-exp=$expdir/$tag start=
-[ -z "$pretrained_model" ] || start=${exp}_start
+pretrain_config=${pretrain_config:-$(config_file "$(pretraining_config "${model:?}" "${size:?}")")}
+exp=$expdir/${tag:-$(experiment_name "$pretrain_config" "$pretrain_args" "$pretrained_model")}
+start=${pretrained_model:+${exp}_start}
 
 stage 2 "feature extraction" "$dumpdir"
 stage_2() { echo "nothing to extract: $model takes waveforms and needs no targets"; }
@@ -25,9 +24,11 @@ stage 3 "pretraining" "$exp" \
     needs "$pretrain_config" "${data_dirs[@]:0:2}" ${pretrained_model:+"$pretrained_model"} \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
-    [ -z "$pretrained_model" ] || asr convert --to ms --pretrain_config "$pretrain_config" --checkpoint "$pretrained_model" --out "$start"
-    launch pretrain "$exp" --pretrain_config "$pretrain_config" --train_dir "$datadir/train" --valid_dir "$datadir/dev" --device "$device" --force "$force" \
-        ${start:+--pretrained_model "$start/model.safetensors"} ${seed:+--seed "$seed"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
+    [ -z "$pretrained_model" ] ||
+        asr convert --to ms --pretrain_config "$pretrain_config" --checkpoint "$pretrained_model" --out "$start"
+    launch pretrain "$exp" --pretrain_config "$pretrain_config" --train_dir "$datadir/train" --valid_dir "$datadir/dev" \
+        --device "$device" --force "$force" ${start:+--pretrained_model "$start/model.safetensors"} \
+        ${seed:+--seed "$seed"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
 }
 
 stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "$datadir/dev/wav.scp" makes "$exp/pt" "$exp/updates" "$exp/compare"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154  # the options are set before
-# What a stage promises, for all recipes. Sourced after the options are parsed: $stage $stop_stage $skip_stages $force $dry_run.
+# What a stage promises, for all recipes. Sourced after the options are parsed: $stage $stop_stage skip_stages (an array) $force $dry_run.
 #
 #   stage 2 "feature extraction" dump  needs conf/a.yaml:features data/train/text  makes dump/train/feats.scp
 #   stage_2() { run python -m asrlib.bin.extract_features ...; }
@@ -45,7 +45,7 @@ run_stages() {
     for number in "${stage_numbers[@]}"; do
         if [ "$number" -lt "$stage" ] || [ "$number" -gt "$stop_stage" ]; then
             continue
-        elif [[ " $skip_stages " == *" $number "* ]]; then
+        elif [[ " ${skip_stages[*]} " == *" $number "* ]]; then
             say "stage $number: ${stage_title[$number]}: left out (--skip_stages)"
             _row "$number" "left out" 0
         elif [ "$dry_run" = true ]; then
@@ -66,7 +66,7 @@ run_stages() {
 
 _check_range() {
     local number
-    for number in $skip_stages; do
+    for number in "${skip_stages[@]}"; do
         [ -n "${stage_title[$number]+known}" ] || _stop 2 "--skip_stages: there is no stage '$number'; stages: ${stage_numbers[*]}"
     done
     [ "$stage" -le "$stop_stage" ] || _stop 2 "--stage $stage is after --stop_stage $stop_stage: nothing to do"
@@ -78,7 +78,8 @@ _do_stage() {
     mark=$dir/.stages/$number.done log=$dir/log/stage_$number.log
     current_stage=$number
     _check_needs "$number"
-    { mkdir -p "$dir/.stages" "$dir/log" && : >>"$mark.lock"; } 2>/dev/null || _stop 1 "stage $number: cannot write to $dir: free it, or choose another folder"
+    { mkdir -p "$dir/.stages" "$dir/log" && : >>"$mark.lock"; } 2>/dev/null ||
+        _stop 1 "stage $number: cannot write to $dir: free it, or choose another folder"
     exec {lock}>>"$mark.lock"
     flock -n "$lock" || { say "stage $number: another run is at work on it in $dir: waiting for its end" && flock "$lock"; }
     inputs=$(_inputs "$number") plan=$(_plan "$number")
@@ -89,11 +90,11 @@ _do_stage() {
     else
         say "stage $number: ${stage_title[$number]}: $reason"
         rm -f "$mark"
-        set +e
-        (set -euo pipefail && "stage_$number") </dev/null 2>&1 | tee -i "$log"
+        trap - ERR && set +e # a failure below is told with the way to resume
+        (report_errors && "stage_$number") </dev/null 2>&1 | tee -i "$log"
         status=${PIPESTATUS[0]}
-        set -e
-        [ "$status" -eq 0 ] || _fail "$number" "$log" "exit code $status"
+        report_errors
+        [ "$status" -eq 0 ] || _fail "$number" "$log" "$(_cause "$status")"
         _check_makes "$number" "$log"
         printf '%s\n' "$inputs" "$plan" >"$mark.tmp" && mv "$mark.tmp" "$mark"
         _row "$number" "done" $((SECONDS - begin))
@@ -105,9 +106,9 @@ _plan_stage() {
     local number=$1 path reason
     reason=$(_why "$number" "$(_inputs "$number")" "$(_plan "$number")")
     printf 'stage %s: %s: %s\n' "$number" "${stage_title[$number]}" "${reason:-would be skipped, nothing has changed}"
-    while read -r path; do [ -z "$path" ] || echo "  needs $path"; done <<<"${stage_needs[$number]}"
+    while IFS= read -r path; do [ -z "$path" ] || echo "  needs $path"; done <<<"${stage_needs[$number]}"
     "stage_$number" | sed 's/^/  /'
-    while read -r path; do [ -z "$path" ] || echo "  makes $path"; done <<<"${stage_makes[$number]}"
+    while IFS= read -r path; do [ -z "$path" ] || echo "  makes $path"; done <<<"${stage_makes[$number]}"
 }
 
 # Why a stage must run: empty when nothing has changed since its mark was written.
@@ -117,32 +118,35 @@ _why() {
     [ -s "$mark" ] || { echo "runs" && return; }
     [ "$(tail -n +2 "$mark")" = "$plan" ] || { echo "runs again, its options have changed" && return; }
     [ "$(head -n 1 "$mark")" = "$inputs" ] || { echo "runs again, its inputs have changed" && return; }
-    while read -r path; do
+    while IFS= read -r path; do
         [ -z "$path" ] || [ -e "$path" ] || { echo "runs again, $path is missing" && return; }
     done <<<"${stage_makes[$number]}"
 }
 
-# The commands of a stage, without what only says how they are run: the part of its fingerprint that holds its options.
+# The commands of a stage, with the defaults of the options that only say how it runs: the part of its fingerprint that holds its options. In a
+# subshell.
 _plan() {
-    dry_run=true force=false nj=0 inference_nj=0 finetune_nj=0 cmd_backend=local command_line='' "stage_$1"
+    local name
+    for name in "${run_options[@]}"; do _set_option "$name" "${option_default[$name]}"; done
+    dry_run=true command_line='' "stage_$1"
 }
 
 # One line that changes with the files a stage needs.
 _inputs() {
     local path
-    while read -r path; do
+    while IFS= read -r path; do
         case $path in
             '') ;;
-            *.yaml:*) awk -v section="${path##*:}:" '/^[^ #]/ { on = ($1 == section) } on' "${path%:*}" ;;
+            *.yaml:*) awk -v section="${path##*:}:" '/^[^ #]/ { on = ($1 == section) } on' <"${path%:*}" ;;
             *.yaml) cat "$path" ;;
             *) find -L "$path" -type f -printf '%p %s %T@\n' | sort ;;
-        esac
+        esac || true # missing: with --dry_run true
     done <<<"${stage_needs[$1]}" 2>/dev/null | sha256sum
 }
 
 _check_needs() {
     local number=$1 path maker
-    while read -r path; do
+    while IFS= read -r path; do
         [[ $path != *.yaml:* ]] || path=${path%:*}
         [ -n "$path" ] && [ ! -e "$path" ] || continue
         maker=$(_maker "$path")
@@ -157,7 +161,7 @@ _check_needs() {
 _maker() {
     local number path
     for number in "${stage_numbers[@]}"; do
-        while read -r path; do
+        while IFS= read -r path; do
             [ -n "$path" ] && [[ $1/ == "$path"/* ]] && echo "$number" && return
         done <<<"${stage_makes[$number]}"
     done
@@ -166,17 +170,26 @@ _maker() {
 
 _check_makes() {
     local path
-    while read -r path; do
+    while IFS= read -r path; do
         if [ -n "$path" ] && { [ ! -e "$path" ] || [ -f "$path" ] && [ ! -s "$path" ]; }; then
             _fail "$1" "$2" "$path was not made, or is empty"
         fi
     done <<<"${stage_makes[$1]}"
 }
 
+# What an exit code says.
+_cause() {
+    case $1 in
+        137) echo "killed (SIGKILL), as the system does when memory runs out" ;;
+        129 | 1[3-9]?) echo "killed by signal $(($1 - 128))" ;;
+        *) echo "exit code $1" ;;
+    esac
+}
+
 _row() {
     local outputs
-    outputs=$(tr '\n' ' ' <<<"${stage_makes[$1]}")
-    [ ${#outputs} -le 90 ] || outputs="${stage_dir[$1]}/ ($(wc -w <<<"$outputs") files and folders)"
+    outputs=$(printf '%s' "${stage_makes[$1]}" | tr '\n' ' ')
+    [ ${#outputs} -le 90 ] || outputs="${stage_dir[$1]}/ ($(printf '%s' "${stage_makes[$1]}" | wc -l) files and folders)"
     stage_table+=("$1" "${stage_title[$1]}" "$2" "$3" "$outputs")
 }
 
@@ -197,7 +210,7 @@ _resume_command() {
         before=$word
     done
     echo "$0: stage $current_stage (${stage_title[$current_stage]}) failed: $1"
-    echo "To resume:$(_quoted "$0" "${arguments[@]}") --stage $current_stage"
+    echo "To resume:$(_quoted "$called_as" "${arguments[@]}") --stage $current_stage"
 } >&2
 
 # The words as they are pasted into a shell, each with a space before it.

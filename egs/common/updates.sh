@@ -1,57 +1,56 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Recipes that fine-tune a pretrained model from many of its checkpoints, or with many values of a setting: corpus, the recipe that pretrains, fine-tuning in ESPnet with
-# CTC, decoding, table and curve. The last line of a run.sh (or of its corpus.sh) sources it:
+# Recipes that fine-tune a pretrained model from many of its checkpoints, or with many values of a setting: corpus, the recipe that pretrains,
+# fine-tuning in ESPnet with CTC, decoding, table and curve. The last line of a run.sh:
 #     . ../../common/updates.sh "$@"
-# The recipe has set $model (wav2vec2) and $pretraining, the folder of the recipe that pretrains, and defined its corpus (recipe.sh says how) before.
+# The recipe has set $model (wav2vec2), $size (base) and $pretraining, the folder of the recipe that pretrains, and sourced its corpus (recipe.sh says
+# what that defines).
 
-# Options of recipes that compare checkpoints
-pretrained_exp=  # experiment of a pretraining with its kept checkpoints; none: that of the recipe that pretrains, which is run up to its stage 4
-aishell2_dir=  # folder of AISHELL-2 for that recipe
-pretrain_config=  # file, for that recipe
-pretrain_args=  # keys of it to set, for that recipe
-updates=  # which checkpoints to fine-tune from, by their updates: "250000 400000"; none: all that are kept (0: random weights)
-upstreams=  # other upstreams to fine-tune beside them, "NAME=UPSTREAM:FILE ...", e.g. "english=wav2vec2_local:wav2vec_small.pt"
-sweep=  # a key of ESPnet with its values, each for every checkpoint: "optim_conf.lr=1e-4,2e-4,5e-4"
-baseline=  # name of the system that the others are compared with; none: the last checkpoint
-asr_config=  # file with ESPnet's configuration; none: asr_wav2vec2_ctc.yaml (conf/mini with --mini true)
-asr_args=  # keys of asr_config to set, e.g. "optim_conf.lr=1e-4 max_epoch=30"
-finetune_nj=0  # fine-tunings at a time, each with its share of the cores; 0: as many as cores, with GPUs one
-decode_modes="greedy beam"  # ways to decode, of "greedy beam"; the first one's error rates make the curve
-published=  # file with published results, a Markdown table, for RESULTS.md; none: the recipe's published.md
-# End of options
+option_group "Options of recipes that compare checkpoints"
+option pretrained_exp path "" \
+    "experiment of a pretraining with its kept checkpoints; none: that of the recipe that pretrains, which is run up to its stage 4"
+option aishell2_dir path "" "folder of AISHELL-2 for that recipe"
+option pretrain_config path "" "file, for that recipe"
+option pretrain_args text "" "keys of it to set, for that recipe"
+option updates ints "" 'which checkpoints to fine-tune from, by their updates: "250000 400000"; none: all that are kept (0: random weights)'
+option upstreams text "" 'other upstreams to fine-tune beside them, "NAME=UPSTREAM:FILE ...", e.g. "english=wav2vec2_local:wav2vec_small.pt"'
+option sweep text "" 'a key of ESPnet with its values, each for every checkpoint: "optim_conf.lr=1e-4,2e-4,5e-4"'
+option baseline text "" "name of the system that the others are compared with; none: the last checkpoint"
+option asr_config path "" "file with ESPnet's configuration; none: asr_wav2vec2_ctc.yaml (conf/mini with --mini true)"
+option asr_args text "" 'keys of asr_config to set, e.g. "optim_conf.lr=1e-4 max_epoch=30"'
+run_option finetune_nj int 0 "fine-tunings at a time, each with its share of the cores; 0: as many as cores, with GPUs one"
+option decode_modes 'words:greedy|beam' "greedy beam" "ways to decode, of \"greedy beam\"; the first one's error rates make the curve"
+option published path "" "file with published results, a Markdown table, for RESULTS.md; none: the recipe's published.md"
 
 # shellcheck source=egs/common/recipe.sh
-. "$(dirname "${BASH_SOURCE[0]}")/recipe.sh" "$@"
+. "$common/recipe.sh" "$@"
 
-check_modes "greedy beam"
 asr_config=${asr_config:-$(config_file "asr_${model:?}_ctc.yaml")}
 [ -n "$published" ] || [ ! -e published.md ] || published=published.md
 pretrain_recipe=$ROOT/${pretraining:?} own_exp=true
 if [ -n "$pretrained_exp" ]; then
     own_exp=false
-else
-    pretrain_tag=$(folder_name "$(basename "${pretrain_config:-$model}" .yaml)${pretrain_args:+_$pretrain_args}${seed:+_seed$seed}")
-    pretrained_exp=$pretrain_recipe/$($mini && echo mini/)exp/$pretrain_tag
+else # where the recipe that pretrains has its experiment
+    pretrain_tag=$(experiment_name "${pretrain_config:-$(pretraining_config "$model" "${size:?}")}" "$pretrain_args")
+    pretrained_exp=$pretrain_recipe/${small}exp/$pretrain_tag
 fi
-asr_tag=$(folder_name "$(basename "$asr_config" .yaml)${asr_args:+_$asr_args}${seed:+_seed$seed}")
-asr_exp=$expdir/${tag:-${asr_tag}_$(basename "$pretrained_exp")${sweep:+_$(folder_name "$sweep")}}
+asr_exp=$expdir/${tag:-$(experiment_name "$asr_config" "$asr_args")_$(basename "$pretrained_exp")${sweep:+_$(folder_name "$sweep")}}
 systems=$asr_exp/systems.tsv audio=$dumpdir/audio
 test_names=(dev "${test_names[@]}")
 
 # pretrain_stages FIRST LAST: stages of the recipe that pretrains.
 pretrain_stages() {
     local corpus=()
-    [ -z "$aishell2_dir" ] || corpus=(--corpus_dir "$(realpath "$aishell2_dir")")
+    [ -z "$aishell2_dir" ] || corpus=(--corpus_dir "$(realpath -m "$aishell2_dir")")
     run "$pretrain_recipe/run.sh" --stage "$1" --stop_stage "$2" --tag "$pretrain_tag" --mini "$mini" "${corpus[@]}" \
-        --aishell1_dir "$(realpath -m "${corpus_dir:-$download_dir/data_aishell}")" --nj "$nj" --ngpu "$ngpu" --num_nodes "$num_nodes" --device "$device" \
-        --force "$force" --cmd_backend "$cmd_backend" ${seed:+--seed "$seed"} \
-        ${pretrain_config:+--pretrain_config "$(realpath "$pretrain_config")"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
+        --aishell1_dir "$(realpath -m "${corpus_dir:-$download_dir/data_aishell}")" --nj "$nj" --ngpu "$ngpu" \
+        --num_nodes "$num_nodes" --device "$device" --force "$force" --cmd_backend "$cmd_backend" ${seed:+--seed "$seed"} \
+        ${pretrain_config:+--pretrain_config "$(realpath -m "$pretrain_config")"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
 }
 
 stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes "$tokens" "$audio"/{train,dev}/text
 stage_2() {
     asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --out "$tokens" # ESPnet has <unk> for others
-    asr dump_speech --data_dirs "${data_dirs[*]:0:2}" --out "$audio" --nj "$nj" --cmd_backend "$cmd_backend"
+    asr dump_speech --data_dirs "$(path_list "${data_dirs[@]:0:2}")" --out "$audio" --nj "$nj" --cmd_backend "$cmd_backend"
 }
 
 stage 3 "pretraining" "$asr_exp" makes "$pretrained_exp/model.safetensors"
@@ -67,26 +66,27 @@ stage_4() {
 stage 5 "fine-tuning" "$asr_exp" needs "$asr_config" "$tokens" "$audio/train" "$audio/dev" "$pretrained_exp/updates" makes "$systems"
 stage_5() {
     asr make_systems --exp_dir "$pretrained_exp" --upstream "${model}_local" --asr_exp "$asr_exp" --out "$systems" \
-        ${updates:+--updates "$updates"} ${upstreams:+--others "$upstreams"} ${sweep:+--axis "$sweep"}
+        ${updates:+--updates "${updates[*]}"} ${upstreams:+--others "$upstreams"} ${sweep:+--axis "$sweep"}
     asr finetune_sweep --systems "$systems" --asr_config "$asr_config" --train_dir "$audio/train" --valid_dir "$audio/dev" --tokens "$tokens" \
-        --nj "$finetune_nj" --cmd_backend "$cmd_backend" --ngpu "$(gpus)" --force "$force" ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
+        --nj "$finetune_nj" --cmd_backend "$cmd_backend" --ngpu "$gpus" --force "$force" ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
-
-gpus() { [ "$device" = GPU ] && echo 1 || echo 0; }
 
 stage 6 "decoding and scoring" "$asr_exp" \
     needs "$systems" "${data_dirs[@]:1}" ${lm:+"$lm"} ${inference_config:+"$inference_config"} ${published:+"$published"} \
     makes "$asr_exp/RESULTS.md" "$asr_exp/sweep.png"
 stage_6() {
-    local system
-    while read -r system; do
+    local system folders=() reference=$baseline
+    if [ -e "$systems" ]; then
+        mapfile -t folders < <(tail -n +2 "$systems" | cut -f 7)
+        reference=${baseline:-$(awk -F'\t' '$4 != "-" && NR > 1 { name = $1 } END { print name }' "$systems")}
+    fi
+    for system in "${folders[@]}"; do
         decode_sets "$system" "$datadir"
         score_sets "$system"
         asr report --exp_dir "$system" --command "$command_line"
-    done < <([ ! -e "$systems" ] || tail -n +2 "$systems" | cut -f 7)
-    [ -n "$baseline" ] || [ ! -e "$systems" ] || baseline=$(awk -F'\t' '$4 != "-" && NR > 1 { name = $1 } END { print name }' "$systems")
-    asr report_sweep --systems "$systems" --out "$asr_exp" --sets "${test_names[*]}" --mode "${decode_modes%% *}" --axis "${sweep_key:-updates}" \
-        --command "$command_line" ${baseline:+--baseline "$baseline"} ${published:+--published "$published"}
+    done
+    asr report_sweep --systems "$systems" --out "$asr_exp" --sets "${test_names[*]}" --mode "${decode_modes[0]}" --axis "${sweep_key:-updates}" \
+        --command "$command_line" ${reference:+--baseline "$reference"} ${published:+--published "$published"}
 }
 
 sweep_key=${sweep%%=*}

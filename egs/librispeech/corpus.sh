@@ -1,15 +1,16 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# LibriSpeech for its recipes; $chain (ctc|ssl) is the chain of stages to go on with:  . ../corpus.sh "$@"
+# LibriSpeech for its recipes: what stages 0 and 1 do, and from which options. A run.sh sources it before its chain of stages (egs/common/recipe.sh
+# says what it defines).
 
-# Options of LibriSpeech
-train_sets="train-clean-100 train-clean-360 train-other-500"  # sets to train on; with --mini true: train-clean-100
-valid_sets="dev-clean dev-other"  # sets to validate on; with --mini true: dev-clean
-test_sets="test-clean test-other"  # sets to decode and score; with --mini true: test-clean
-corpus_dir=  # folder of a corpus already there, with dev-clean and the others in it; none: DOWNLOAD_DIR/LibriSpeech
-mirror=  # URL of a mirror of the archives
-remove_archive=false  # delete each archive once it is unpacked
-librispeech_lm=  # n-gram model of OpenSLR 11 for the beam: 3-gram.pruned.3e-7, 3-gram.pruned.1e-7, 3-gram or 4-gram (the last two take GBs of memory in every process)
-# End of options
+option_group "Options of LibriSpeech"
+option train_sets words "train-clean-100 train-clean-360 train-other-500" "sets to train on; with --mini true: train-clean-100"
+option valid_sets words "dev-clean dev-other" "sets to validate on; with --mini true: dev-clean"
+option test_sets words "test-clean test-other" "sets to decode and score; with --mini true: test-clean"
+option corpus_dir path "" "folder of a corpus already there, with dev-clean and the others in it; none: DOWNLOAD_DIR/LibriSpeech"
+option mirror text "" "URL of a mirror of the archives"
+option remove_archive bool false "delete each archive once it is unpacked"
+option librispeech_lm 'choice:3-gram.pruned.3e-7|3-gram.pruned.1e-7|3-gram|4-gram' "" \
+    "n-gram model of OpenSLR 11 for the beam (the last two take GBs of memory in every process)"
 
 corpus=librispeech
 
@@ -17,27 +18,28 @@ corpus_setup() {
     local name
     if $mini; then
         [ -n "$corpus_dir" ] || corpus=mini_librispeech
-        [ -n "${option_given[train_sets]:-}" ] || train_sets=train-clean-100
-        [ -n "${option_given[valid_sets]:-}" ] || valid_sets=dev-clean
-        [ -n "${option_given[test_sets]:-}" ] || test_sets=test-clean
+        [ -n "${option_given[train_sets]+given}" ] || train_sets=(train-clean-100)
+        [ -n "${option_given[valid_sets]+given}" ] || valid_sets=(dev-clean)
+        [ -n "${option_given[test_sets]+given}" ] || test_sets=(test-clean)
     fi
-    for name in $train_sets $valid_sets $test_sets; do
-        [ -z "$corpus_dir" ] || [ -d "$corpus_dir/$name" ] || _refuse "--corpus_dir $corpus_dir has no folder $name (--train_sets, --valid_sets, --test_sets)"
+    for name in "${train_sets[@]}" "${valid_sets[@]}" "${test_sets[@]}"; do
+        [ -z "$corpus_dir" ] || [ -d "$corpus_dir/$name" ] ||
+            _refuse "--corpus_dir $corpus_dir has no folder $name (--train_sets, --valid_sets, --test_sets)"
         sources+=("${corpus_dir:-$download_dir/LibriSpeech}/$name")
     done
-    IFS=' ' read -ra test_names <<<"${test_sets//-/_}"
+    test_names=("${test_sets[@]//-/_}")
     [ -n "$librispeech_lm" ] || return 0
     [ -z "$lm" ] || _refuse "--librispeech_lm fetches a language model, --lm names one: choose"
     lm=$download_dir/librispeech_lm/$librispeech_lm.arpa.gz
     fetched=("$lm")
-    [ -n "${option_given[decode_modes]:-}" ] || decode_modes+=" beam"
+    [ -n "${option_given[decode_modes]+given}" ] || decode_modes+=(beam)
 }
 
 corpus_fetch() {
     if [ -n "$corpus_dir" ]; then
         echo "The corpus is in $corpus_dir: nothing to download"
     else
-        asr download --corpus "$corpus" --download_dir "$download_dir" --sets "$train_sets $valid_sets $test_sets" \
+        asr download --corpus "$corpus" --download_dir "$download_dir" --sets "${train_sets[*]} ${valid_sets[*]} ${test_sets[*]}" \
             --remove_archive "$remove_archive" ${mirror:+--mirror "$mirror"}
     fi
     [ -z "$librispeech_lm" ] || asr download --corpus librispeech_lm --download_dir "$download_dir" --sets "$librispeech_lm"
@@ -45,8 +47,5 @@ corpus_fetch() {
 
 corpus_prepare() {
     asr prepare_data --corpus "$corpus" --corpus_dir "${corpus_dir:-$download_dir/LibriSpeech}" --data_dir "$datadir" \
-        --train_sets "$train_sets" --valid_sets "$valid_sets" --test_sets "$test_sets"
+        --train_sets "${train_sets[*]}" --valid_sets "${valid_sets[*]}" --test_sets "${test_sets[*]}"
 }
-
-# shellcheck source=/dev/null
-. "$(dirname "${BASH_SOURCE[0]}")/../common/${chain:?}.sh" "$@"

@@ -1,6 +1,7 @@
 """Scripts in a folder of their own, and how to call them."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,11 +11,78 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def bash(
-    script: Path, *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 60
+    script: Path | str, *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess:
     """Runs a script with bash; what came out is in stdout, stderr and returncode."""
     command = ["bash", str(script), *arguments]
     return subprocess.run(command, cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True, timeout=timeout, check=False)
+
+
+# Notes each command in `calls` and makes what the real one would, with a line of its options in it.
+PYTHON = """#!/usr/bin/env bash
+name=${2#asrlib.bin.}
+echo "$name" >>"$CALLS"
+options=("${@:3}")
+value() { for ((i = 0; i < ${#options[@]}; i++)); do [ "${options[i]}" != "--$1" ] || echo "${options[i + 1]}"; done; }
+paths() { if [[ $(value "$1") == *$'\\n'* ]]; then value "$1"; else value "$1" | tr ' ' '\\n'; fi | sed '/^$/d'; }
+make() { local path; for path; do mkdir -p "$(dirname "$path")" && echo "${options[@]}" >"$path"; done; }
+case $name in
+    download)
+        case $(value corpus) in
+            librispeech_lm) make "$(value download_dir)/librispeech_lm/$(value sets).arpa.gz" ;;
+            *) folder=$(value download_dir)/LibriSpeech
+                for set in $(value sets); do [ -d "$folder/$set" ] || make "$folder/$set/x.flac"; done ;;
+        esac
+        [[ $(value corpus) != *aishell1 ]] || make "$(value download_dir)/data_aishell"/{wav,transcript}/x
+        [[ $(value corpus) != *aishell2 ]] || make "$(value download_dir)/AISHELL-2/iOS/data"/{wav.scp,trans.txt} ;;
+    prepare_data)
+        mapfile -t tests < <(value test_sets | tr ' -' '\\n_'; paths test_dirs | sed 's|.*/||')
+        [[ $(value corpus) != *aishell1 ]] || tests=(test)
+        for set in train dev "${tests[@]}"; do make "$(value data_dir)/$set"/{wav.scp,text,utt2spk}; done ;;
+    extract_features) make "$(value dump_dir)"/{feats.scp,text} ;;
+    make_mindrecord) make "$(value dump_dir)/mindrecord/shards.json" ;;
+    make_tokens) make "$(value out)" ;;
+    make_targets)
+        if [ "$(value type)" = mfcc ] || [ "$(value type)" = layer ]; then file=$(value name); else file=$(value type); fi
+        [ "$file" != speakers ] || file=speakers.json
+        make "$(value dump_dir)/targets/${file%.json}$([[ $file == *.json ]] && echo .json || echo .safetensors)" ;;
+    train | pretrain) make "$(value exp_dir)"/{config.yaml,model.safetensors} ;;
+    random_upstream) make "$(value out)"/{config.yaml,model.safetensors} ;;
+    convert)
+        if [ -n "$(value updates)" ]; then make "$(value exp_dir)"/updates/{0,100}/pt/s3prl.pt
+        elif [ -n "$(value out)" ]; then make "$(value out)"/{config.yaml,model.safetensors}
+        else make "$(value exp_dir)"/pt/{progre,s3prl}.pt; fi ;;
+    dump_speech) make "$(value out)"/{train,dev}/text ;;
+    make_systems) printf 'name\tupstream\tcheckpoint\tupdates\tvalid_loss\tasr_args\texp_dir\n' >"$(value out)"
+        for n in 0 100; do printf '%s\tw\tf\t%s\t-\t-\t%s\n' $n $n "$(value asr_exp)/$n"; done >>"$(value out)" ;;
+    report_sweep) echo "$name --baseline $(value baseline)" >>"$CALLS" && make "$(value out)"/{RESULTS.md,sweep.png} ;;
+    finetune) make "$(value exp_dir)/inference/model.pth" ;;
+    compare_layers) make "$(value exp_dir)/compare/table.txt" ;;
+    export) make "$(value exp_dir)/mindir/model.mindir" ;;
+    make_ngram | tune_beam) make "$(value out)" ;;
+    decode) for mode in $(value modes); do while read -r set; do make "$(value out)/decode_$mode/${set##*/}/text"; done < <(paths data_dirs); done ;;
+    score) make "$(value out)/result.json" ;;
+    report) make "$(value exp_dir)/RESULTS.md" ;;
+esac
+"""
+
+
+def copy_of_the_shell(folder: Path, write_script) -> Path:
+    """What recipes are made of, in a folder: its python makes files alone, and its setup.sh nothing."""
+    shutil.copytree(ROOT / "egs", folder / "egs", ignore=shutil.ignore_patterns("mini", "downloads", "data", "dump", "exp"))
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    shutil.copy(ROOT / "path.sh", folder)
+    write_script(folder / "tools/setup.sh", "#!/usr/bin/env bash\n")
+    write_script(folder / "tools/venv/bin/python", PYTHON)
+    return folder
+
+
+def kaldi_folders(top: Path, *names: str) -> list[str]:
+    """Data directories of one line; their names."""
+    for name in names:
+        (top / name).mkdir(parents=True)
+        (top / name / "wav.scp").write_text("a a.wav\n")
+    return list(names)
 
 
 @pytest.fixture
@@ -29,3 +97,23 @@ def write_script(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def project(tmp_path, write_script):
+    """A copy of the shell of the project, whose python makes files alone."""
+    return copy_of_the_shell(tmp_path, write_script)
+
+
+@pytest.fixture
+def call(project):
+    """call(recipe, options): its output, and the commands that ran, after a success."""
+
+    def call(recipe: Path, *arguments: str, code: int = 0) -> tuple[str, list[str]]:
+        calls = project / "calls"
+        calls.write_text("")
+        done = bash(project / recipe, *arguments, cwd=project, env={"CALLS": str(calls)})
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr, calls.read_text().splitlines()
+
+    return call

@@ -1,27 +1,33 @@
 """egs/common/parse_options.sh: what a user may type."""
 
+from pathlib import Path
+
 import pytest
 
+from asrlib.utils import cli
 from tests.shell.conftest import ROOT, bash
 
 SCRIPT = f"""#!/usr/bin/env bash
 # What the recipe is.
 
-# Options of a test
-first_name=Ada  # name of a person
-stage=0  # first stage
-force=false  # run again
-backend=local  # local|slurm: where
-data_dir=data  # folder of data
-test_dirs=  # folders of tests
-model=  # file of a model
-seed=  # number: of the generator
-# End of options
-
+. "{ROOT}/egs/common/begin.sh"
+option_group "Options of a test"
+option first_name text Ada "name of a person"
+run_option stage int 0 "first stage"
+option force bool false "run again"
+option backend 'choice:local|slurm' local "where"
+option data_dir path data "folder of data"
+option test_dirs paths "" "folders of tests"
+option model path "" "file of a model"
+option seed int "" "number: of the generator"
+option share number 0.05 "part"
+option sets words "a b" "sets"
+option modes 'words:greedy|beam' greedy "ways"
+option layers ints "" "layers"
 hidden=1
-. {ROOT}/egs/common/parse_options.sh
 parse_options "$@"
-for name in first_name stage force backend data_dir test_dirs model seed hidden; do echo "$name=${{!name}}"; done
+for name in first_name stage force backend data_dir model seed share hidden; do echo "$name=${{!name}}"; done
+for name in test_dirs sets modes layers; do declare -n list=$name && echo "$name=$(printf '<%s>' "${{list[@]+${{list[@]}}}}")"; done
 echo "given=${{!option_given[*]}}"
 """
 
@@ -45,8 +51,8 @@ def values(script, tmp_path):
 
 def test_defaults_stay_without_options(values):
     assert values() == {
-        "first_name": "Ada", "stage": "0", "force": "false", "backend": "local", "data_dir": "data", "test_dirs": "", "model": "", "seed": "",
-        "hidden": "1", "given": "",
+        "first_name": "Ada", "stage": "0", "force": "false", "backend": "local", "data_dir": "data", "test_dirs": "<>", "model": "", "seed": "",
+        "share": "0.05", "sets": "<a><b>", "modes": "<greedy>", "layers": "<>", "hidden": "1", "given": "",
     }  # fmt: skip
 
 
@@ -83,6 +89,14 @@ def test_separate_value_may_begin_with_one_dash(values):
         (["--stage", "two"], "--stage: 'two' is not a number"),
         (["--stage", "-1"], "--stage: '-1' is not a number"),
         (["--seed", "x"], "--seed: 'x' is not a number"),
+        (["--seed", "9" * 16], "is not a number"),
+        (["--share", "a"], "--share: 'a' is not a number"),
+        (["--layers", "1 x[$(touch pwned)]"], "--layers: 'x[$(touch' is not a number"),
+        (["--modes", "greedy magic"], "--modes: 'magic' is not one of greedy beam"),
+        (["--modes", " "], "--modes: name at least one of greedy beam"),
+        (["--modes", "greedy|beam"], "--modes: 'greedy|beam' is not one of greedy beam"),
+        (["--backend", "local|slurm"], "--backend: 'local|slurm' is not one of local, slurm"),
+        (["--model", "a\nb"], "--model: a path must not have a line break in it"),
         (["--backend", "loc"], "--backend: 'loc' is not one of local, slurm"),
         (["--stage"], "--stage needs a value"),
         (["--stage", "--force", "true"], "--stage needs a value"),
@@ -103,7 +117,7 @@ def test_refused_with_exit_code_2(script, tmp_path, arguments, message):
 def test_help_lists_every_option_with_default_and_comment(script):
     done = bash(script, "--first_name", "Eve", "--help")
     assert done.returncode == 0
-    assert done.stdout.startswith("What the recipe is.\n")
+    assert done.stdout.startswith("What the recipe is.\n") and "\nOptions of a test\n" in done.stdout
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith("  --")]
     assert dict(lines) == {
         "--first_name": "name of a person [default: Ada]",
@@ -114,21 +128,76 @@ def test_help_lists_every_option_with_default_and_comment(script):
         "--test_dirs": "folders of tests [default: none]",
         "--model": "file of a model [default: none]",
         "--seed": "number: of the generator [default: none]",
+        "--share": "part [default: 0.05]",
+        "--sets": "sets [default: a b]",
+        "--modes": "ways [default: greedy]",
+        "--layers": "layers [default: none]",
     }
+    assert "line breaks separate them, too" in done.stdout
 
 
-def test_paths_count_from_the_caller_not_from_the_recipe(values, tmp_path):
-    here = str(tmp_path)
-    elsewhere = {"env": {"recipe": "/recipe"}}
-    assert values("--data_dir", "x y", **elsewhere)["data_dir"] == f"{here}/x y"
-    assert values("--test_dirs", "a /b ../c", **elsewhere)["test_dirs"] == f"{here}/a /b {here}/../c"
-    assert values("--model", "", **elsewhere)["model"] == ""
-    assert values(**elsewhere)["data_dir"] == "data"
-    assert values("--data_dir", "x", env={"recipe": here})["data_dir"] == "x"
+def test_numbers_are_decimal(values):
+    assert values("--stage", "08")["stage"] == "8"
+    assert values("--share=1e-3")["share"] == "1e-3"
+    assert values("--layers", "6  9")["layers"] == "<6><9>"
 
 
-def test_options_of_all_scripts_of_the_call_stack(write_script):
-    write_script("common.sh", f'# Options of all\nnj=4  # jobs\n# End of options\n. {ROOT}/egs/common/parse_options.sh\nparse_options "$@"\n')
-    script = write_script("run.sh", '# Options\nsets="a b"  # sets\n# End of options\n. "$(dirname "$0")/common.sh" "$@"\necho "$nj $sets"\n')
+def test_words_are_not_patterns_of_files(values):
+    assert values("--sets", "* c")["sets"] == "<*><c>"
+    assert values("--modes", "greedy beam")["modes"] == "<greedy><beam>"
+
+
+def test_paths_count_from_the_caller_not_from_the_recipe(script, tmp_path):
+    """Relative paths of the user are in the folder of the caller; in the folder of the recipe they stay as they are."""
+    here = tmp_path / "some where"
+    here.mkdir()
+
+    def values(*arguments: str, cwd=here) -> dict[str, str]:
+        return dict(line.split("=", 1) for line in bash(script, *arguments, cwd=cwd).stdout.splitlines())
+
+    assert values("--data_dir", "x y")["data_dir"] == f"{here}/x y"
+    assert values("--test_dirs", "a /b ../c")["test_dirs"] == f"<{here}/a></b><{here}/../c>"
+    assert values("--model", "")["model"] == ""
+    assert values()["data_dir"] == "data"
+    assert values("--data_dir", "x", cwd=tmp_path)["data_dir"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("given", "paths"),
+    [
+        ("test set", ["test set"]),
+        ("test set other", ["test set", "other"]),
+        ("other test set", ["other", "test set"]),
+        ("test  set", ["test", "set"]),
+        ("test set other set", ["test set", "other set"]),
+        (" other  none ", ["other", "none"]),
+        ("test set\nno such", ["test set", "no such"]),
+        ("\nno such", ["no such"]),
+    ],
+)
+def test_folders_with_spaces_in_their_names(values, tmp_path, monkeypatch, given, paths):
+    """The shell and the commands of asrlib.bin read such lists alike."""
+    for name in ("test set", "other", "other set"):
+        (tmp_path / name).mkdir()
+    assert values("--test_dirs", given)["test_dirs"] == "".join(f"<{path}>" for path in paths)
+    monkeypatch.chdir(tmp_path)
+    assert cli.paths(given) == [Path(path) for path in paths]
+
+
+@pytest.mark.parametrize("paths", [["a", "b"], ["a b"], ["a", "b c"], []])
+def test_a_list_of_paths_as_one_value(write_script, paths):
+    script = write_script("run.sh", f'. "{ROOT}/egs/common/begin.sh"\npath_list "$@"\n')
+    assert cli.paths(bash(script, *paths).stdout) == [Path(path) for path in paths]
+
+
+def test_options_of_all_scripts_in_the_order_of_their_calls(write_script):
+    write_script("common.sh", 'option nj int 4 "jobs"\nparse_options "$@"\n')
+    script = write_script("run.sh", f'#\n. "{ROOT}/egs/common/begin.sh"\noption sets words "a b" "sets"\n. common.sh "$@"\necho "$nj ${{sets[*]}}"\n')
     assert bash(script, "--nj", "2", "--sets", "c").stdout == "2 c\n"
     assert [line.split()[0] for line in bash(script, "--help").stdout.splitlines() if line.startswith("  --")] == ["--sets", "--nj"]
+
+
+@pytest.mark.parametrize("line", ['option nj int 4 "jobs"', "option nj2 int 4", 'option "x[1]" int 4 "jobs"'])
+def test_a_wrong_declaration_is_refused(write_script, line):
+    done = bash(write_script("run.sh", f'. "{ROOT}/egs/common/begin.sh"\noption nj int 4 "jobs"\n{line}\necho on\n'))
+    assert done.returncode == 2 and done.stdout == "" and "expected NAME TYPE DEFAULT HELP" in done.stderr

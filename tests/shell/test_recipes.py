@@ -1,88 +1,17 @@
 """The recipes themselves: their options, their plan, and the chain of stages with a python that only makes files."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.shell.conftest import ROOT, bash
+from tests.shell.conftest import ROOT, bash, kaldi_folders
 
 RECIPES = sorted(path.relative_to(ROOT) for path in ROOT.glob("egs/*/*/run.sh"))
 LIBRISPEECH, CUSTOM = (Path(f"egs/{corpus}/deepspeech2/run.sh") for corpus in ("librispeech", "custom"))
 AISHELL1, CUSTOM_PROGRE = Path("egs/aishell1/progre_large/run.sh"), Path("egs/custom/progre/run.sh")
 MANDARIN, AISHELL2 = Path("egs/aishell1/mandarin_wav2vec2/run.sh"), Path("egs/aishell2/wav2vec2_base/run.sh")
 SSL = [recipe for recipe in RECIPES if recipe.parent.name.startswith(("progre", "hubert"))]
-
-# Notes each command in `calls` and makes what the real one would, with a line of its options in it.
-PYTHON = """#!/usr/bin/env bash
-name=${2#asrlib.bin.}
-echo "$name" >>"$CALLS"
-options=("${@:3}")
-value() { for ((i = 0; i < ${#options[@]}; i++)); do [ "${options[i]}" != "--$1" ] || echo "${options[i + 1]}"; done; }
-make() { local path; for path; do mkdir -p "$(dirname "$path")" && echo "${options[@]}" >"$path"; done; }
-case $name in
-    download)
-        case $(value corpus) in
-            librispeech_lm) make "$(value download_dir)/librispeech_lm/$(value sets).arpa.gz" ;;
-            *) for set in $(value sets); do [ -d "$(value download_dir)/LibriSpeech/$set" ] || make "$(value download_dir)/LibriSpeech/$set/x.flac"; done ;;
-        esac
-        [[ $(value corpus) != *aishell1 ]] || make "$(value download_dir)/data_aishell"/{wav,transcript}/x
-        [[ $(value corpus) != *aishell2 ]] || make "$(value download_dir)/AISHELL-2/iOS/data"/{wav.scp,trans.txt} ;;
-    prepare_data)
-        tests=$(value test_sets) && tests=${tests//-/_}
-        for dir in $(value test_dirs); do tests+=" ${dir##*/}"; done
-        [[ $(value corpus) != *aishell1 ]] || tests=test
-        for set in train dev $tests; do make "$(value data_dir)/$set"/{wav.scp,text,utt2spk}; done ;;
-    extract_features) make "$(value dump_dir)"/{feats.scp,text} ;;
-    make_mindrecord) make "$(value dump_dir)/mindrecord/shards.json" ;;
-    make_tokens) make "$(value out)" ;;
-    make_targets)
-        if [ "$(value type)" = mfcc ] || [ "$(value type)" = layer ]; then file=$(value name); else file=$(value type); fi
-        [ "$file" != speakers ] || file=speakers.json
-        make "$(value dump_dir)/targets/${file%.json}$([[ $file == *.json ]] && echo .json || echo .safetensors)" ;;
-    train | pretrain) make "$(value exp_dir)"/{config.yaml,model.safetensors} ;;
-    random_upstream) make "$(value out)"/{config.yaml,model.safetensors} ;;
-    convert) if [ -n "$(value updates)" ]; then make "$(value exp_dir)"/updates/{0,100}/pt/s3prl.pt; elif [ -n "$(value out)" ]; then make "$(value out)"/{config.yaml,model.safetensors}; else make "$(value exp_dir)"/pt/{progre,s3prl}.pt; fi ;;
-    dump_speech) make "$(value out)"/{train,dev}/text ;;
-    make_systems) printf 'name\tupstream\tcheckpoint\tupdates\tvalid_loss\tasr_args\texp_dir\n' >"$(value out)"
-        for n in 0 100; do printf '%s\tw\tf\t%s\t-\t-\t%s\n' $n $n "$(value asr_exp)/$n"; done >>"$(value out)" ;;
-    report_sweep) echo "$name --baseline $(value baseline)" >>"$CALLS" && make "$(value out)"/{RESULTS.md,sweep.png} ;;
-    finetune) make "$(value exp_dir)/inference/model.pth" ;;
-    compare_layers) make "$(value exp_dir)/compare/table.txt" ;;
-    export) make "$(value exp_dir)/mindir/model.mindir" ;;
-    make_ngram | tune_beam) make "$(value out)" ;;
-    decode) for mode in $(value modes); do for set in $(value data_dirs); do make "$(value out)/decode_$mode/${set##*/}/text"; done; done ;;
-    score) make "$(value out)/result.json" ;;
-    report) make "$(value exp_dir)/RESULTS.md" ;;
-esac
-"""
-
-
-@pytest.fixture
-def project(tmp_path, write_script):
-    """A copy of the shell of the project, whose python makes files alone."""
-    shutil.copytree(ROOT / "egs", tmp_path / "egs", ignore=shutil.ignore_patterns("mini", "downloads", "data", "dump", "exp"))
-    shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    shutil.copy(ROOT / "path.sh", tmp_path)
-    write_script("tools/setup.sh", "#!/usr/bin/env bash\n")
-    write_script("tools/venv/bin/python", PYTHON)
-    return tmp_path
-
-
-@pytest.fixture
-def call(project):
-    """call(recipe, options): its output, and the commands that ran, after a success."""
-
-    def call(recipe: Path, *arguments: str, code: int = 0) -> tuple[str, list[str]]:
-        calls = project / "calls"
-        calls.write_text("")
-        done = bash(project / recipe, *arguments, cwd=project, env={"CALLS": str(calls)})
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr, calls.read_text().splitlines()
-
-    return call
-
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 def test_help(recipe):
@@ -103,10 +32,7 @@ def test_recipe_is_short_and_ends_in_one_call(recipe):
 
 
 def custom_options(project: Path) -> list[str]:
-    for name in ("my/train", "my/test"):
-        (project / name).mkdir(parents=True)
-        (project / name / "wav.scp").write_text("a a.wav\n")
-    return ["--train_dir", "my/train", "--test_dirs", "my/test"]
+    return ["--train_dir", *kaldi_folders(project, "my/train"), "--test_dirs", *kaldi_folders(project, "my/test")]
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
@@ -287,7 +213,7 @@ def test_pretraining_on_several_devices(call):
     output, _ = call(LIBRISPEECH, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true")
     assert "asrlib/bin/train.py --exp_dir mini/exp/deepspeech2 --train_config" in output
     output, _ = call(AISHELL1, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true")
-    assert "$ msrun --worker_num=8 --local_worker_num=4 --master_addr=127.0.0.1 --node_rank=0 --join=True --log_dir=mini/exp/progre/log/msrun" in output
+    assert "$ python -m mindspore.parallel.cluster.run --worker_num=8 --local_worker_num=4 --master_addr=127.0.0.1 --node_rank=0 --join=True --log_dir=mini/exp/progre/log/msrun" in output
 
 
 def test_a_pretrained_model_instead_of_pretraining(call, project):
@@ -346,3 +272,16 @@ def test_aishell2_must_be_there(call):
     assert "--corpus_dir is needed: the folder AISHELL-2, which is licensed" in output
     output, _ = call(AISHELL2, "--corpus_dir", "nowhere", code=2)
     assert "no iOS/data/wav.scp" in output
+
+
+@pytest.mark.parametrize("options", [[], ["--mini", "true"], ["--pretrain_args", "trainer.updates=3 optim.accumulate=2", "--seed", "7"]])
+def test_both_recipes_have_one_pretraining(call, project, options):
+    """The experiment that is fine-tuned from is the one that the recipe of the pretraining makes: days of pretraining would begin again."""
+    for name in ("wav.scp", "trans.txt"):
+        (project / "AISHELL-2/iOS/data").mkdir(parents=True, exist_ok=True)
+        (project / "AISHELL-2/iOS/data" / name).touch()
+    pretrained = call(AISHELL2, "--corpus_dir", "AISHELL-2", *options, "--dry_run", "true")[0]
+    (made,) = re.findall(r"makes (.*)/model.safetensors", pretrained)
+    needed = call(MANDARIN, "--aishell2_dir", "AISHELL-2", *options, "--dry_run", "true")[0]
+    assert f"needs {project}/{AISHELL2.parent}/{made}/model.safetensors\n" in needed
+    assert ("/wav2vec2_base" in made) == ("--mini" not in options)

@@ -92,6 +92,30 @@ def test_named_python_is_judged(setup, project, write_script):
     assert "error: no suitable Python (3.10, 3.11 or 3.12 with venv and headers); snake does not run" in setup(code=1, PYTHON="snake")[0]
 
 
+def test_named_python_with_a_space_in_its_path(setup, write_script):
+    assert "making tools/venv with " in setup(PYTHON=str(write_script("my bin/python", PYTHON)))[0]
+
+
+def test_called_in_its_own_folder_with_cdpath(project, setup):
+    """Not in the folder of the same name that CDPATH has."""
+    (project / "decoy/tools").mkdir(parents=True)
+    for called, cwd in (("setup.sh", project / "tools"), ("tools/setup.sh", project)):
+        done = bash(called, "--help", cwd=cwd, env={"CDPATH": f"{project}/decoy:/tmp"})
+        assert done.returncode == 0 and done.stdout.startswith("Makes tools/venv") and done.stderr == ""
+
+
+def test_environment_of_another_user(project, setup):
+    """Who can neither use it nor make it is told so."""
+    (project / "tools/.setup.lock").mkdir()  # stands for a folder that cannot be written
+    assert f"error: tools/venv is not complete, or this user may not run its Python, and {project}/tools cannot be written" in setup(code=1)[0]
+
+
+def test_unexpected_error_names_its_place(project, setup):
+    (project / "bin/mv").unlink()
+    message = setup(code=127)[0].splitlines()[-1]
+    assert re.fullmatch(r'tools/setup.sh: error: line \d+: exit code 127 of: mv "\$mark.tmp" "\$mark"', message)
+
+
 def test_too_little_disk(setup, project, write_script):
     (project / "bin/df").unlink()
     write_script("bin/df", "#!/usr/bin/env bash\necho Filesystem 1024-blocks Used Available\necho disk 1 1 $((8 * 1048576)) 1% /\n")

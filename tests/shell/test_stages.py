@@ -12,21 +12,16 @@ from tests.shell.conftest import ROOT, bash
 # `work/` holds what the stages make; `calls` in the current folder counts which commands really ran.
 SCRIPT = f"""#!/usr/bin/env bash
 # A recipe.
-set -euo pipefail
-
-# Options
-stage=1  # first
-stop_stage=3  # last
-skip_stages=  # left out
-force=false  # again
-dry_run=false  # plan
-text=hello  # what stage 1 writes
-nj=1  # jobs
-# End of options
-
-. {ROOT}/egs/common/parse_options.sh
+. "{ROOT}/egs/common/begin.sh"
+run_option stage int 1 "first"
+run_option stop_stage int 3 "last"
+run_option skip_stages ints "" "left out"
+run_option force bool false "again"
+run_option dry_run bool false "plan"
+option text text hello "what stage 1 writes"
+run_option nj int 1 "jobs"
 parse_options "$@"
-. {ROOT}/egs/common/stages.sh
+. "{ROOT}/egs/common/stages.sh"
 
 stage 1 "writing" work/a needs config.yaml:text "in put" makes work/a/out.txt
 stage_1() {{ run ./write.sh work/a/out.txt "$text" --nj "$nj"; }}
@@ -168,6 +163,7 @@ def test_skip_stages(call):
         (["--stage", "3", "--stop_stage", "2"], "--stage 3 is after --stop_stage 2"),
         (["--stage", "0"], "--stage 0: there is no such stage; stages: 1 2 3"),
         (["--skip_stages", "2 9"], "--skip_stages: there is no stage '9'"),
+        (["--skip_stages", "*"], "--skip_stages: '*' is not a number"),
     ],
 )
 def test_wrong_range_exits_with_2(fail, arguments, message):
@@ -209,6 +205,26 @@ def test_failure_shows_the_log_and_how_to_resume(fail, call, write_script, tmp_p
     done = subprocess.run(["bash", "-c", resume.removeprefix("To resume: ")], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "Successfully finished" in done.stdout
     assert (tmp_path / "work/b/out 2.txt").read_text() == "it's a 'test'\n"
+
+
+def test_error_of_a_stage_that_is_not_a_command_of_its_own(fail, recipe, tmp_path):
+    """The shell's own errors in a stage are told once, with their line, and the way to resume."""
+    recipe.write_text(SCRIPT.replace("stage_1() {", "stage_1() {\n    $dry_run || grep nothing /dev/null\n"))
+    line = recipe.read_text().splitlines().index("    $dry_run || grep nothing /dev/null") + 1
+    output, error = fail(1)
+    assert f"error: {tmp_path}/run.sh, line {line}: exit code 1 of: grep nothing /dev/null\n" in output
+    assert "exit code 1\nTo resume: " in error and error.count("error:") == 1
+    assert not (tmp_path / "calls").exists()
+
+
+def test_killed_for_memory_is_said(fail, write_script):
+    write_script("copy.sh", "#!/usr/bin/env bash\nkill -KILL $$\n")
+    assert "stage 2 (copying) failed: killed (SIGKILL), as the system does when memory runs out" in fail(1)[1]
+
+
+def test_resume_of_a_recipe_called_by_its_bare_name(recipe, tmp_path, write_script):
+    write_script("copy.sh", "#!/usr/bin/env bash\nexit 7\n")
+    assert "To resume: ./run.sh --stage 2\n" in bash("run.sh", cwd=tmp_path).stderr
 
 
 def test_stage_stops_at_its_first_failing_command(fail, write_script, tmp_path):

@@ -2,12 +2,13 @@
 
 import argparse
 import errno
+import os
 import subprocess
 import sys
 
 import pytest
 
-from asrlib.utils.cli import Parser, boolean, run
+from asrlib.utils.cli import Parser, assignments, boolean, run
 from asrlib.utils.errors import UserError
 
 
@@ -61,6 +62,38 @@ def test_boolean():
             boolean(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("", []),
+        (" a.b=1  c=2 ", ["a.b=1", "c=2"]),
+        ("augment.noise_dir=/my noise/at home c=2", ["augment.noise_dir=/my noise/at home", "c=2"]),
+        ("a=[1, 2]\nb=x=y", ["a=[1, 2]", "b=x=y"]),
+        ("word a=1", ["word", "a=1"]),
+    ],
+)
+def test_assignments(text, values):
+    """A path in a value may have spaces in it."""
+    assert assignments(text) == values
+
+
+@pytest.mark.parametrize(
+    "variables", [{"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}]
+)
+def test_another_locale_changes_nothing(tmp_path, variables):
+    """Texts and names of files are UTF-8."""
+    command = tmp_path / "say.py"
+    command.write_text(
+        "import sys\nfrom asrlib.utils.cli import run\n"
+        "def main(argv):\n    print(sys.argv[1:], open('\u4f60').read(), sys.stdout.encoding)\nrun(main)\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "\u4f60").write_text("\u597d", encoding="utf-8")
+    environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONIOENCODING", "PYTHONUTF8")} | variables
+    done = subprocess.run([sys.executable, command, "a b", "\u4f60"], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert done.stdout.decode() == "['a b', '\u4f60'] \u597d utf-8\n", done.stderr.decode()
+
+
 def ending(main) -> int:
     with pytest.raises(SystemExit) as exit:
         run(main)
@@ -103,5 +136,5 @@ def test_our_own_faults_keep_their_traceback(error):
 
 def test_a_reader_that_goes_away_is_no_fault(root):
     command = "import sys; sys.path.insert(0, '.'); from asrlib.utils.cli import run; run(lambda argv: [print('line' * 100) for _ in range(10000)] and None)"
-    shell = subprocess.run(["bash", "-c", f"{sys.executable} -c \"{command}\" | head -n 1"], cwd=root, capture_output=True, text=True, timeout=60)
+    shell = subprocess.run(["bash", "-c", f'{sys.executable} -c "{command}" | head -n 1'], cwd=root, capture_output=True, text=True, timeout=60)
     assert shell.stdout.count("\n") == 1 and shell.stderr == ""

@@ -67,3 +67,29 @@ def test_disk_of_a_folder_to_come(tmp_path, monkeypatch):
     assert preflight.check_disk(5, tmp_path / "a" / "b").fault == ""
     assert preflight.check_disk(6, tmp_path / "a").fault == f"5.0 GB free in {tmp_path}, 6 GB needed: free some, or choose another folder"
     assert asked == [tmp_path, tmp_path]
+
+
+@pytest.mark.parametrize(("module", "count"), [(["numpy/__init__.py"], ""), (["colorsys.py", "yaml/__init__.py"], " (and 1 more from elsewhere)")])
+def test_modules_from_elsewhere(tmp_path, monkeypatch, module, count):
+    """What is imported counts, not what is installed: a foreign PYTHONPATH has no metadata, or that of another version."""
+    for name in module:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("__version__ = '0.1'\n")
+    dist_info = tmp_path / "numpy-0.1.dist-info"
+    dist_info.mkdir()
+    (dist_info / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.1\n")
+    for name in ("numpy", "yaml", "colorsys"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    fact = preflight.check_imports()
+    name = module[0].split("/")[0].removesuffix(".py")
+    assert fact.fault == (
+        f"{name} is imported from {tmp_path / module[0]}{count}, not from the environment: "
+        f"take that folder out of PYTHONPATH, which is {str(tmp_path)!r}"
+    )
+    assert not [fact for fact in preflight.check_packages() if fact.fault]  # setup.sh would not help: its advice is not given
+
+
+def test_modules_of_this_environment():
+    assert preflight.check_imports().fault == ""

@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
-# wav2vec 2.0 base pretrained in MindSpore on AISHELL-2, without the sentences of AISHELL-1's dev and test, and converted to PyTorch at every kept number of updates.
+# wav2vec 2.0 base pretrained in MindSpore on AISHELL-2, without the sentences of AISHELL-1's dev and test, and converted to PyTorch at every kept
+# number of updates.
 #     run.sh --corpus_dir AISHELL-2
 # --mini true pretrains a small model in minutes, on a synthesised corpus in AISHELL-2's layout.
 
-# shellcheck disable=SC2034  # read by pretrain.sh
-chain=pretrain model=wav2vec2 size=base used_by=egs/aishell1/mandarin_wav2vec2
+# shellcheck source=egs/common/begin.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
+
+# shellcheck disable=SC2034  # for pretrain.sh
+model=wav2vec2 size=base used_by=egs/aishell1/mandarin_wav2vec2
 
 # shellcheck source=egs/aishell2/corpus.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh" "$@"
+. ../corpus.sh
+# shellcheck source=egs/common/pretrain.sh
+. ../../common/pretrain.sh "$@"

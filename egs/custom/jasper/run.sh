@@ -3,8 +3,13 @@
 #     run.sh --train_dir my/train --test_dirs "my/test" [--valid_dir my/dev]
 # conf/jasper.yaml is a small model; --mini true only keeps what is made under mini/.
 
-# shellcheck disable=SC2034  # read by ctc.sh
-chain=ctc model=jasper
+# shellcheck source=egs/common/begin.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
+
+# shellcheck disable=SC2034  # for ctc.sh
+model=jasper
 
 # shellcheck source=egs/custom/corpus.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh" "$@"
+. ../corpus.sh
+# shellcheck source=egs/common/ctc.sh
+. ../../common/ctc.sh "$@"

@@ -3,12 +3,16 @@
 #     run.sh --train_dir my/train --test_dirs "my/test" [--valid_dir my/dev]
 # --mini true takes small models, for a first try. --size large: the large model; --pretrained_model FILE: one that is pretrained already.
 
-# shellcheck disable=SC2034  # read by ssl.sh
-chain=ssl model=progre
+# shellcheck source=egs/common/begin.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
 
-# Options of this recipe
-size=base  # base|large: of the model
-# End of options
+# shellcheck disable=SC2034  # for ssl.sh
+model=progre
+
+option_group "Options of this recipe"
+option size 'choice:base|large' base "of the model"
 
 # shellcheck source=egs/custom/corpus.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh" "$@"
+. ../corpus.sh
+# shellcheck source=egs/common/ssl.sh
+. ../../common/ssl.sh "$@"

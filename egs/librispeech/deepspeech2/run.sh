@@ -2,8 +2,13 @@
 # DeepSpeech2 trained from scratch on LibriSpeech: from the corpus to a table of word error rates.
 # --mini true does all of it in minutes, on a small corpus of synthesised speech in LibriSpeech's layout.
 
-# shellcheck disable=SC2034  # read by ctc.sh
-chain=ctc model=deepspeech2 default_labels=conf/labels_en.txt
+# shellcheck source=egs/common/begin.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
+
+# shellcheck disable=SC2034  # for ctc.sh
+model=deepspeech2 default_labels=conf/labels_en.txt
 
 # shellcheck source=egs/librispeech/corpus.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../corpus.sh" "$@"
+. ../corpus.sh
+# shellcheck source=egs/common/ctc.sh
+. ../../common/ctc.sh "$@"
