@@ -4,6 +4,8 @@ MindSpore's own take the rate from a parameter, and a compiled graph keeps the v
 at a rate of its own. nn.AdamWeightDecay has no bias correction besides. The results here are PyTorch's.
 """
 
+from collections.abc import Callable
+
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
@@ -11,12 +13,12 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from asrlib.ms.kernels import in_place
 from asrlib.utils.experiment import OptimConfig
 
-_scaled = ops.MultitypeFuncGraph("scaled")
 
-
-@_scaled.register("Tensor", "Tensor")
-def _scale_tensor(factor, grad):
-    return grad * factor
+def for_tensors(function: Callable, count: int) -> Callable:
+    """A function of `count` tensors as ops.HyperMap takes it: over hundreds of parameters a loop in a graph takes minutes to compile, a map seconds."""
+    graph = ops.MultitypeFuncGraph(function.__name__)
+    graph.register(*["Tensor"] * count)(function)
+    return graph
 
 
 def make_optimizer(network: nn.Cell, config: OptimConfig) -> nn.Cell:
@@ -38,25 +40,36 @@ class Adam(nn.Cell):
         self.beta1, self.beta2 = config.betas
         self.eps, self.decay, self.decoupled = config.eps, config.weight_decay, config.name == "adamw"
         self.constants = Tensor([self.beta1, self.beta2, self.eps, self.decay, float(self.decoupled)], ms.float32)
-        self.update, self.kernel, self.map = in_place("AdamUpdate", 3, 2), ops.Adam(), ops.HyperMap()
+        self.map, self.each = ops.HyperMap(), for_tensors(self._kernel_update() or self._plain_update(), 5)
 
     def construct(self, grads, rate, scale):
         power1 = ops.assign(self.beta1_power, self.beta1_power * self.beta1)
         power2 = ops.assign(self.beta2_power, self.beta2_power * self.beta2)
-        done = ()
-        if self.update is not None:
-            settings = ops.concat((ops.stack((rate, power1, power2, scale)), self.constants))
-            for weight, first, second, grad in zip(self.weights, self.first, self.second, grads):  # noqa: B905  (no strict in a graph)
-                done += (self.update(weight, first, second, grad, settings),)
-            return done
-        eps = self.eps * ops.sqrt(1.0 - power2)  # PyTorch adds it to the corrected root
-        for weight, first, second, grad in zip(self.weights, self.first, self.second, self.map(ops.partial(_scaled, scale), grads)):  # noqa: B905
-            if self.decay > 0 and self.decoupled:
-                grad = ops.depend(grad, ops.assign(weight, weight * (1.0 - rate * self.decay)))
-            elif self.decay > 0:
-                grad = grad + weight * self.decay
-            done += (self.kernel(weight, first, second, power1, power2, rate, self.beta1, self.beta2, eps, grad),)
-        return done
+        settings = ops.concat((ops.stack((rate, power1, power2, scale)), self.constants))
+        return self.map(ops.partial(self.each, settings), self.weights, self.first, self.second, grads)
+
+    @staticmethod
+    def _kernel_update() -> Callable | None:
+        kernel = in_place("AdamUpdate", 3, 2)
+
+        def adam(settings, weight, first, second, grad):
+            return kernel(weight, first, second, grad, settings)
+
+        return adam if kernel is not None else None
+
+    def _plain_update(self) -> Callable:
+        kernel, beta1, beta2, eps, decay, decoupled = ops.Adam(), self.beta1, self.beta2, self.eps, self.decay, self.decoupled
+
+        def adam(settings, weight, first, second, grad):
+            rate, power1, power2, grad = settings[0], settings[1], settings[2], grad * settings[3]
+            if decay > 0 and decoupled:
+                grad = ops.depend(grad, ops.assign(weight, weight * (1.0 - rate * decay)))
+            elif decay > 0:
+                grad = grad + weight * decay
+            corrected = eps * ops.sqrt(1.0 - power2)  # PyTorch adds it to the corrected root
+            return kernel(weight, first, second, power1, power2, rate, beta1, beta2, corrected, grad)
+
+        return adam
 
 
 class Sgd(nn.Cell):
@@ -67,14 +80,20 @@ class Sgd(nn.Cell):
         self.weights = _trainable(network)
         self.velocity = self.weights.clone("velocity", init="zeros")
         self.momentum, self.decay = config.momentum, config.weight_decay
-        self.kernel, self.map = ops.ApplyMomentum(), ops.HyperMap()
+        self.map, self.each = ops.HyperMap(), for_tensors(self._update(), 5)
 
     def construct(self, grads, rate, scale):
-        done = ()
-        for weight, velocity, grad in zip(self.weights, self.velocity, self.map(ops.partial(_scaled, scale), grads)):  # noqa: B905
-            grad = grad + weight * self.decay if self.decay > 0 else grad
-            done += (self.kernel(weight, velocity, rate, grad, self.momentum),)
-        return done
+        return self.map(ops.partial(self.each, rate, scale), self.weights, self.velocity, grads)
+
+    def _update(self) -> Callable:
+        kernel, momentum, decay = ops.ApplyMomentum(), self.momentum, self.decay
+
+        def momentum_update(rate, scale, weight, velocity, grad):
+            grad = grad * scale
+            grad = grad + weight * decay if decay > 0 else grad
+            return kernel(weight, velocity, rate, grad, momentum)
+
+        return momentum_update
 
 
 class NovoGrad(nn.Cell):
@@ -88,21 +107,33 @@ class NovoGrad(nn.Cell):
         self.beta1, self.beta2 = config.betas
         self.eps, self.decay = config.eps, config.weight_decay
         self.constants = Tensor([self.beta1, self.beta2, self.eps, self.decay], ms.float32)
-        self.update, self.map = in_place("NovoGradUpdate", 3, 2), ops.HyperMap()
+        self.map, self.each = ops.HyperMap(), for_tensors(self._kernel_update() or self._plain_update(), 5)
 
     def construct(self, grads, rate, scale):
-        done = ()
-        if self.update is not None:
-            settings = ops.concat((ops.stack((rate, scale)), self.constants))
-            for weight, first, second, grad in zip(self.weights, self.first, self.second, grads):  # noqa: B905
-                done += (self.update(weight, first, second, grad, settings),)
-            return done
-        for weight, first, second, grad in zip(self.weights, self.first, self.second, self.map(ops.partial(_scaled, scale), grads)):  # noqa: B905
+        settings = ops.concat((ops.stack((rate, scale)), self.constants))
+        return self.map(ops.partial(self.each, settings), self.weights, self.first, self.second, grads)
+
+    @staticmethod
+    def _kernel_update() -> Callable | None:
+        kernel = in_place("NovoGradUpdate", 3, 2)
+
+        def novograd(settings, weight, first, second, grad):
+            return kernel(weight, first, second, grad, settings)
+
+        return novograd if kernel is not None else None
+
+    def _plain_update(self) -> Callable:
+        beta1, beta2, eps, decay = self.beta1, self.beta2, self.eps, self.decay
+
+        def novograd(settings, weight, first, second, grad):
+            grad = grad * settings[1]
             norm = (grad * grad).sum().reshape(1)
-            second_now = ops.select(second > 0, self.beta2 * second + (1.0 - self.beta2) * norm, norm)  # the first gradient begins it
-            moment = self.beta1 * first + grad / (ops.sqrt(second_now) + self.eps) + self.decay * weight
-            done += (ops.assign(second, second_now), ops.assign(first, moment), ops.assign(weight, weight - rate * moment))
-        return done
+            second_now = ops.select(second > 0, beta2 * second + (1.0 - beta2) * norm, norm)  # the first gradient begins it
+            moment = beta1 * first + grad / (ops.sqrt(second_now) + eps) + decay * weight
+            kept = ops.assign(second, second_now), ops.assign(first, moment)
+            return ops.depend(ops.assign(weight, weight - settings[0] * moment), kept)
+
+        return novograd
 
 
 class Ema(nn.Cell):
@@ -112,17 +143,22 @@ class Ema(nn.Cell):
         super().__init__(auto_prefix=False)
         self.optimizer, self.weights, self.decay = optimizer, optimizer.weights, Tensor([decay], ms.float32)
         self.mean = self.weights.clone("running_mean", init="same")
-        self.move = in_place("MoveMean", 1, 2)
+        self.map, self.each = ops.HyperMap(), for_tensors(self._move(), 3)
 
     def construct(self, grads, rate, scale):
-        done = self.optimizer(grads, rate, scale)
-        for weight, mean in zip(self.weights, self.mean):  # noqa: B905
-            weight = ops.depend(weight, done)
-            if self.move is not None:
-                done += (self.move(mean, weight, self.decay),)
-            else:
-                done += (ops.assign(mean, mean * self.decay + weight * (1.0 - self.decay)),)
-        return done
+        decay = ops.depend(self.decay, self.optimizer(grads, rate, scale))
+        return self.map(ops.partial(self.each, decay), self.mean, self.weights)
+
+    @staticmethod
+    def _move() -> Callable:
+        kernel = in_place("MoveMean", 1, 2)
+
+        def move_mean(decay, mean, weight):
+            if kernel is not None:
+                return kernel(mean, weight, decay)
+            return ops.assign(mean, mean * decay + weight * (1.0 - decay))
+
+        return move_mean
 
 
 class SwapEma(nn.Cell):
@@ -131,18 +167,23 @@ class SwapEma(nn.Cell):
     def __init__(self, optimizer: Ema):
         super().__init__(auto_prefix=False)
         self.weights, self.mean = optimizer.weights, optimizer.mean
-        self.exchange = in_place("Exchange", 2, 0)
+        self.map, self.each = ops.HyperMap(), for_tensors(self._exchange(), 2)
 
     def construct(self):
-        done = ()
-        for weight, mean in zip(self.weights, self.mean):  # noqa: B905
-            if self.exchange is not None:
-                done += (self.exchange(weight, mean),)
-            else:
-                before = weight + 0.0
-                taken = ops.assign(weight, ops.depend(mean + 0.0, before))
-                done += (ops.assign(mean, ops.depend(before, taken)),)
-        return done
+        return self.map(self.each, self.weights, self.mean)
+
+    @staticmethod
+    def _exchange() -> Callable:
+        kernel = in_place("Exchange", 2, 0)
+
+        def exchange(weight, mean):
+            if kernel is not None:
+                return kernel(weight, mean)
+            before = weight + 0.0
+            taken = ops.assign(weight, ops.depend(mean + 0.0, before))
+            return ops.assign(mean, ops.depend(before, taken))
+
+        return exchange
 
 
 def _trainable(network: nn.Cell) -> ParameterTuple:

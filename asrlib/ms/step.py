@@ -1,7 +1,4 @@
-"""The training step: a graph of forward and backward pass for each shape of a batch, and one graph each, whatever the shape, that adds gradients up and that updates.
-
-So what is compiled for every padded length is the network alone, and memory between the graphs is shared: each leaves nothing but its outputs.
-"""
+"""The training step: a graph of forward and backward pass for each shape of a batch, and one graph, whatever the shapes, that updates the weights."""
 
 
 
@@ -11,21 +8,9 @@ from mindspore import ParameterTuple, Tensor, nn, ops
 
 from asrlib.ms.kernels import in_place, kernel
 from asrlib.ms.losses import ctc_loss
+from asrlib.ms.optim import for_tensors
 from asrlib.utils.experiment import OptimConfig
 from asrlib.utils.memory import release_memory
-
-_copy = ops.MultitypeFuncGraph("copy")
-_restore = ops.MultitypeFuncGraph("restore")
-
-
-@_copy.register("Tensor", "Tensor")
-def _copy_tensor(former, statistic):
-    return ops.assign(former, statistic)
-
-
-@_restore.register("Tensor", "Tensor", "Tensor")
-def _restore_tensor(finite, statistic, former):
-    return ops.assign(statistic, ops.select(finite, statistic, former))
 
 
 def _square_sum():
@@ -82,42 +67,44 @@ class EvalStep(nn.Cell):
 
 
 class Gradients(nn.Cell):
-    """A batch's arrays -> the loss's numbers (K,), whether the loss was finite (1,) float32, and the gradients of the weights times the loss scale.
+    """(first (1,), a batch's arrays) -> the loss's numbers (K,), whether the loss was finite (1,) float32, and the gradients of the weights times the loss scale.
 
-    loss: a cell from a batch's arrays to its share of an update's loss () and numbers to report (K,). The moving statistics of batch normalisation, which the
-    forward pass writes, stay as they were when the loss is not finite.
+    sums: parameters to which the gradients are added, or, where first is 1, which they replace; each is freed as soon as it is added, and none is returned.
+    loss: a cell from a batch's arrays to its share of an update's loss () and numbers to report (K,).
     """
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell, weights: ParameterTuple, loss_scale: float):
+    def __init__(self, loss: nn.Cell, weights: ParameterTuple, loss_scale: float, sums: ParameterTuple | None):
         super().__init__(auto_prefix=False)
         self.loss, self.loss_scale = loss, loss_scale
         self.value_and_grad = ops.value_and_grad(self._scaled, None, weights, has_aux=True)
-        self.statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
-        self.former = self.statistics.clone(prefix="former")
-        self.map = ops.HyperMap()
+        self.sums, self.add_to, self.map = sums, _add_to(), ops.HyperMap()
         self.set_train()
 
     def _scaled(self, *inputs):
         loss, metrics = self.loss(*inputs)
         return loss * self.loss_scale, metrics
 
-    def construct(self, *inputs):
-        first = ops.depend(inputs[0], self.map(_copy, self.former, self.statistics))
-        (loss, metrics), grads = self.value_and_grad(first, *inputs[1:])
-        finite = ops.isfinite(loss)
-        finite = ops.depend(finite, self.map(ops.partial(_restore, finite), self.statistics, self.former))
-        return metrics, finite.astype(ms.float32).reshape(1), grads
+    def construct(self, first, *inputs):
+        (loss, metrics), grads = self.value_and_grad(*inputs)
+        finite = ops.isfinite(loss).astype(ms.float32).reshape(1)
+        if self.sums is None:
+            return metrics, finite, grads
+        return metrics, ops.depend(finite, self.map(ops.partial(self.add_to, first), self.sums, grads)), ()
 
 
-class Accumulate(nn.Cell):
-    """(first (1,), gradients...): they are added to the sums or, where first is 1, take their place."""
+class Copy(nn.Cell):
+    """Puts the values of some parameters into others."""
 
-    def __init__(self, sums: ParameterTuple):
+    def __init__(self, to: ParameterTuple, values: ParameterTuple):
         super().__init__(auto_prefix=False)
-        self.sums, self.add_to, self.map = sums, _add_to(), ops.HyperMap()
+        self.to, self.values, self.map, self.assign = to, values, ops.HyperMap(), for_tensors(assign, 2)
 
-    def construct(self, first, *grads):
-        return self.map(ops.partial(self.add_to, first), self.sums, grads)
+    def construct(self):
+        return self.map(self.assign, self.to, self.values)
+
+
+def assign(parameter, value):
+    return ops.assign(parameter, value)
 
 
 class Update(nn.Cell):
@@ -154,13 +141,18 @@ class Update(nn.Cell):
 
 
 class TrainStep:
-    """One batch: its gradients are added up over optim.accumulate batches, and then over the processes; the last of them updates the weights."""
+    """One batch: its gradients are added up over optim.accumulate batches, and then over the processes; the last of them updates the weights.
+
+    The moving statistics of batch normalisation, which the forward pass writes, stay as they were when the loss is not finite.
+    """
 
     def __init__(self, network: nn.Cell, loss: nn.Cell, optimizer: nn.Cell, config: OptimConfig, loss_scale: float = 1.0, processes: int = 1):
         sums = optimizer.weights.clone(prefix="gradient_sum", init="zeros") if config.accumulate > 1 else None
-        self.gradients = Gradients(network, loss, optimizer.weights, loss_scale)
-        self.accumulate = Accumulate(sums) if sums is not None else None
+        self.gradients = Gradients(loss, optimizer.weights, loss_scale, sums)
         self.update = Update(optimizer, config.grad_clip, loss_scale, processes, sums)
+        statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
+        former = statistics.clone(prefix="former")
+        self.keep, self.restore = (Copy(former, statistics), Copy(statistics, former)) if statistics else (None, None)
         self.finite, self.first = np.ones(1, np.float32), True
         self.shapes: set[tuple] = set()
 
@@ -169,11 +161,12 @@ class TrainStep:
 
         -> the loss's numbers (K,), gradient norm or 0 where it is not needed, whether all was finite.
         """
-        metrics, finite, grads = self.gradients(*(Tensor(x) for x in inputs))
-        self.finite = np.minimum(self.finite, finite.asnumpy())
-        if self.accumulate is not None:
-            self.accumulate(Tensor(np.array([self.first], np.float32)), *grads)
-            self.first, grads = update, ()
+        if self.keep is not None:
+            self.keep()
+        metrics, finite, grads = self.gradients(Tensor([self.first], ms.float32), *(Tensor(x) for x in inputs))
+        self.finite, self.first = np.minimum(self.finite, finite.asnumpy()), update
+        if self.restore is not None and not finite.asnumpy()[0]:
+            self.restore()
         norm, finite = 0.0, bool(self.finite[0])
         if update:
             norm, finite = (x.asnumpy() for x in self.update(Tensor(rate, ms.float32), Tensor(self.finite), *grads))

@@ -46,6 +46,9 @@ WAVEFORMS = (
 )
 ADAMW = "optim.name=adamw optim.learning_rate=1e-3 optim.betas=[0.9,0.98] optim.eps=1e-6 optim.weight_decay=0.01"
 LINEAR = "schedule.name=linear schedule.warmup_steps=3"
+# The old pretraining loop left the network in evaluation mode, without dropout, until its first validation. Where that matters, there is one at the start.
+NO_DROPOUT = "model_conf.dropout=0 model_conf.attention_dropout=0 model_conf.dropout_input=0"
+VALIDATED_FIRST = "trainer.keep_updates=[0]"
 # Family -> command, `model` of its configuration, overrides. Each combination of a padded length and of whether a batch ends an update was compiled
 # by itself, which takes nearly all of the time: the seeds were chosen for runs that have all three lengths, but few combinations.
 RUNS = {
@@ -71,20 +74,20 @@ RUNS = {
     "hubert": (
         "pretrain",
         "hubert",
-        f"{WAVEFORMS} model_conf.layers=1 {ADAMW} optim.accumulate=2 optim.grad_clip=1 {LINEAR} loss.unmasked_weight=0.5 trainer.seed=25",
+        f"{WAVEFORMS} model_conf.layers=1 {NO_DROPOUT} {ADAMW} optim.accumulate=2 optim.grad_clip=1 {LINEAR} loss.unmasked_weight=0.5 trainer.seed=25",
     ),
     "progre": (
         "pretrain",
         "progre",
         f"{WAVEFORMS} model_conf.layers=2 model_conf.speaker_layer=0 model_conf.pitch_channels=8 model_conf.pitch_hidden=4 "
-        f"model_conf.speaker_bottleneck=8 model_conf.layer_norm_first=true {ADAMW} optim.grad_clip=10 {LINEAR} trainer.seed=107",
+        f"model_conf.speaker_bottleneck=8 model_conf.layer_norm_first=true {ADAMW} optim.grad_clip=10 {LINEAR} {VALIDATED_FIRST} trainer.seed=107",
     ),
     "wav2vec2": (
         "pretrain",
         "wav2vec2",
         f"{WAVEFORMS} model_conf.layers=1 model_conf.codewords=8 model_conf.code_dim=8 model_conf.extractor_mode=layer model_conf.normalize=true "
         "loss.negatives=5 loss.temperature_decay=0.9 optim.name=adam optim.learning_rate=1e-3 optim.accumulate=2 optim.grad_clip=0 "
-        f"{LINEAR} trainer.seed=72",
+        f"{LINEAR} {VALIDATED_FIRST} trainer.seed=72",
     ),
 }
 KILLED = {"deepspeech2": 8, "hubert": 9}  # one family of each command: it is killed before this state is saved, after a validation

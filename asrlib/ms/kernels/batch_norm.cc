@@ -116,3 +116,19 @@ KERNEL(BatchNormGrad) {
   }
   return 0;
 }
+
+// moving mean (C,), moving variance (C,), mean (C,), variance (C,), mask (B, T, 1), share (1,) of the new values -> done (1,). The variance moves without its bias.
+KERNEL(MoveStatistics) {
+  float* moving_mean = static_cast<float*>(params[0]);
+  float* moving_variance = static_cast<float*>(params[1]);
+  const float* mean = static_cast<float*>(params[2]);
+  const float* variance = static_cast<float*>(params[3]);
+  const float share = *static_cast<float*>(params[5]);
+  const float count = static_cast<float>(counted(static_cast<float*>(params[4]), size(ndims[4], shapes[4]))), unbiased = count / (count - 1.0f);
+  for (int64_t c = 0; c < shapes[0][0]; c++) {
+    moving_mean[c] = moving_mean[c] * (1.0f - share) + mean[c] * share;
+    moving_variance[c] = moving_variance[c] * (1.0f - share) + variance[c] * unbiased * share;
+  }
+  *static_cast<float*>(params[6]) = 1;
+  return 0;
+}

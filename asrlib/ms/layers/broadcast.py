@@ -9,6 +9,8 @@ from mindspore import Tensor, nn, ops
 
 from asrlib.ms.kernels import kernel
 
+cast = ops.Cast()  # a tensor's astype takes many times longer to compile
+
 
 class BiasAdd(nn.Cell):
     """x (..., D) + bias (D,)."""
@@ -23,7 +25,7 @@ class BiasAdd(nn.Cell):
         self.kernel = kernel("BiasAdd", lambda x, bias: x, bprop)
 
     def construct(self, x, bias):
-        return x + bias if self.kernel is None else self.kernel(x.astype(ms.float32), bias).astype(x.dtype)
+        return x + bias if self.kernel is None else cast(self.kernel(cast(x, ms.float32), bias), x.dtype)
 
 
 class RowScale(nn.Cell):
@@ -41,7 +43,7 @@ class RowScale(nn.Cell):
     def construct(self, x, factors):
         if self.kernel is None:
             return x * factors.reshape(factors.shape[:-1] + (1,) * (x.ndim - factors.ndim + 1)).astype(x.dtype)
-        return self.kernel(x.astype(ms.float32), factors).astype(x.dtype)
+        return cast(self.kernel(cast(x, ms.float32), factors), x.dtype)
 
 
 class ColumnScale(nn.Cell):
@@ -92,12 +94,12 @@ class Permute(nn.Cell):
     def construct(self, x):
         if self.forward_kernel is None:
             return x.transpose(self.order)
-        return self.forward_kernel(x.astype(ms.float32), self.places).astype(x.dtype)
+        return cast(self.forward_kernel(cast(x, ms.float32), self.places), x.dtype)
 
     def bprop(self, x, out, dout):
         if self.backward_kernel is None:
             return (dout.transpose(self.inverse),)
-        return (self.backward_kernel(dout.astype(ms.float32), self.inverse_places).astype(dout.dtype),)
+        return (cast(self.backward_kernel(cast(dout, ms.float32), self.inverse_places), dout.dtype),)
 
 
 class MaskedSoftmax(nn.Cell):
@@ -116,7 +118,7 @@ class MaskedSoftmax(nn.Cell):
         if self.kernel is not None:
             return self.kernel(scores, lengths)
         steps = scores.shape[3]
-        padding = (ops.arange(0, steps).astype(ms.int32).expand_dims(0) >= lengths.expand_dims(1)).astype(ms.float32)
+        padding = (cast(ops.arange(0, steps), ms.int32).expand_dims(0) >= lengths.expand_dims(1)).astype(ms.float32)
         return ops.softmax(scores - 1e9 * padding.reshape(-1, 1, 1, steps), -1)
 
 

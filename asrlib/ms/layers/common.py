@@ -7,12 +7,12 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from asrlib.ms.kernels import kernel
-from asrlib.ms.layers.broadcast import BiasAdd
+from asrlib.ms.layers.broadcast import BiasAdd, cast
 
 
 def time_mask(lengths: Tensor, steps: int, dtype: ms.dtype = ms.float32) -> Tensor:
     """(B,) lengths -> (B, steps): 1 inside the utterance, 0 in its padding."""
-    return (ops.arange(0, steps).astype(ms.int32).expand_dims(0) < lengths.expand_dims(1)).astype(dtype)
+    return (cast(ops.arange(0, steps), ms.int32).expand_dims(0) < lengths.expand_dims(1)).astype(dtype)
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -59,9 +59,9 @@ class Gelu(nn.Cell):
         self.kernel = kernel("Gelu", lambda x: x, bprop)
 
     def construct(self, x):
-        y = x.astype(ms.float32)
+        y = cast(x, ms.float32)
         y = 0.5 * y * (1.0 + ops.erf(y * math.sqrt(0.5))) if self.kernel is None else self.kernel(y)
-        return y.astype(x.dtype)
+        return cast(y, x.dtype)
 
 
 class Dropout(nn.Cell):
@@ -82,12 +82,12 @@ class Dropout(nn.Cell):
         """seed: () int32, another one for every use and update."""
         if not (self.active and self.training):
             return x
-        y = x.astype(ms.float32)
+        y = cast(x, ms.float32)
         y = self._plain(y, seed) if self.kernel is None else self.kernel(y, seed, self.rate)
-        return y.astype(x.dtype)
+        return cast(y, x.dtype)
 
     def _plain(self, x, seed):
-        h = ops.bitwise_xor(_low(ops.arange(0, x.size).astype(ms.int64) * 0x9E3779B1), _low(_low(seed.astype(ms.int64)) * 0x85EBCA77))
+        h = ops.bitwise_xor(_low(cast(ops.arange(0, x.size), ms.int64) * 0x9E3779B1), _low(_low(cast(seed, ms.int64)) * 0x85EBCA77))
         h = _low(ops.bitwise_xor(h, h // 65536) * 0x85EBCA6B)
         h = _low(ops.bitwise_xor(h, h // 8192) * 0xC2B2AE35)
         h = ops.bitwise_xor(h, h // 65536)
@@ -112,7 +112,7 @@ class Linear(nn.Cell):
 
     def construct(self, x):
         shape = x.shape
-        y = self.matmul(x.reshape(-1, shape[-1]).astype(self.dtype), self.weight.astype(self.dtype)).astype(ms.float32)
+        y = cast(self.matmul(cast(x.reshape(-1, shape[-1]), self.dtype), cast(self.weight, self.dtype)), ms.float32)
         if self.bias is not None:
             y = self.add(y, self.bias)
         return y.reshape(shape[:-1] + (self.outputs,))

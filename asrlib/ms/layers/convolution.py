@@ -7,7 +7,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from asrlib.ms.kernels import kernel as compiled
-from asrlib.ms.layers.broadcast import Permute
+from asrlib.ms.layers.broadcast import Permute, cast
 from asrlib.ms.layers.common import uniform
 
 
@@ -28,7 +28,7 @@ class TimeConv(nn.Cell):
     def construct(self, x):
         outputs, inputs, width = self.weight.shape
         kernel = self.turn(self.weight.reshape(1, outputs, inputs, width)).reshape(width * inputs, outputs)
-        return self.product(x.astype(self.dtype), kernel.astype(self.dtype)).astype(ms.float32)
+        return cast(self.product(cast(x, self.dtype), cast(kernel, self.dtype)), ms.float32)
 
 
 class Conv(nn.Cell):
@@ -42,7 +42,7 @@ class Conv(nn.Cell):
         self.dtype = ms.float32
 
     def construct(self, x):
-        return self.product(x.astype(self.dtype), self.kernel.astype(self.dtype)).astype(ms.float32)
+        return cast(self.product(cast(x, self.dtype), cast(self.kernel, self.dtype)), ms.float32)
 
 
 class PatchProduct(nn.Cell):
@@ -135,8 +135,8 @@ class Conv2d(nn.Cell):
     def construct(self, x):
         if self.kernel is not None and self.dtype == ms.float32:
             return self.kernel(x, self.weight, self.strides)
-        y = self.plain(x.transpose(0, 3, 2, 1).astype(self.dtype), self.weight.astype(self.dtype))
-        return y.astype(ms.float32).transpose(0, 3, 2, 1)
+        y = self.plain(cast(x.transpose(0, 3, 2, 1), self.dtype), cast(self.weight, self.dtype))
+        return cast(y, ms.float32).transpose(0, 3, 2, 1)
 
 
 class GroupedConv(nn.Cell):
@@ -156,10 +156,10 @@ class GroupedConv(nn.Cell):
 
     def construct(self, x, weight):
         groups, width, inputs, outputs = weight.shape
-        y, w = x.astype(ms.float32), weight.astype(ms.float32)
+        y, w = cast(x, ms.float32), cast(weight, ms.float32)
         if self.kernel is None:
             w = w.transpose(0, 3, 2, 1).reshape(groups * outputs, inputs, width)
             y = ops.conv1d(y.swapaxes(1, 2), w, groups=groups).swapaxes(1, 2)
         else:
             y = self.kernel(y, w)
-        return y.astype(x.dtype)
+        return cast(y, x.dtype)

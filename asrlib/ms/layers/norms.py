@@ -4,8 +4,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.ms.kernels import kernel
-from asrlib.ms.layers.broadcast import BiasAdd, ColumnScale
+from asrlib.ms.kernels import in_place, kernel
+from asrlib.ms.layers.broadcast import BiasAdd, ColumnScale, cast
 
 EPSILON = 1e-5
 MOMENTUM = 0.1  # of batch normalisation's moving statistics, as PyTorch counts it
@@ -25,13 +25,13 @@ class LayerNorm(nn.Cell):
         self.kernel = kernel("LayerNorm", lambda x, gamma, beta: x, bprop)
 
     def construct(self, x):
-        y = x.astype(ms.float32)
+        y = cast(x, ms.float32)
         if self.kernel is None:
             y = y - y.mean(-1, keep_dims=True)
             y = y * ops.rsqrt((y * y).mean(-1, keep_dims=True) + EPSILON) * self.gamma + self.beta
         else:
             y = self.kernel(y, self.gamma, self.beta)
-        return y.astype(x.dtype)
+        return cast(y, x.dtype)
 
 
 class TimeNorm(nn.Cell):
@@ -52,15 +52,15 @@ class TimeNorm(nn.Cell):
         self.kernel = kernel("TimeNorm", lambda x, gamma, beta, lengths: x, bprop)
 
     def construct(self, x, lengths):
-        y = x.astype(ms.float32)
+        y = cast(x, ms.float32)
         if self.kernel is None:
-            mask = (ops.arange(0, x.shape[1]).astype(ms.int32) < lengths.expand_dims(1)).astype(ms.float32).expand_dims(2)
-            count = ops.maximum(lengths, 1).astype(ms.float32).reshape(-1, 1, 1)
+            mask = (cast(ops.arange(0, x.shape[1]), ms.int32) < lengths.expand_dims(1)).astype(ms.float32).expand_dims(2)
+            count = cast(ops.maximum(lengths, 1), ms.float32).reshape(-1, 1, 1)
             y = (y - (y * mask).sum(1, keepdims=True) / count) * mask
             y = (y * ops.rsqrt((y * y).sum(1, keepdims=True) / count + EPSILON) * self.gamma + self.beta) * mask
         else:
             y = self.kernel(y, self.gamma, self.beta, lengths)
-        return y.astype(x.dtype)
+        return cast(y, x.dtype)
 
 
 class MaskedBatchNorm(nn.Cell):
@@ -81,6 +81,7 @@ class MaskedBatchNorm(nn.Cell):
 
         self.kernel = kernel("BatchNorm", lambda x, mask, gamma, beta, epsilon: (x, gamma, gamma), bprop)
         self.scale, self.shift = ColumnScale(), BiasAdd()
+        self.move, self.share = in_place("MoveStatistics", 2, 4), Tensor([MOMENTUM], ms.float32)
 
     def construct(self, x, mask):
         """mask (B, T, 1)."""
@@ -94,7 +95,10 @@ class MaskedBatchNorm(nn.Cell):
             y = self._scaled(x, mean, variance)
         else:
             y, mean, variance = self.kernel(x, mask, self.gamma, self.beta, self.epsilon)
-        return ops.depend(y, self._move(ops.stop_gradient(mean), ops.stop_gradient(variance), ops.maximum(mask.sum(), 2.0)))
+        mean, variance = ops.stop_gradient(mean), ops.stop_gradient(variance)
+        if self.move is not None:
+            return ops.depend(y, self.move(self.moving_mean, self.moving_variance, mean, variance, mask, self.share))
+        return ops.depend(y, self._move(mean, variance, ops.maximum(mask.sum(), 2.0)))
 
     def _scaled(self, x, mean, variance):
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
