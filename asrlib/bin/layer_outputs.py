@@ -3,7 +3,6 @@
 compare_layers calls it once for each framework, so that neither has the other's settings in its process.
 """
 
-import os
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, run
@@ -22,8 +21,6 @@ def main(argv=None) -> None:
     with np.load(args.inputs, allow_pickle=False) as file:
         inputs = dict(file)
     if args.framework == "ms":
-        if "wavs" in inputs:
-            os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "ALL")  # these models have no convolution of oneDNN's
         from asrlib.ms.outputs import layer_outputs
     else:
         from asrlib.pt.outputs import layer_outputs

@@ -3,7 +3,6 @@
 Writes config.yaml (resolved), history.jsonl, tensorboard/, images/training.png, checkpoints/, state.safetensors and, at the end, model.safetensors into --exp_dir.
 """
 
-import os
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, assignments, boolean, run
@@ -23,6 +22,7 @@ def main(argv=None) -> None:
     parser.add_argument("--seed", type=int, help="instead of trainer.seed")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
     parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is in --exp_dir")
+    parser.add_argument("--memory_gb", type=float, help="memory that training may take; none: what the machine or its container has")
     args = parser.parse_args(argv)
 
     from asrlib.utils.config import load_config
@@ -40,7 +40,6 @@ def main(argv=None) -> None:
     if progre:
         config.model_conf.num_speakers, speakers = read_speakers(args.train_targets / "speakers.json")
 
-    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "ALL")  # this model has no convolution of oneDNN's
     from asrlib.ms.pretrain import pretrain
     from asrlib.ms.pretrain_data import PretrainSet, Targets
 
@@ -52,7 +51,7 @@ def main(argv=None) -> None:
         return PretrainSet(folder, Targets(labels, pitch, speakers if progre and train else {}), config, train)
 
     sets = data(args.train_dir, args.train_targets, True), data(args.valid_dir, args.valid_targets, False)
-    pretrain(config, *sets, args.exp_dir, args.pretrained_model, args.device, args.force)
+    pretrain(config, *sets, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Writes config.yaml (resolved), tokens.txt, history.jsonl, tensorboard/, images/t
 model.safetensors into --exp_dir.
 """
 
-import os
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, assignments, boolean, run
@@ -22,6 +21,7 @@ def main(argv=None) -> None:
     parser.add_argument("--seed", type=int, help="instead of trainer.seed")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
     parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is in --exp_dir")
+    parser.add_argument("--memory_gb", type=float, help="memory that training may take; none: what the machine or its container has")
     args = parser.parse_args(argv)
 
     from asrlib.utils.experiment import load_train_config
@@ -29,11 +29,9 @@ def main(argv=None) -> None:
     overrides = args.train_args + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
     config = load_train_config(args.train_config, overrides)
 
-    if config.model == "jasper":
-        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "ALL")  # it has no convolution of oneDNN's
     from asrlib.ms.train import train
 
-    train(config, args.train_dir, args.valid_dir, args.tokens, args.exp_dir, args.pretrained_model, args.device, args.force)
+    train(config, args.train_dir, args.valid_dir, args.tokens, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,31 @@ class Batch:
     def frames(self) -> int:
         return int(self.feat_lengths.sum())
 
-    def inputs(self) -> tuple[np.ndarray, ...]:
-        """What the loss takes."""
-        return self.feats, self.feat_lengths, self.labels, self.label_lengths
+    @property
+    def units(self) -> int:
+        """What the mean loss of an update counts: utterances."""
+        return len(self.utts)
+
+    def inputs(self, share: float = 1.0) -> tuple[np.ndarray, ...]:
+        """What the loss takes; share: of this batch in the mean."""
+        weights = np.zeros(len(self.feats), np.float32)
+        weights[: len(self.utts)] = share / max(1, len(self.utts))
+        return self.feats, self.feat_lengths, self.labels, self.label_lengths, weights
+
+    def split(self, count: int) -> list["Batch"]:
+        """The same in at most `count` batches of one shape."""
+        rows = -(-len(self.feats) // count)
+        arrays = cut((self.feats, self.feat_lengths, self.labels, self.label_lengths), rows, (0, 1, 0, 0))
+        return [Batch(self.utts[i * rows : (i + 1) * rows], *part) for i, part in enumerate(arrays)]
+
+
+def cut(arrays: Sequence[np.ndarray], rows: int, fill: Sequence[float]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Arrays with one first axis in parts of so many rows, the last one filled up with rows of the values `fill`."""
+    for first in range(0, len(arrays[0]), rows):
+        parts = [array[first : first + rows] for array in arrays]
+        missing = rows - len(parts[0])
+        yield tuple(np.concatenate([part, np.full((missing, *part.shape[1:]), value, part.dtype)]) if missing else part
+                    for part, value in zip(parts, fill, strict=True))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ from mindspore import nn
 from asrlib.ms.device import use_device
 from asrlib.ms.layers.common import Linear
 from asrlib.ms.layers.convolution import TimeConv
+from asrlib.ms.memory_plan import plan_parts
 from asrlib.ms.models import make_upstream
 from asrlib.ms.objectives import objective_of
 from asrlib.ms.optim import make_optimizer
 from asrlib.ms.parallel import join
-from asrlib.ms.pretrain_data import PretrainSet, make_buckets
+from asrlib.ms.pretrain_data import PretrainSet, make_buckets, samples_of
 from asrlib.ms.pretrainer import Pretrainer
 from asrlib.ms.step import TrainStep
-from asrlib.ms.train import claim, clear
+from asrlib.ms.train import claim, clear, log_batch
 from asrlib.ms.weights import load_pretrained, network_arrays
 from asrlib.utils.arrays import save_arrays
 from asrlib.utils.log import get_logger
@@ -32,6 +33,7 @@ def pretrain(
     pretrained: Path | None = None,
     device: str = "CPU",
     start_over: bool = False,
+    memory_gb: float | None = None,
 ) -> None:
     """Pretrains, or goes on pretraining, in exp_dir; ends with exp_dir/model.safetensors. With trainer.updates=0 that is the network as it starts.
 
@@ -57,14 +59,17 @@ def pretrain(
     optimizer = make_optimizer(network, config.optim)
     loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
     objective = objective_of(config)
-    step = TrainStep(network, objective.loss(network), optimizer, config.optim, loss_scale, ranks.size)
-    buckets = make_buckets(train_set)
+    buckets, valid_buckets = make_buckets(train_set), make_buckets(valid_set)
+    shapes = [(b.batch_size, samples_of(b.frames, config.model_conf)) for b in (*buckets, *valid_buckets)]
+    parts = plan_parts(config, shapes, sum(p.size for p in network.trainable_params()), memory_gb)
+    step = TrainStep(network, objective.loss(network), optimizer, config.optim, loss_scale, ranks.size, parts.accumulate)
+    log_batch(f"{config.batch.batch_seconds:g} s", config, ranks)
     log.info("buckets (frames x utterances): %s", ", ".join(f"{b.frames} x {b.batch_size}" for b in buckets))
     loaders = tuple(
         objective.loader(data, make_buckets(data), config.trainer.seed, shuffle=data.train, prefetch=config.batch.prefetch)
         for data in (train_set, valid_set)
     )
-    Pretrainer(config, network, optimizer, step, objective, loaders, exp_dir, ranks).run()
+    Pretrainer(config, network, optimizer, step, objective, loaders, exp_dir, parts, ranks).run()
     if ranks.rank != 0:
         return
     save_arrays(exp_dir / "model.safetensors", network_arrays(network), {"updates": str(config.trainer.updates)})

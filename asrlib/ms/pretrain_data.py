@@ -9,7 +9,7 @@ import numpy as np
 
 from asrlib.corpora.durations import durations
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
-from asrlib.ms.batches import BatchLoader, Bucket, bucket_edges
+from asrlib.ms.batches import BatchLoader, Bucket, bucket_edges, cut
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
@@ -57,9 +57,18 @@ class MaskedBatch:
     speakers: np.ndarray
 
     @property
-    def masked(self) -> int:
-        """Frames to predict."""
+    def units(self) -> int:
+        """What the mean loss of an update counts: frames to predict."""
         return int(self.mask.sum())
+
+    def split(self, count: int) -> list["MaskedBatch"]:
+        """The same in at most `count` batches of one shape, each with dropout of its own."""
+        rows = -(-len(self.wavs) // count)
+        arrays = cut((self.wavs, self.lengths, self.labels, self.mask, self.pitch, self.speakers), rows, (0, 0, 0, 0, 0, -1))
+        return [
+            MaskedBatch(self.utts[i * rows : (i + 1) * rows], wavs, lengths, labels, mask, self.keep, part_seed(self.seed, i), pitch, speakers)
+            for i, (wavs, lengths, labels, mask, pitch, speakers) in enumerate(arrays)
+        ]
 
     def inputs(self, share: float, update: int) -> tuple[np.ndarray, ...]:
         """What the loss takes."""
@@ -81,9 +90,18 @@ class ContrastiveBatch:
     config: LossConfig
 
     @property
-    def masked(self) -> int:
-        """Frames to recognise."""
+    def units(self) -> int:
+        """What the mean loss of an update counts: frames to recognise."""
         return int(self.mask.sum())
+
+    def split(self, count: int) -> list["ContrastiveBatch"]:
+        """The same in at most `count` batches of one shape, each with dropout of its own."""
+        rows = -(-len(self.wavs) // count)
+        arrays = cut((self.wavs, self.lengths, self.mask, self.negatives, self.noise), rows, (0, 0, 0, 0, 0))
+        return [
+            ContrastiveBatch(self.utts[i * rows : (i + 1) * rows], wavs, lengths, mask, negatives, self.keep, part_seed(self.seed, i), noise, self.config)
+            for i, (wavs, lengths, mask, negatives, noise) in enumerate(arrays)
+        ]
 
     def inputs(self, share: float, update: int) -> tuple[np.ndarray, ...]:
         """What the loss takes; the temperature falls with the updates."""
@@ -91,6 +109,11 @@ class ContrastiveBatch:
         temperature = max(begin * self.config.temperature_decay**update, least)
         numbers = np.array(share, np.float32), np.array(temperature, np.float32)
         return self.wavs, self.lengths, self.mask, self.negatives, self.keep, self.seed, *numbers, self.noise
+
+
+def part_seed(seed: np.ndarray, part: int) -> np.ndarray:
+    """The seed of the dropout in a part of a batch; of the first one that of the batch."""
+    return np.array((int(seed) + 1_000_003 * part) % (2**31 - 1), np.int32)
 
 
 def samples_of(frames: int, config: HubertConfig) -> int:

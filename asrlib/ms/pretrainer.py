@@ -8,6 +8,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from asrlib.ms.history import History, read_history
+from asrlib.ms.memory_plan import Parts
 from asrlib.ms.objectives import AmongNegatives, Masked
 from asrlib.ms.parallel import Ranks
 from asrlib.ms.pretrain_data import ContrastiveBatch, MaskedBatch, PretrainLoader
@@ -19,7 +20,7 @@ from asrlib.utils.arrays import save_arrays
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 from asrlib.utils.pretraining import PretrainConfig
-from asrlib.utils.progress import progress
+from asrlib.utils.progress import COMPILING, progress
 
 log = get_logger(__name__)
 
@@ -40,11 +41,13 @@ class Pretrainer:
         objective: Masked | AmongNegatives,
         loaders: tuple[PretrainLoader, PretrainLoader],
         exp_dir: Path,
+        parts: Parts = Parts(),  # noqa: B008  (frozen)
         ranks: Ranks = Ranks(),  # noqa: B008  (frozen)
     ):
-        self.ranks = ranks
+        self.ranks, self.parts = ranks, parts
         self.config, self.network, self.optimizer, self.step, self.objective = config, network, optimizer, step, objective
         self.valid_loss = objective.loss(network).set_train(False)
+        network.set_train()
         self.loader, self.valid_loader = loaders
         self.statistics = objective.statistics(self.valid_loader.dataset)
         self.exp_dir = exp_dir
@@ -97,11 +100,15 @@ class Pretrainer:
     def _update(self, group: list[tuple[MaskedBatch | ContrastiveBatch, bool]], bar) -> None:
         state, config = self.state, self.config
         rate = learning_rate(config.schedule, config.optim.learning_rate, state.update, 0.0, 1, config.trainer.updates)
-        masked = float(self.ranks.sum(sum(batch.masked for batch, counts in group if counts)))
+        masked = float(self.ranks.sum(sum(batch.units for batch, counts in group if counts)))
         begin, totals = time.perf_counter(), 0.0
-        for number, (batch, counts) in enumerate(group, 1):
-            share = batch.masked / masked if counts else 0.0
-            metrics, norm, finite = self.step(rate, number == len(group), *batch.inputs(share, state.update))
+        parts = [(part, counts) for batch, counts in group for part in batch.split(self.parts.of(batch.wavs))]
+        for number, (part, counts) in enumerate(parts, 1):
+            share = part.units / masked if counts else 0.0
+            inputs = part.inputs(share, state.update)
+            if self.step.is_new(inputs):
+                bar.set_postfix_str(COMPILING.format(" x ".join(map(str, part.wavs.shape))), refresh=True)
+            metrics, norm, finite = self.step(rate, number == len(parts), *inputs)
             totals += share * metrics
         totals = self.ranks.sum(totals)
         self._check(finite, [batch for batch, _ in group])
@@ -135,9 +142,10 @@ class Pretrainer:
         """Loss and accuracy of the masked frames of the validation set, with the same masks every time."""
         self.network.set_train(False)
         totals, masked = np.zeros(1), 0
-        for batch in self.valid_loader.epoch(0):
+        batches = (part for batch in self.valid_loader.epoch(0) for part in batch.split(self.parts.of(batch.wavs)))
+        for batch in batches:
             _, metrics = self.valid_loss(*(Tensor(x) for x in batch.inputs(1.0, self.state.update)))
-            totals, masked = totals + batch.masked * metrics.asnumpy(), masked + batch.masked
+            totals, masked = totals + batch.units * metrics.asnumpy(), masked + batch.units
         self.network.set_train(True)
         loss, accuracy, *others = (totals / max(1, masked)).tolist()
         names = [f"valid_{name}" for name in self.objective.metrics[2:]]

@@ -9,8 +9,9 @@ from mindspore import ParameterTuple, Tensor, nn, ops
 from asrlib.ms.kernels import in_place, kernel
 from asrlib.ms.losses import ctc_loss
 from asrlib.ms.optim import for_tensors
+from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import OptimConfig
-from asrlib.utils.memory import release_memory
+from asrlib.utils.memory import GB, peak_memory, release_memory
 
 
 def _square_sum():
@@ -40,15 +41,18 @@ def _add_to():
 
 
 class CtcLoss(nn.Cell):
-    """(feats, feat_lengths, labels, label_lengths) -> the batch's share () of the loss of an update of `batches` batches; its own mean CTC loss (1,)."""
+    """(feats, feat_lengths, labels, label_lengths, weights (B,)) -> the share () of the loss of an update of `batches` batches; the weighted sum of the losses (1,).
+
+    weights: of the utterances in the mean of their batch; 0 for rows that only fill it up.
+    """
 
     def __init__(self, network: nn.Cell, blank: int, batches: int = 1):
         super().__init__(auto_prefix=False)
         self.network, self.blank, self.share = network, blank, 1.0 / batches
 
-    def construct(self, feats, feat_lengths, labels, label_lengths):
+    def construct(self, feats, feat_lengths, labels, label_lengths, weights):
         logits, lengths = self.network(feats, feat_lengths)
-        loss = ctc_loss(logits, lengths, labels, label_lengths, self.blank).mean()
+        loss = (ctc_loss(logits, lengths, labels, label_lengths, self.blank) * weights).sum()
         return loss * self.share, ops.stop_gradient(loss).reshape(1)
 
 
@@ -141,13 +145,13 @@ class Update(nn.Cell):
 
 
 class TrainStep:
-    """One batch: its gradients are added up over optim.accumulate batches, and then over the processes; the last of them updates the weights.
+    """One batch: its gradients are added up over optim.accumulate batches, or the parts of one (accumulate), and then over the processes; the last updates the weights.
 
     The moving statistics of batch normalisation, which the forward pass writes, stay as they were when the loss is not finite.
     """
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell, optimizer: nn.Cell, config: OptimConfig, loss_scale: float = 1.0, processes: int = 1):
-        sums = optimizer.weights.clone(prefix="gradient_sum", init="zeros") if config.accumulate > 1 else None
+    def __init__(self, network: nn.Cell, loss: nn.Cell, optimizer: nn.Cell, config: OptimConfig, loss_scale: float = 1.0, processes: int = 1, accumulate: bool = False):
+        sums = optimizer.weights.clone(prefix="gradient_sum", init="zeros") if accumulate or config.accumulate > 1 else None
         self.gradients = Gradients(loss, optimizer.weights, loss_scale, sums)
         self.update = Update(optimizer, config.grad_clip, loss_scale, processes, sums)
         statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
@@ -163,7 +167,13 @@ class TrainStep:
         """
         if self.keep is not None:
             self.keep()
-        metrics, finite, grads = self.gradients(Tensor([self.first], ms.float32), *(Tensor(x) for x in inputs))
+        try:
+            metrics, finite, grads = self.gradients(Tensor([self.first], ms.float32), *(Tensor(x) for x in inputs))
+        except RuntimeError as error:
+            if "emory" in str(error) and "enough" in str(error):
+                shape, held = " x ".join(map(str, inputs[0].shape)), peak_memory() / GB
+                raise UserError(f"memory ran out at a batch of {shape}, with {held:.1f} GB in use: call again with --memory_gb {max(1, int(held * 2 / 3))}") from None
+            raise
         self.finite, self.first = np.minimum(self.finite, finite.asnumpy()), update
         if self.restore is not None and not finite.asnumpy()[0]:
             self.restore()

@@ -12,6 +12,7 @@ from asrlib.ms.batches import BatchLoader, make_buckets
 from asrlib.ms.dataset import Dataset
 from asrlib.ms.device import use_device
 from asrlib.ms.layers.convolution import Conv, Conv2d
+from asrlib.ms.memory_plan import plan_parts
 from asrlib.ms.models import make_model
 from asrlib.ms.optim import Ema, make_optimizer
 from asrlib.ms.parallel import Ranks, join
@@ -26,12 +27,13 @@ from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import TrainConfig
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
+from asrlib.utils.pretraining import PretrainConfig
 
 log = get_logger(__name__)
 
 
 def train(
-    config: TrainConfig, train_dir: Path, valid_dir: Path, tokens: Path, exp_dir: Path, pretrained: Path | None, device: str, start_over: bool = False
+    config: TrainConfig, train_dir: Path, valid_dir: Path, tokens: Path, exp_dir: Path, pretrained: Path | None, device: str, start_over: bool = False, memory_gb: float | None = None
 ) -> None:
     """Trains, or goes on training, in exp_dir; ends with exp_dir/model.safetensors. With trainer.epochs=0 that is the network as it starts.
 
@@ -54,7 +56,7 @@ def train(
     if pretrained:
         load_pretrained(network, pretrained)
     set_precision(network, config)
-    trainer = _trainer(config, network, tokenizer, train_dir, valid_dir, exp_dir, ranks)
+    trainer = _trainer(config, network, tokenizer, train_dir, valid_dir, exp_dir, ranks, memory_gb)
     if ranks.rank == 0:
         tokenizer.save(exp_dir / "tokens.txt")
     trainer.run()
@@ -99,7 +101,7 @@ def set_precision(network: nn.Cell, config: TrainConfig) -> None:
             layer.recompute()
 
 
-def _trainer(config: TrainConfig, network: nn.Cell, tokenizer: Tokenizer, train_dir: Path, valid_dir: Path, exp_dir: Path, ranks: Ranks) -> Trainer:
+def _trainer(config: TrainConfig, network: nn.Cell, tokenizer: Tokenizer, train_dir: Path, valid_dir: Path, exp_dir: Path, ranks: Ranks, memory_gb: float | None) -> Trainer:
     batch = config.batch
     train_set, valid_set = Dataset(train_dir, tokenizer, config, train=True), Dataset(valid_dir, tokenizer, config, train=False)
     own_dir = exp_dir if ranks.rank == 0 else exp_dir / "ranks" / str(ranks.rank)
@@ -114,8 +116,17 @@ def _trainer(config: TrainConfig, network: nn.Cell, tokenizer: Tokenizer, train_
     if config.trainer.ema:
         optimizer = Ema(optimizer, config.trainer.ema)
     loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
-    step = TrainStep(network, CtcLoss(network, tokenizer.blank, config.optim.accumulate * ranks.size), optimizer, config.optim, loss_scale, ranks.size)
-    return Trainer(config, network, optimizer, step, loader, Validator(valid_loader, tokenizer), exp_dir, ranks)
+    parts = plan_parts(config, [(b.batch_size, b.frames) for b in buckets], sum(p.size for p in network.trainable_params()), memory_gb)
+    loss = CtcLoss(network, tokenizer.blank, config.optim.accumulate * ranks.size)
+    step = TrainStep(network, loss, optimizer, config.optim, loss_scale, ranks.size, parts.accumulate)
+    log_batch(f"{batch.batch_size} utterances", config, ranks)
+    return Trainer(config, network, optimizer, step, loader, Validator(valid_loader, tokenizer), exp_dir, parts, ranks)
+
+
+def log_batch(size: str, config: TrainConfig | PretrainConfig, ranks: Ranks) -> None:
+    """Says what an update learns from, and what the published one did."""
+    published = f"; published: {config.batch.published}" if config.batch.published else ""
+    log.info("an update: %s x %d accumulated x %d devices%s", size, config.optim.accumulate, ranks.size, published)
 
 
 def finish(trainer: Trainer, config: TrainConfig) -> None:

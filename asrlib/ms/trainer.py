@@ -9,6 +9,7 @@ from mindspore import nn
 from asrlib.ms.batches import Batch, BatchLoader
 from asrlib.ms.checkpoints import Checkpoints
 from asrlib.ms.history import History
+from asrlib.ms.memory_plan import Parts
 from asrlib.ms.optim import Ema, SwapEma
 from asrlib.ms.parallel import AverageStatistics, Ranks, rate_factor
 from asrlib.ms.schedules import learning_rate
@@ -18,7 +19,7 @@ from asrlib.ms.validation import Validator
 from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import TrainConfig
 from asrlib.utils.log import get_logger
-from asrlib.utils.progress import progress
+from asrlib.utils.progress import COMPILING, progress
 
 log = get_logger(__name__)
 
@@ -39,9 +40,10 @@ class Trainer:
         loader: BatchLoader,
         validator: Validator,
         exp_dir: Path,
+        parts: Parts = Parts(),  # noqa: B008  (frozen)
         ranks: Ranks = Ranks(),  # noqa: B008  (frozen)
     ):
-        self.ranks = ranks
+        self.ranks, self.parts = ranks, parts
         self.average = AverageStatistics(network, ranks.size) if ranks.size > 1 and any(not p.requires_grad for p in network.get_parameters()) else None
         self.config, self.network, self.optimizer, self.step = config, network, optimizer, step
         self.loader, self.validator, self.exp_dir = loader, validator, exp_dir
@@ -58,10 +60,10 @@ class Trainer:
         trainer = self.config.trainer
         if self.state.update:
             log.info("resumed at epoch %d, batch %d, update %d", self.state.epoch + 1, self.state.batch, self.state.update)
-        while self.state.epoch < trainer.epochs and not self._out_of_patience():
+        while self.state.epoch < trainer.epochs and not self._out_of_patience() and not self._done():
             self._epoch()
             self.state.epoch, self.state.batch = self.state.epoch + 1, 0
-            if self.state.epoch % trainer.valid_interval == 0 or self.state.epoch == trainer.epochs:
+            if self.state.epoch % trainer.valid_interval == 0 or self.state.epoch == trainer.epochs or self._done():
                 self.validate()
             self._save_state()
 
@@ -72,9 +74,15 @@ class Trainer:
         with progress(desc=desc, total=batches, unit="batch", initial=self.state.batch) as bar:
             for batch in self.loader.epoch(self.state.epoch, numbers=self._own(batches)):
                 self._batch(batch, batches, bar)
+                if self._done():
+                    break
                 if time.monotonic() - saved > self.config.trainer.save_interval and self._at_update(batches):
                     self._save_state()
                     saved = time.monotonic()
+
+    def _done(self) -> bool:
+        """Whether trainer.updates are done."""
+        return 0 < self.config.trainer.updates <= self.state.update
 
     def _own(self, batches: int) -> list[int]:
         """The numbers of the batches that are left for this process; where they do not come out even, the first ones are taken again."""
@@ -87,8 +95,14 @@ class Trainer:
         state.batch = min(batches, state.batch + self.ranks.size)
         update = self._at_update(batches)
         begin = time.perf_counter()
-        metrics, norm, finite = self.step(rate, update, *batch.inputs())
-        loss = float(self.ranks.sum(metrics[0])) / self.ranks.size
+        parts, loss = batch.split(self.parts.of(batch.feats)), 0.0
+        for number, part in enumerate(parts, 1):
+            inputs = part.inputs(part.units / batch.units)
+            if self.step.is_new(inputs):
+                bar.set_postfix_str(COMPILING.format(" x ".join(map(str, part.feats.shape))), refresh=True)
+            metrics, norm, finite = self.step(rate, update and number == len(parts), *inputs)
+            loss += float(metrics[0])
+        loss = float(self.ranks.sum(loss)) / self.ranks.size
         seconds = time.perf_counter() - begin
         self._check(finite, batch)
         if update:

@@ -26,7 +26,7 @@ class Validator:
         network.set_train(False)
         losses, blanks, frames, refs, hyps = [], 0, 0, [], []
         for batch in self.loader.epoch(0):
-            log_probs, lengths, batch_losses = (output.asnumpy() for output in self.step(*map(Tensor, batch.inputs())))
+            log_probs, lengths, batch_losses = (output.asnumpy() for output in self.step(*map(Tensor, batch.inputs()[:4])))
             losses += batch_losses[: len(batch.utts)].tolist()
             for utt, scores, length in zip(batch.utts, log_probs, lengths, strict=False):
                 path = np.argmax(scores[:length], axis=-1)

@@ -151,6 +151,7 @@ class BatchConfig:
     min_seconds: float = 0.1
     max_seconds: float = 35.0  # longer training utterances are listed and left out; never cropped
     prefetch: int = 8  # batches made ahead
+    published: str = ""  # what an update was in the publication, for the log
 
     def __post_init__(self):
         _require(self, 1, "batch_size", "buckets", "prefetch")
@@ -199,6 +200,7 @@ class ScheduleConfig:
 @dataclass
 class TrainerConfig:
     epochs: int = 70
+    updates: int = 0  # stop after so many; 0: the epochs decide
     seed: int = 1
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"  # of convolutions and projections; loss and normalisation stay fp32
     loss_scale: float = 1024.0  # used with fp16
@@ -212,7 +214,7 @@ class TrainerConfig:
     valid_interval: int = 1  # epochs
 
     def __post_init__(self):
-        _require(self, 0, "epochs", "seed", "save_interval", "average_checkpoints", "patience", "ema")
+        _require(self, 0, "epochs", "updates", "seed", "save_interval", "average_checkpoints", "patience", "ema")
         if self.ema >= 1:
             raise ValueError("ema must be less than 1")
         _require(self, 1, "loss_scale", "log_interval", "keep_checkpoints", "valid_interval")

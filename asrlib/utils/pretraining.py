@@ -100,6 +100,7 @@ class PretrainBatchConfig:
     min_seconds: float = 2.0  # shorter ones are set aside (32,000 samples; wav2vec 2.0: 16,000)
     buckets: int = 4
     prefetch: int = 4
+    published: str = ""  # what an update was in the publication, for the log
 
 
 @dataclass

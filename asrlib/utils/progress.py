@@ -7,6 +7,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
+COMPILING = "compiling the graph for batches of {}"  # what a bar says meanwhile
 
 
 def progress(iterable: Iterable[T] | None = None, desc: str = "", total: int | None = None, unit: str = "it", **kwargs) -> "tqdm":

@@ -14,6 +14,7 @@ option mini bool false "a small corpus and small models; what is made lies under
 run_option nj int 0 "jobs at a time; 0: as many as cores"
 run_option inference_nj int 0 "jobs at a time in stage 6; 0: as many as cores"
 run_option cmd_backend 'choice:local|slurm' local "where jobs run"
+run_option memory_gb int "" "memory that training may take on a machine, in GB; none: what is free, in a container of what it has"
 option ngpu int 1 "devices to train on, on each machine"
 option num_nodes int 1 "machines to train on"
 option device 'choice:CPU|GPU|Ascend' CPU "where MindSpore trains"
@@ -58,6 +59,7 @@ asr() { run python -m "asrlib.bin.$1" "${@:2}"; }
 # MASTER_ADDR and NODE_RANK.
 launch() {
     local processes=$((ngpu * num_nodes))
+    set -- "$@" ${memory_gb:+--memory_gb "$memory_gb"}
     if [ "$processes" -gt 1 ]; then # not the script msrun, whose first line does not survive a space in the checkout's path
         run python -m mindspore.parallel.cluster.run --worker_num="$processes" --local_worker_num="$ngpu" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
             --node_rank="${NODE_RANK:-0}" --join=True --log_dir="$2/log/msrun" "$ROOT/asrlib/bin/$1.py" --exp_dir "$2" "${@:3}"

@@ -197,9 +197,18 @@ _fail() {
     {
         printf '\nThe last lines of %s:\n' "$2"
         tail -n 10 "$2" | sed 's/^/| /'
-        _resume_command "$3"
+        if [[ $3 == *"memory runs out"* && $current_stage -eq 3 ]]; then
+            _resume_command "$3" " --memory_gb $(_less_memory)"
+        else
+            _resume_command "$3"
+        fi
     } >&2
     exit 1
+}
+
+# Two thirds of the memory, in GB, that training was told of or that is free: what it may be told next.
+_less_memory() {
+    awk -v told="${memory_gb:-0}" '$1 == "MemAvailable:" { all = told > 0 ? told : $2 / 1e6; printf "%d", all * 2 / 3 < 1 ? 1 : all * 2 / 3 }' /proc/meminfo
 }
 
 # The call of the recipe as it was, but from the stage that failed, and without --force, which would begin it anew.
@@ -210,7 +219,7 @@ _resume_command() {
         before=$word
     done
     echo "$0: stage $current_stage (${stage_title[$current_stage]}) failed: $1"
-    echo "To resume:$(_quoted "$called_as" "${arguments[@]}") --stage $current_stage"
+    echo "To resume:$(_quoted "$called_as" "${arguments[@]}") --stage $current_stage${2:-}"
 } >&2
 
 # The words as they are pasted into a shell, each with a space before it.

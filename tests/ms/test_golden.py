@@ -4,6 +4,8 @@ golden.json was written by the code that still had two separate training loops (
 tests stay as they are when it moves: they run the commands and read their output. Only an intended change of the results may write the file again:
 
     python -m tests.ms.test_golden tests/ms/golden.json
+
+Without compiled kernels, and killed runs: tests/run.sh --recipes true, or pytest with this file.
 """
 
 import json
@@ -23,7 +25,8 @@ from safetensors.numpy import load_file, save_file
 
 GOLDEN = Path(__file__).with_name("golden.json")
 UPDATES = 10
-TOLERANCE = 1e-5  # relative
+TOLERANCE = 1e-5  # relative; other instruction sets and plain operators differed by up to 4e-6
+SLOW = pytest.mark.recipe  # minutes to compile: not in every run of all tests
 TONE_RATE, RATE = 2000, 16000
 TONES = {"A": 200, "B": 400, "C": 700}
 TRAIN, VALID = ("AB", "CA", "BC", "BB", "AA", "CB", "A CBA", "BACAB", "ABC BACB"), ("BA", "CB")  # three padded lengths, and one
@@ -90,7 +93,7 @@ RUNS = {
         f"{LINEAR} {VALIDATED_FIRST} trainer.seed=72",
     ),
 }
-KILLED = {"deepspeech2": 8, "hubert": 9}  # one family of each command: it is killed before this state is saved, after a validation
+KILLED = {"deepspeech2": 8, "hubert": 9, "wav2vec2": 9}  # one family of each command: it is killed before this state is saved, after a validation
 
 # Runs commands [[name, argument, ...], ...] in one process, also after one that fails. kill > 0: SIGKILL when the state with that number is written
 # but not yet put in place.
@@ -292,7 +295,7 @@ def assert_golden(found: dict, golden: dict) -> None:
 
 
 @pytest.mark.parametrize("family", RUNS)
-@pytest.mark.parametrize("runs", ["compiled_runs", pytest.param("plain_runs", marks=pytest.mark.recipe)])  # recipe: minutes to compile
+@pytest.mark.parametrize("runs", ["compiled_runs", pytest.param("plain_runs", marks=SLOW)])
 def test_golden_values(request, runs, family):
     """Losses, rates and gradient norms of ten updates, the last validation and the final weights."""
     exps = request.getfixturevalue(runs)
@@ -320,6 +323,7 @@ def first_row(exp_dir: Path) -> str:
     return (exp_dir / "history.jsonl").read_text().splitlines()[0]
 
 
+@SLOW
 @pytest.mark.parametrize("family", KILLED)
 def test_resumes_exactly(compiled_runs, resumed, family):
     """After SIGKILL the same command gives, bit by bit, the weights, optimizer state, checkpoints and history of a run that was not killed."""

@@ -57,7 +57,7 @@ class Bench:
 
     def __call__(self, batch, rate=1.0, update=True):
         """(loss, norm, finite) of one batch."""
-        loss, norm, finite = self.step(rate, update, *batch)
+        loss, norm, finite = self.step(rate, update, *batch, np.full(len(batch[0]), 1 / len(batch[0]), np.float32))
         return float(loss[0]), norm, finite
 
     def change(self, *batches):

@@ -193,11 +193,16 @@ def table(results: dict[str, Result], value: str, audio_seconds: float = 0.0) ->
     return "\n".join("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows)
 
 
+def report_bars(bars: Sequence[Bar]) -> None:
+    """A line for each: what was found, what it has to be."""
+    for bar in bars:
+        print(f"{bar.what}: {bar.ratio:.3f}, {'at least' if bar.at_least else 'at most'} {bar.limit:g}: {'met' if bar.met else 'MISSED'}")
+
+
 def report(args, results: dict[str, Result], value: str, bars: Sequence[Bar] = (), audio_seconds: float = 0.0) -> None:
     """Prints the table and the bars, and writes all of it to args.out."""
     print(table(results, value, audio_seconds))
-    for bar in bars:
-        print(f"{bar.what}: {bar.ratio:.3f}, {'at least' if bar.at_least else 'at most'} {bar.limit:g}: {'met' if bar.met else 'MISSED'}")
+    report_bars(bars)
     if args.out:
         facts = {
             "options": {name: str(option) for name, option in vars(args).items() if name != "out"},

@@ -42,7 +42,8 @@ class Shape:
         return counts
 
 
-def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
+def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[..., float]:
+    """A step on a batch of that shape, or of the one that it is called with."""
     import asrlib.ms  # noqa: F401  (before mindspore is imported)
 
     import mindspore as ms  # isort: skip
@@ -54,27 +55,30 @@ def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
     ms.set_context(mode=ms.GRAPH_MODE)
     network = make_upstream(config)
     step = TrainStep(network, objective_of(config).loss(network), make_optimizer(network, config.optim), config.optim)
+    return lambda shape=shape: step(config.optim.learning_rate, True, *_inputs(config, shape))[0][0]
+
+
+def _inputs(config: PretrainConfig, shape: Shape) -> tuple[np.ndarray, ...]:
+    """A batch as our loss takes it."""
     wavs, targets, mask = shape.batch(config)
     lengths, keep = np.full(len(wavs), wavs.shape[1], np.int32), np.ones(config.model_conf.layers, np.float32)
     seed, share = np.array(1, np.int32), np.array(1, np.float32)
     if config.model == "wav2vec2":
         model, temperature = config.model_conf, np.array(config.loss.temperature[0], np.float32)
         noise = np.random.default_rng(2).gumbel(size=(*mask.shape, model.codebooks * model.codewords)).astype(np.float32)
-        inputs = wavs, lengths, mask, shape.negatives(mask, config), keep, seed, share, temperature, noise
-    else:
-        inputs = wavs, lengths, targets, mask, keep, seed, share, np.zeros_like(mask), np.full(len(wavs), -1, np.int32)
-    return lambda: step(config.optim.learning_rate, True, *inputs)[0][0]
+        return wavs, lengths, mask, shape.negatives(mask, config), keep, seed, share, temperature, noise
+    return wavs, lengths, targets, mask, keep, seed, share, np.zeros_like(mask), np.full(len(wavs), -1, np.int32)
 
 
-def torch_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
+def torch_step(config: PretrainConfig, shape: Shape) -> Callable[..., float]:
     import torch
 
-    loss_of, parameters = (contrastive if config.model == "wav2vec2" else masked_prediction)(config, shape)
+    loss_of, parameters = (contrastive if config.model == "wav2vec2" else masked_prediction)(config)
     optim = config.optim
     optimizer = torch.optim.AdamW(parameters, optim.learning_rate, optim.betas, optim.eps, optim.weight_decay, fused=True)
 
-    def step() -> float:
-        loss = loss_of()
+    def step(shape: Shape = shape) -> float:
+        loss = loss_of(shape)
         optimizer.zero_grad()
         loss.backward()
         if optim.grad_clip:
@@ -85,30 +89,29 @@ def torch_step(config: PretrainConfig, shape: Shape) -> Callable[[], float]:
     return step
 
 
-def contrastive(config: PretrainConfig, shape: Shape):
-    """transformers' loss of a step as a function, and the parameters."""
+def contrastive(config: PretrainConfig):
+    """transformers' loss of a step as a function of the batch's shape, and the parameters."""
     import torch
     import transformers
 
     from asrlib.convert.packages import transformers_config
 
     model = transformers.Wav2Vec2ForPreTraining(transformers.Wav2Vec2Config(**transformers_config(config) | {"layerdrop": 0.0})).train()
-    wavs, _, mask = shape.batch(config)
-    counts, frames = shape.negatives(mask, config), mask.shape[1]
-    drawn = np.zeros((*mask.shape, config.loss.negatives), np.int64)
-    for row, place in np.argwhere(mask):
-        drawn[row, place] = np.repeat(np.arange(frames), counts[row, place].astype(int)) + row * frames
-    inputs, masked = (torch.from_numpy(wavs), torch.from_numpy(mask), torch.from_numpy(drawn)), float(mask.sum())
 
-    def loss() -> torch.Tensor:
-        output = model(inputs[0], mask_time_indices=inputs[1], sampled_negative_indices=inputs[2])
-        return output.loss / masked
+    def loss(shape: Shape) -> torch.Tensor:
+        wavs, _, mask = shape.batch(config)
+        counts, frames = shape.negatives(mask, config), mask.shape[1]
+        drawn = np.zeros((*mask.shape, config.loss.negatives), np.int64)
+        for row, place in np.argwhere(mask):
+            drawn[row, place] = np.repeat(np.arange(frames), counts[row, place].astype(int)) + row * frames
+        output = model(torch.from_numpy(wavs), mask_time_indices=torch.from_numpy(mask), sampled_negative_indices=torch.from_numpy(drawn))
+        return output.loss / float(mask.sum())
 
     return loss, list(model.parameters())
 
 
-def masked_prediction(config: PretrainConfig, shape: Shape):
-    """The loss of a step of transformers' HuBERT as a function, and the parameters."""
+def masked_prediction(config: PretrainConfig):
+    """The loss of a step of transformers' HuBERT as a function of the batch's shape, and the parameters."""
     import torch
     import transformers
     from torch.nn import functional as F
@@ -119,9 +122,9 @@ def masked_prediction(config: PretrainConfig, shape: Shape):
     model, heads = transformers.HubertModel(transformers.HubertConfig(**facts)).train(), config.model_conf
     project = torch.nn.Linear(heads.dim, heads.final_dim)
     labels = torch.nn.Parameter(torch.rand(heads.num_classes, heads.final_dim))
-    wavs, targets, mask = (torch.from_numpy(x) for x in shape.batch(config))
 
-    def loss() -> torch.Tensor:
+    def loss(shape: Shape) -> torch.Tensor:
+        wavs, targets, mask = (torch.from_numpy(x) for x in shape.batch(config))
         output = model(wavs, mask_time_indices=mask > 0)
         x = F.normalize(project(output.last_hidden_state), dim=-1)
         logits = x @ F.normalize(labels, dim=-1).T / heads.logit_temp
@@ -139,7 +142,7 @@ def main(argv=None) -> int | None:
     args = options.parse_args(argv)
     config, shape = load_config(args.pretrain_config, PretrainConfig, [*args.pretrain_args, "optim.accumulate=1"]), Shape(args.batch_size, args.seconds)
     cases = (
-        Case("asrlib", asrlib_step, (config, shape), env={"ONEDNN_MAX_CPU_ISA": "ALL"}),  # as asrlib.bin.pretrain sets it
+        Case("asrlib", asrlib_step, (config, shape)),
         Case("torch", torch_step, (config, shape)),
     )
     results = measure(chosen(cases, args.cases), args.repeats)

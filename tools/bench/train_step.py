@@ -35,7 +35,8 @@ class Shape:
         return feats, np.full(self.utterances, self.frames, np.int32), labels, np.full(self.utterances, self.labels, np.int32)
 
 
-def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[[], float]:
+def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[..., float]:
+    """A step on a batch of that shape, or of the one that it is called with."""
     import asrlib.ms  # noqa: F401  (caps oneDNN before mindspore is imported)
 
     import mindspore as ms  # isort: skip
@@ -46,11 +47,15 @@ def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[[], float]:
     ms.set_context(mode=ms.GRAPH_MODE)
     network = make_model(config, LABELS)
     step = TrainStep(network, CtcLoss(network, LABELS - 1), make_optimizer(network, config.optim), config.optim)
-    batch = shape.batch(config.features.dim)
-    return lambda: step(config.optim.learning_rate, True, *batch)[0]
+
+    def update(shape: Shape = shape) -> float:
+        batch = (*shape.batch(config.features.dim), np.full(shape.utterances, 1 / shape.utterances, np.float32))
+        return step(config.optim.learning_rate, True, *batch)[0][0]
+
+    return update
 
 
-def torch_step(config: TrainConfig, shape: Shape, packed: bool) -> Callable[[], float]:
+def torch_step(config: TrainConfig, shape: Shape, packed: bool) -> Callable[..., float]:
     import torch
 
     from asrlib.pt.models import make_model
@@ -63,9 +68,9 @@ def torch_step(config: TrainConfig, shape: Shape, packed: bool) -> Callable[[], 
 
     network = (DeepSpeech2 if packed else Plain)(config.model_conf, config.features.dim, LABELS) if config.model == "deepspeech2" else make_model(config, LABELS)
     optimizer = _torch_optimizer(network, config)
-    feats, feat_lengths, labels, label_lengths = (torch.from_numpy(x) for x in shape.batch(config.features.dim))
 
-    def step() -> float:
+    def step(shape: Shape = shape) -> float:
+        feats, feat_lengths, labels, label_lengths = (torch.from_numpy(x) for x in shape.batch(config.features.dim))
         logits, lengths = network(feats, feat_lengths)
         log_probs = logits.log_softmax(-1)
         losses = torch.nn.functional.ctc_loss(log_probs, labels.long(), lengths.long(), label_lengths.long(), LABELS - 1, reduction="none")
@@ -149,7 +154,7 @@ def main(argv=None) -> int | None:
     args = options.parse_args(argv)
     config, shape = load_train_config(args.train_config, args.train_args), Shape(args.batch_size, args.frames, args.labels)
     cases = (
-        Case("asrlib", asrlib_step, (config, shape), env={"ONEDNN_MAX_CPU_ISA": "ALL"} if config.model == "jasper" else {}),  # as asrlib.bin.train sets it
+        Case("asrlib", asrlib_step, (config, shape)),
         Case("torch", torch_step, (config, shape, False)),
         Case("torch_packed", torch_step, (config, shape, True)),
         Case("published", published_step, (config, shape), rounds=args.published_repeats),

@@ -60,7 +60,7 @@ def test_frames_shared_by_threads(kind, hidden):
     if kernels.library() is None:
         pytest.skip("no C++ compiler on this machine")
     batch = 5
-    assert batch * layers.GATES[kind] * hidden**2 >= SHARED and f"kShared = 1 << {SHARED.bit_length() - 1};" in kernels_source()
+    assert batch * recurrent.GATES[kind] * hidden**2 >= SHARED and f"kShared = 1 << {SHARED.bit_length() - 1};" in kernels_source()
     check(kind, 6, batch, 20, hidden)
 
 
