@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests: ruff, shellcheck, pytest, as many files at a time as there are cores (-n 0: one after the other, as --pdb needs).
+# All tests: ruff, shellcheck, mypy, pytest, as many files at a time as there are cores (-n 0: one after the other, as --pdb needs).
 # Other options and arguments go to pytest: tests/run.sh tests/score -k sclite
 #
 #   --recipes true   also run whole recipes: those on the mini corpora, and every recipe (egs/recipes.csv) with its published network on a few dozen
@@ -25,6 +25,7 @@ esac
 python -m ruff check .
 mapfile -t scripts < <(find . -path ./tools/venv -prune -o \( -name '*.sh' -o -path ./.ci/run \) -print)
 shellcheck -x "${scripts[@]}"
+python -m mypy
 workers=$(nproc) && [ "$workers" -le 4 ] || workers=4 # each may take 3 GB
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # the workers share the cores
 python -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder "${selection[@]}" "$@"

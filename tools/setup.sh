@@ -2,8 +2,9 @@
 # Makes tools/venv, the Python environment of the project, from tools/requirements.lock. A second call does nothing.
 #
 # Usage: tools/setup.sh [--cpu [true|false]] [--torch_index URL] [--force]
-#   --cpu               leave the CUDA libraries out, where a CPU build of torch can be had (6 GB of disk instead of 12)
-#   --torch_index URL   package index to take that build from; otherwise pip's own configuration decides
+#   --cpu               leave the CUDA libraries out: 5 GB of disk instead of 8. Where pip finds no CPU build of torch (PyPI has none), it says so
+#                       and installs the build with CUDA
+#   --torch_index URL   --cpu, with that build from this package index, or an error; PyTorch's own is https://download.pytorch.org/whl/cpu
 #   --force             make the environment anew
 # Without options the variant that is there stays. The variable PYTHON names the Python to use (3.10 to 3.12);
 # else the first suitable one of python3.11, python3.10, python3.12 and python3 is taken. Package indexes are those that pip and uv are configured for.
@@ -14,7 +15,7 @@ unset CDPATH # with it, cd prints its target and may find another folder of that
 cd -P ..
 top=$PWD venv=$PWD/tools/venv lock=$PWD/tools/requirements.lock log=$PWD/tools/.setup.log
 mark=$venv/.complete # variant, path and hash of the lock; written last
-cpu_torch="torch==2.13.0+cpu"
+torch=$(grep '^torch==' "$lock") cpu_index=https://download.pytorch.org/whl/cpu
 cpu='' torch_index='' force=false
 
 say() { echo "tools/setup.sh: $*" >&2; }
@@ -83,15 +84,21 @@ find_python() {
 }
 
 check_machine() {
-    local need=12 free
     case $(uname -m) in x86_64 | aarch64 | arm64) ;; *) die "this machine is $(uname -m): MindSpore has wheels for x86-64 and aarch64 only" ;; esac
     command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || die "no C++ compiler, which pyworld is built with: install g++"
-    [[ $variant != cpu=true* ]] || need=6
+    if [[ $variant == cpu=true* ]]; then check_disk 6; else check_disk 12; fi
+}
+
+# GB that must be free: those of the environment and of what the installer unpacks meanwhile.
+check_disk() {
+    local free
     free=$(df -Pk "$top/tools" | awk 'NR == 2 { printf "%d", $4 / 1048576 }')
-    [ "$free" -ge "$need" ] || die "too little disk: $free GB free in $top/tools, $need GB needed"
+    [ "$free" -ge "$1" ] || die "too little disk: $free GB free in $top/tools, $1 GB needed"
 }
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
+
+last_error() { grep -i error "$log" | tail -n 1; }
 
 # An empty environment with uv; without uv if only that cannot be had.
 make_venv() {
@@ -99,7 +106,7 @@ make_venv() {
     "$1" -m venv "$venv" >"$log" 2>&1 || die "$1 -m venv failed: $(tail -n 1 "$log")"
     if ! pip install --retries 1 --timeout 30 "$(grep '^uv==' "$lock")" >>"$log" 2>&1; then
         pip install --retries 1 --timeout 30 --no-deps "$(grep '^tqdm==' "$lock")" >>"$log" 2>&1 ||
-            die "no package can be fetched: check the network, or pip's index settings ($(grep -i error "$log" | tail -n 1))"
+            die "no package can be fetched: check the network, or pip's index settings ($(last_error))"
         say "uv cannot be had here: installing with pip, which takes longer"
     fi
 }
@@ -115,24 +122,49 @@ install() {
     pip install --no-deps -r "$1" || die "the packages could not be installed (see above): mend that and run tools/setup.sh again"
 }
 
-# Puts the CPU build of torch in; fails where none can be had.
-install_cpu_torch() {
-    say "looking for a CPU build of torch ($cpu_torch)"
-    pip install --retries 1 --no-deps ${torch_index:+--index-url "$torch_index"} "$cpu_torch" >>"$log" 2>&1
+# Puts one build of torch in (options and requirement for pip); fails, and leaves none, if that cannot be had or asks for CUDA libraries.
+try_torch() {
+    pip install --retries 1 --no-deps "$@" >>"$log" 2>&1 || return
+    "$venv/bin/python" -c 'import importlib.metadata as m, sys; sys.exit(any("nvidia" in r for r in m.requires("torch") or ()))' && return
+    echo "ERROR: $* is a build with CUDA" >>"$log"
+    pip uninstall --yes torch >>"$log" 2>&1
+    return 1
 }
 
+# Puts the CPU build of torch in: from --torch_index, else the one that pip's indexes and folders have under its own name, else one in pip's folders.
+install_cpu_torch() {
+    say "looking for a CPU build of $torch"
+    if [ -n "$torch_index" ]; then
+        try_torch --index-url "$torch_index" "$torch+cpu" || try_torch --index-url "$torch_index" "$torch" ||
+            die "no CPU build of $torch for this Python at $torch_index ($(last_error)): check the address, or leave --torch_index out"
+    else
+        try_torch "$torch+cpu" || try_torch --no-index "$torch"
+    fi
+}
+
+# The packages of the lock. torchaudio's own libraries fit one version of torch only; it does without them.
 install_all() {
     local wanted=$lock
-    if [[ $variant == cpu=true* && $(uname -m) == x86_64 ]]; then # elsewhere torch comes without CUDA anyway
+    if [[ $variant == cpu=true* ]]; then
         if install_cpu_torch; then
             wanted=$venv/requirements-cpu.txt
-            grep -vE '^(torch|triton|nvidia-[a-z0-9-]+)==' "$lock" >"$wanted"
+            grep -vE '^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==' "$lock" >"$wanted"
         else
-            say "no CPU build of torch for this Python can be had ($(grep -i error "$log" | tail -n 1)): installing the default one, with CUDA libraries"
+            say "pip finds no CPU build of $torch for this Python (see tools/.setup.log);" \
+                "to have one, stop this and run: tools/setup.sh --torch_index $cpu_index"
+            check_disk 12
         fi
     fi
+    [ "$wanted" != "$lock" ] ||
+        say "installing $torch with CUDA libraries: 2.6 GB of them to download, 8 GB of disk in all (--cpu asks for 5 GB without them)"
     install "$wanted"
-    [ "$wanted" = "$lock" ] || rm -f "$venv"/lib/python3*/site-packages/torchaudio/lib/*.so # they need CUDA; torchaudio does without
+    rm -f "$venv"/lib/python3*/site-packages/torchaudio/lib/*.so
+}
+
+# The command `asrlib`, beside python -m asrlib.bin.NAME; nothing needs it.
+install_project() {
+    pip install --no-deps --no-build-isolation --no-index -e "$top" >>"$log" 2>&1 ||
+        say "the command asrlib could not be installed ($(last_error)): use python -m asrlib.bin.NAME, or see $log"
 }
 
 # g2p_en looks for two NLTK resources on import, and would download them; it never uses them here.
@@ -172,6 +204,7 @@ else
     make_venv "$python"
 fi
 install_all
+install_project
 make_nltk_data
 fingerprint >"$mark.tmp"
 mv "$mark.tmp" "$mark"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from asrlib.convert.rules import pytorch_name, reversed_rule, substituted
+from asrlib.convert.rules import Substitution, pytorch_name, reversed_rule, substituted
 from asrlib.utils.errors import UserError
 from asrlib.utils.pretraining import HubertConfig, PretrainConfig
 
@@ -14,7 +14,7 @@ PREFIXES = ("", "hubert.", "wav2vec2.", "w2v_model.", "encoder.w2v_model.", "mod
 FAIRSEQ_CONV = [(r"^feature_extractor\.conv_layers\.(\d+)\.conv\.", r"feature_extractor.conv_layers.\1.0."), (r"^encoder\.pos_conv\.", "encoder.pos_conv.0.")]
 FAIRSEQ_NORM = {"group": (r"(conv_layers\.\d+)\.norm\.", r"\1.2."), "layer": (r"(conv_layers\.\d+)\.norm\.", r"\1.2.1.")}
 
-PROGRE = [  # names of the published PyTorch code, beside fairseq's
+PROGRE: list[Substitution] = [  # names of the published PyTorch code, beside fairseq's
     (r"^pitch_encoder\.convs\.0\.", "pitch_encoder.conv1."),
     (r"^pitch_encoder\.convs\.1\.", "pitch_encoder.conv2."),
     (r"^pitch_encoder\.convs\.2\.", "pitch_encoder.conv3."),
@@ -27,7 +27,7 @@ PROGRE = [  # names of the published PyTorch code, beside fairseq's
     (r"^speaker\.norm\.", "encoder.astp.layer_norm."),
     (r"^speaker\.", "encoder.astp."),
 ]
-PROGRE_MINDSPORE = [  # published MindSpore name -> published PyTorch name
+PROGRE_MINDSPORE: list[Substitution] = [  # published MindSpore name -> published PyTorch name
     (r"^acc_net\.", ""),
     (r"\.dense\.", "."),
     (r"pos_conv\.pos_conv\.0\.", "pos_conv.0."),
@@ -105,7 +105,7 @@ def fairseq_configs(config: PretrainConfig) -> tuple[dict, dict]:
 def transformers_config(config: PretrainConfig) -> dict:
     """The contents of config.json for transformers' HubertModel or Wav2Vec2ForPreTraining."""
     model = config.model_conf
-    kind = {"architectures": ["HubertModel"], "model_type": "hubert"}
+    kind: dict = {"architectures": ["HubertModel"], "model_type": "hubert"}
     if config.model == "wav2vec2":
         kind = {
             "architectures": ["Wav2Vec2ForPreTraining"], "model_type": "wav2vec2", "codevector_dim": model.code_dim, "proj_codevector_dim": model.final_dim,

@@ -13,6 +13,7 @@ from asrlib.utils.arrays import Arrays
 from asrlib.utils.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
+Substitution = tuple[str, str | Callable[[re.Match[str]], str]]  # a regular expression and what takes the place of a match
 
 KERNEL = "kernel"  # a convolution's weight as (width * inputs, outputs), PyTorch's is (outputs, inputs, width): what a product takes without a copy
 LAST_WORDS = {KERNEL: "weight", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var", "embedding_table": "weight"}
@@ -93,8 +94,8 @@ def reversed_rule(rename: Callable[[str], str], names: Iterable[str]) -> dict[st
     return table
 
 
-def substituted(rules: Iterable[tuple[str, str]]) -> Callable[[str], str]:
-    """A renaming by regular expressions, applied in order."""
+def substituted(rules: Iterable[Substitution]) -> Callable[[str], str]:
+    """A renaming by regular expressions, applied in order; what takes a match's place is a text or made of the match."""
     compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
 
     def rename(name: str) -> str:

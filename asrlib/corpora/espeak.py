@@ -35,7 +35,9 @@ class Espeak:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         command = [sys.executable, "-m", "asrlib.corpora.espeak"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        greeting = json.loads(self.process.stdout.readline() or '"the process ended at once"')
+        assert self.process.stdin is not None and self.process.stdout is not None  # pipes were asked for
+        self._requests, self._answers = self.process.stdin, self.process.stdout
+        greeting = json.loads(self._answers.readline() or '"the process ended at once"')
         if greeting != "ready":
             self.close()
             raise UserError(f"espeak-ng, which speaks the mini corpora, cannot be used here: {greeting}; {_remedy()}")
@@ -48,10 +50,10 @@ class Espeak:
         """
         request = {"text": text, "voice": voice, "rate": rate, "pitch": pitch, "pitch_range": pitch_range, "seed": seed}
         try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
-            size = int(self.process.stdout.readline())
-            data = self.process.stdout.read(max(size, 0))
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
+            size = int(self._answers.readline())
+            data = self._answers.read(max(size, 0))
         except (BrokenPipeError, ValueError):  # a closed pipe; an answer that is not there
             size, data = 1, b""
         if len(data) < size:
@@ -62,9 +64,9 @@ class Espeak:
 
     def close(self) -> None:
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
+            self._requests.close()
         self.process.wait()
-        self.process.stdout.close()
+        self._answers.close()
 
     def __enter__(self) -> "Espeak":
         return self

@@ -111,8 +111,10 @@ def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, archive: Path,
         target.mkdir(parents=True, exist_ok=True)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
+    content = tar.extractfile(member)
+    assert content is not None  # the member is a plain file
     with open(target, "wb") as stream:
-        shutil.copyfileobj(tar.extractfile(member), stream, BLOCK)
+        shutil.copyfileobj(content, stream, BLOCK)
 
 
 def _fetch(url: str, part: Path, waits: tuple[float, ...]) -> None:

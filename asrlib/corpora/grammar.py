@@ -96,7 +96,8 @@ def sentences(grammar: str, seed: int, shares: range) -> Iterator[str]:
 
 
 def _lines(grammar: str) -> list[tuple[str, str]]:
-    return [tuple(part.strip() for part in line.split("=", 1)) for line in grammar.strip().splitlines()]
+    parts = (line.partition("=") for line in grammar.strip().splitlines())
+    return [(name.strip(), text.strip()) for name, _, text in parts]
 
 
 def _expand(rules: dict[str, list[list[str]]], rng: random.Random, symbol: str) -> list[str]:

@@ -93,7 +93,7 @@ def concat(data: KaldiDir, num: int) -> KaldiDir:
     if not len(data):
         raise UserError("no utterances to concatenate")
     tables = {name: rows for name, rows in data.tables.items() if name not in UTT_FILES}
-    joined = {name: {} for name in ("utt2spk", "text", "utt2parts", "utt2dur") if name == "utt2parts" or name in data.tables}
+    joined: dict[str, dict[str, str]] = {name: {} for name in ("utt2spk", "text", "utt2parts", "utt2dur") if name == "utt2parts" or name in data.tables}
     for speaker, line in data.spk2utt.items():
         utts = line.split()
         for group in (utts[i : i + num] for i in range(0, len(utts), num)):

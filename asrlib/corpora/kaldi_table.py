@@ -60,7 +60,7 @@ class Table:
 
     def problem(self, key: str | None, what: str, detail: str = "", fix: str = FIX_DROPS, drop: bool = True) -> Problem:
         """A Problem at the line of `key`."""
-        return Problem(self.path, self.lines.get(key), what, detail, fix, key if drop else None)
+        return Problem(self.path, None if key is None else self.lines.get(key), what, detail, fix, key if drop else None)
 
 
 def read_table(path: str | Path) -> Table:

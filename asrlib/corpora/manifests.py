@@ -113,7 +113,7 @@ def _read_kaldi(path: Path, root: Path) -> list[Sample]:
             raise UserError(f"{path / 'wav.scp'}: {utt} is a command, which manifests cannot express: write the audio to files first")
     if data.text is None:
         raise UserError(f"{path / 'text'} is missing: manifests need transcripts")
-    return [Sample(u.id, u.speaker, os.path.join(root, u.wav), u.text) for u in data.utterances()]
+    return [Sample(u.id, u.speaker, os.path.join(root, u.wav), data.text[u.id]) for u in data.utterances()]
 
 
 def _read_csv(path: Path, root: Path) -> list[Sample]:
@@ -184,7 +184,7 @@ def _loads(text: str, where: str):
 
 
 def _write_kaldi(samples: Iterable[Sample], path: Path) -> None:
-    tables = {"wav.scp": {}, "text": {}, "utt2spk": {}}
+    tables: dict[str, dict[str, str]] = {"wav.scp": {}, "text": {}, "utt2spk": {}}
     for sample in samples:
         tables["wav.scp"][sample.utt], tables["text"][sample.utt], tables["utt2spk"][sample.utt] = sample.wav, sample.text, sample.speaker
     KaldiDir(tables).write(path)

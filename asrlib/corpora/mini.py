@@ -198,7 +198,7 @@ def remove_left(folder: Path) -> None:
 def facts_of(utterances: list[Utterance], seconds: dict[str, float]) -> dict:
     """Utterances, minutes, words, vocabulary, and sex, voice and minutes of each speaker."""
     words = [word for utterance in utterances for word in utterance.text.split()]
-    speakers = {}
+    speakers: dict[str, dict] = {}
     for utterance in utterances:
         speaker = utterance.speaker
         entry = speakers.setdefault(str(speaker.number), {"sex": speaker.sex, "voice": speaker.voice, "minutes": 0.0})
@@ -242,7 +242,7 @@ def _render(synthesiser: espeak.Espeak, utterance: Utterance, room: np.ndarray) 
 
 
 def _write_texts(folder: Path, utterances: list[Utterance]) -> None:
-    chapters = {}
+    chapters: dict[Path, list[str]] = {}
     for utterance in utterances:
         chapters.setdefault(_chapter(folder, utterance), []).append(f"{utterance.id} {utterance.text}\n")
     for chapter, lines in chapters.items():

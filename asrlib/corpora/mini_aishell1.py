@@ -81,7 +81,7 @@ def together(utterance: Utterance) -> Utterance:
 
 def _synthesise(corpus: Path, plans: dict[str, list[Utterance]], options: str, seed: int, nj: int) -> dict:
     remove_left(corpus)
-    facts = {"options": options}
+    facts: dict = {"options": options}
     with atomic_directory(corpus) as temporary:
         lines = []
         for name, utterances in plans.items():

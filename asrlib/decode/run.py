@@ -47,7 +47,7 @@ def decode_nbest(
     log_probs: Sequence[np.ndarray], tokens: Sequence[str], blank: int, config: BeamConfig, nj: int = 1, separator: str = ""
 ) -> list[list[Hypothesis]]:
     """The n best hypotheses of each utterance by beam search; arguments as for decode_all."""
-    bar = {"desc": "beam search", "total": len(log_probs), "unit": "utt"}
+    bar: dict = {"desc": "beam search", "total": len(log_probs), "unit": "utt"}
     if nj == 1 or len(log_probs) < 2:
         decoder = BeamDecoder(tokens, blank, config, separator)
         return [decoder.decode(x) for x in progress(log_probs, **bar)]
@@ -77,4 +77,5 @@ def _start(*arguments) -> None:
 
 
 def _decode(log_probs: np.ndarray) -> list[Hypothesis]:
+    assert _decoder is not None  # _start has made it
     return _decoder.decode(log_probs)

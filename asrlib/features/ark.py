@@ -1,18 +1,56 @@
-"""Feature matrices in Kaldi archives. The only module that imports kaldiio, so that it can be exchanged."""
+"""Feature matrices in Kaldi archives. The only module that imports a library for them.
 
+That is kaldiio or, with the environment variable ASRLIB_ARK=omniio, omniio.kaldi, which has the same functions. Either reads what the other writes.
+"""
+
+import functools
+import importlib
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-import kaldiio
 import numpy as np
-from kaldiio.matio import read_matrix_or_vector
 
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
-SPEECH_FEATURE = 2  # kaldiio's number of Kaldi's one-byte compression
+VARIABLE = "ASRLIB_ARK"
+SPEECH_FEATURE = 2  # both libraries' number of Kaldi's one-byte compression
+
+
+class Library(NamedTuple):
+    """save(stream, {utterance: matrix}, compression_method=) writes an entry, read(stream) the object that follows; `faults` are what read raises."""
+
+    save: Callable
+    read: Callable
+    faults: tuple[type[Exception], ...]
+
+
+@functools.cache
+def library(name: str) -> Library:
+    """kaldiio or omniio. UserError: another name, or it is not installed."""
+    faults = (OSError, ValueError, AssertionError, struct.error)
+    try:
+        if name == "kaldiio":
+            import kaldiio
+            from kaldiio.matio import read_matrix_or_vector
+
+            return Library(kaldiio.save_ark, read_matrix_or_vector, faults)
+        if name == "omniio":
+            kaldi = importlib.import_module("omniio.kaldi")  # not among the packages of tools/requirements.lock
+            return Library(kaldi.save_ark, kaldi.read_object, (*faults, kaldi.ReadError))
+    except ModuleNotFoundError as error:
+        package = (error.name or name).partition(".")[0]
+        remedy = f"tools/venv/bin/python -m pip install --no-deps {package}"
+        raise UserError(f"{VARIABLE}={name}: the package {package} is not installed: {remedy}") from None
+    raise UserError(f"{VARIABLE}={name}: no such library for archives: set kaldiio or omniio")
+
+
+def chosen() -> Library:
+    """The library that the environment variable names."""
+    return library(os.environ.get(VARIABLE) or "kaldiio")
 
 
 def write_ark(ark: str | Path, items: Iterable[tuple[str, np.ndarray]], compress: bool = False) -> list[tuple[str, str, int]]:
@@ -21,11 +59,12 @@ def write_ark(ark: str | Path, items: Iterable[tuple[str, np.ndarray]], compress
     compress: one byte a value, a quarter of the size, with an error below 1 % of each column's range. The archive appears under its name
     when it is complete.
     """
+    save = chosen().save
     rows = []
     with atomic_write(ark, "wb") as stream:
         for utterance, matrix in items:
             offset = stream.tell() + len(utterance.encode()) + 1
-            kaldiio.save_ark(stream, {utterance: matrix}, compression_method=SPEECH_FEATURE if compress else None)
+            save(stream, {utterance: matrix}, compression_method=SPEECH_FEATURE if compress else None)
             rows.append((utterance, f"{Path(ark).resolve()}:{offset}", len(matrix)))
     return rows
 
@@ -33,8 +72,9 @@ def write_ark(ark: str | Path, items: Iterable[tuple[str, np.ndarray]], compress
 def read_matrix(location: str, where: str, dim: int | None = None) -> np.ndarray:
     """The matrix behind a "path:offset" of feats.scp, float32 (frames, dim). UserError names `where` when it cannot be read or has another dim.
 
-    Only binary Kaldi matrices are read: kaldiio.load_mat would also run commands and unpickle what an archive holds.
+    Only binary Kaldi matrices are read: the libraries' load_mat would also run commands, and kaldiio's unpickle what an archive holds.
     """
+    _, read, faults = chosen()
     path, _, offset = location.rpartition(":")
     try:
         with open(path, "rb") as stream:
@@ -42,8 +82,8 @@ def read_matrix(location: str, where: str, dim: int | None = None) -> np.ndarray
             if stream.read(2) != b"\0B":
                 raise ValueError("no Kaldi matrix there")
             stream.seek(-2, os.SEEK_CUR)
-            matrix = np.asarray(read_matrix_or_vector(stream), np.float32)
-    except (OSError, ValueError, AssertionError, struct.error) as error:
+            matrix = np.asarray(read(stream), np.float32)
+    except faults as error:
         reason = str(error) or "the archive is cut"
         raise UserError(f"{where}: cannot read features at {location} ({reason}): run stage 2 again with --force true") from None
     if dim is not None and matrix.shape[1:] != (dim,):

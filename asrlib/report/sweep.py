@@ -94,8 +94,8 @@ def findings(systems: Sequence[System], scores: Scores, axis: str, kind: str, ba
             other = f"; {lowest.name}, which has the lowest validation loss, has {_rate(scores, lowest, name):.2f}"
             line += ", which has the lowest validation loss" if best is lowest else other
         if baseline:
-            level = scores[baseline][name].counts.error_rate
-            below = [system for system in _along(systems, axis) if system.name != baseline and _rate(scores, system, name) < level]
+            level = _error_rate(scores[baseline][name])
+            below = [system for _, system in _along(systems, axis) if system.name != baseline and _rate(scores, system, name) < level]
             line += f"; {baseline} has {level:.2f}, " + (f"the first below it along {axis} is {below[0].name}" if below else f"none along {axis} is below it")
         lines.append(line)
     return lines
@@ -105,20 +105,20 @@ def plot_sweep(systems: Sequence[System], scores: Scores, axis: str, kind: str, 
     """Error rates with their intervals and, to the right, the validation loss against the axis; systems without a place on it as horizontal lines."""
     figure, left = plt.subplots(figsize=(8, 5), layout="constrained")
     along = _along(systems, axis)
-    places = [system.position(axis) for system in along]
-    for name, color in zip(scores[systems[0].name], plt.cm.tab10.colors, strict=False):
-        found = [scores[system.name][name] for system in along]
-        rates = [score.counts.error_rate for score in found]
+    places = [place for place, _ in along]
+    for name, color in zip(scores[systems[0].name], map(plt.get_cmap("tab10"), range(10)), strict=False):
+        found = [scores[system.name][name] for _, system in along]
+        rates = [_error_rate(score) for score in found]
         bounds = [score.ci95 or (rate, rate) for score, rate in zip(found, rates, strict=True)]
         spread = [[rate - low for rate, (low, _) in zip(rates, bounds, strict=True)], [high - rate for rate, (_, high) in zip(rates, bounds, strict=True)]]
         left.errorbar(places, rates, yerr=spread, fmt="o-", color=color, capsize=3, markersize=4, label=f"{name} {kind}")
         for system in systems:
             if system.position(axis) is None:
-                left.axhline(scores[system.name][name].counts.error_rate, color=color, linestyle="--", linewidth=1, label=f"{name}, {system.name}")
+                left.axhline(_rate(scores, system, name), color=color, linestyle="--", linewidth=1, label=f"{name}, {system.name}")
     left.set(xlabel=axis, ylabel=f"{kind} (%)", title=f"{kind} against {axis}")
     if axis != "updates":
         left.set_xscale("log")
-    losses = [(place, system.valid_loss) for place, system in zip(places, along, strict=True) if system.valid_loss is not None]
+    losses = [(place, system.valid_loss) for place, system in along if system.valid_loss is not None]
     if axis == "updates" and losses:
         right = left.twinx()
         right.plot(*zip(*losses, strict=True), "s:", color="gray", markersize=4, label="validation loss of pretraining")
@@ -139,7 +139,12 @@ def _read(system: System, name: str, mode: str, unit: str) -> Score:
 
 
 def _rate(scores: Scores, system: System, name: str) -> float:
-    return scores[system.name][name].counts.error_rate
+    return _error_rate(scores[system.name][name])
+
+
+def _error_rate(score: Score) -> float:
+    assert score.counts.error_rate is not None  # _read refuses such a score
+    return score.counts.error_rate
 
 
 def _best(systems: Sequence[System], scores: Scores, name: str) -> System:
@@ -148,13 +153,14 @@ def _best(systems: Sequence[System], scores: Scores, name: str) -> System:
 
 def _lowest_loss(systems: Sequence[System]) -> System | None:
     """None where there is nothing to choose from."""
-    known = [system for system in systems if system.valid_loss is not None]
-    return min(known, key=lambda system: system.valid_loss) if len({system.valid_loss for system in known}) > 1 else None
+    known = [(system.valid_loss, system) for system in systems if system.valid_loss is not None]
+    return min(known, key=lambda pair: pair[0])[1] if len({loss for loss, _ in known}) > 1 else None
 
 
-def _along(systems: Sequence[System], axis: str) -> list[System]:
-    """Those that have a place on the axis, in its order."""
-    return sorted((system for system in systems if system.position(axis) is not None), key=lambda system: system.position(axis))
+def _along(systems: Sequence[System], axis: str) -> list[tuple[float, System]]:
+    """Those that have a place on the axis, with it, in its order."""
+    places = [(place, system) for system in systems if (place := system.position(axis)) is not None]
+    return sorted(places, key=lambda pair: pair[0])
 
 
 def _number(value: float | None) -> str:

@@ -52,7 +52,7 @@ def compare(a: Score, b: Score, seed: int = 0) -> Comparison:
     """Compares two scores of one reference; every drawing takes the same utterances (or speakers) from both."""
     if a.unit != b.unit or {u: x.ref for u, x in a.alignments.items()} != {u: x.ref for u, x in b.alignments.items()}:
         raise UserError("the two systems were not scored against the same reference")
-    if a.counts.error_rate is None or a.ci95 is None:
+    if a.counts.error_rate is None or b.counts.error_rate is None or a.ci95 is None:
         return Comparison(a, b, None, None, None)
     columns = np.array([(x.errors, b.alignments[u].errors, len(x.ref)) for u, x in a.alignments.items()])
     groups: Sequence[str] | None = [a.speakers[u] for u in a.alignments] if a.ci95_over == "speaker" else None

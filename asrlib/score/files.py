@@ -79,7 +79,8 @@ def confusions(score: Score) -> str:
 def render(utterance: str, alignment: Alignment) -> str:
     """REF, HYP and Eval lines in columns of equal width on the screen; asterisks stand where one side has no unit."""
     ref, hyp, marks = [], [], []
-    for op, r, h in alignment.steps():
+    for op, *units in alignment.steps():
+        r, h = (None if unit is None else str(unit) for unit in units)
         columns = max(width(r or ""), width(h or ""), 1)
         ref.append(_pad(r, columns))
         hyp.append(_pad(h, columns))

@@ -29,7 +29,7 @@ def spoken_en(text: str) -> str:
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"(?<=\d)\s*%", " percent", text).replace("&", " and ")
     text = DECIMAL.sub(lambda found: f"{_words(found[1])} point {' '.join(_words(digit) for digit in found[2])}", text)
-    text = ORDINAL.sub(lambda found: _engine().number_to_words(_engine().ordinal(int(found[1])), andword=""), text)
+    text = ORDINAL.sub(lambda found: _in_words(_engine().ordinal(str(int(found[1])))), text)
     return NUMBER.sub(lambda found: _year(found[0]) if re.fullmatch(r"1[1-9]\d\d|20\d\d", found[0]) else _words(found[0]), text)
 
 
@@ -38,8 +38,14 @@ def _engine() -> inflect.engine:
     return inflect.engine()
 
 
+def _in_words(number: str) -> str:
+    said = _engine().number_to_words(number, andword="")
+    assert isinstance(said, str)  # inflect gives a list only for groups
+    return said
+
+
 def _words(number: str) -> str:
-    return _engine().number_to_words(int(number), andword="").replace(",", "")
+    return _in_words(str(int(number))).replace(",", "")
 
 
 def _year(number: str) -> str:

@@ -6,8 +6,9 @@ import errno
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from asrlib.utils import places
 from asrlib.utils.errors import UserError
@@ -19,7 +20,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, doc: str, **kwargs):
         super().__init__(description=doc, formatter_class=_Formatter, allow_abbrev=False, **kwargs)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace=None) -> argparse.Namespace:
+    def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
         args = [self._canonical(a) for a in (sys.argv[1:] if args is None else args)]
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:

@@ -26,6 +26,7 @@ def run_command(name: str, options: Sequence[str], threads: int, label: str = ""
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
     words, said = [sys.executable, "-m", f"asrlib.bin.{name}", *options], ""
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=end_with_parent) as process:
+        assert process.stderr is not None  # a pipe was asked for
         for line in process.stderr:
             sys.stderr.write(line)
             sys.stderr.flush()

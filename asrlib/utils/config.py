@@ -7,14 +7,21 @@ import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import yaml
 
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
-C = TypeVar("C")
+
+class Dataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+C = TypeVar("C", bound=Dataclass)
 
 
 def load_config(path: str | Path | None, schema: type[C], overrides: Sequence[str] = ()) -> C:
@@ -125,7 +132,7 @@ def _parse_scalar(text: str, override: str) -> Any:
 
 def _convert(value: Any, hint: Any, where: str, key: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         if not isinstance(value, dict):
             raise _wrong(where, key, "a section", value)
         return build(hint, value, where, key + ".")

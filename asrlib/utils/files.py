@@ -18,10 +18,10 @@ def atomic_write(path: str | Path, mode: str = "w", encoding: str | None = "utf-
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    kwargs = {} if "b" in mode else {"encoding": encoding, "newline": "\n"}
+    binary = "b" in mode
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
-        with os.fdopen(handle, mode, **kwargs) as stream:
+        with os.fdopen(handle, mode, encoding=None if binary else encoding, newline=None if binary else "\n") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from asrlib.utils.errors import UserError
 from asrlib.utils.progress import progress
@@ -65,7 +65,7 @@ def _run_local(function: Callable[..., T], arguments: Sequence[tuple], log_dir: 
     log_dir.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")  # no threads or locks of this process in the jobs
     waiting = list(enumerate(arguments))[::-1]
-    running: dict[Connection, tuple[int, multiprocessing.process.BaseProcess]] = {}
+    running: dict[Connection, tuple[int, multiprocessing.context.SpawnProcess]] = {}
     results: dict[int, T] = {}
     bar = progress(desc=desc, total=len(arguments), unit="job")
     try:
@@ -78,7 +78,8 @@ def _run_local(function: Callable[..., T], arguments: Sequence[tuple], log_dir: 
                     process.start()
                 sender.close()
                 running[receiver] = index, process
-            for receiver in wait(list(running)):
+            for ready in wait(list(running)):
+                receiver = cast(Connection, ready)
                 index, process = running.pop(receiver)
                 results[index] = _receive(receiver, process, _log(log_dir, index), f"{desc}: job {index + 1} of {len(arguments)}")
                 bar.update()
@@ -99,6 +100,7 @@ def _receive(receiver: Connection, process: multiprocessing.process.BaseProcess,
     finally:
         receiver.close()
     process.join()
+    assert process.exitcode is not None  # it has ended
     if process.exitcode == 0 and fault is None:
         return result
     if process.exitcode < 0:
@@ -117,6 +119,7 @@ def _job(sender: Connection, parent: int, log: Path, function: Callable, argumen
     with open(log, "w", encoding="utf-8") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)
+    answer: tuple[UserError | str | None, Any]
     try:
         answer = (None, function(*arguments))
     except UserError as error:

@@ -56,26 +56,37 @@ def check_python() -> Fact:
 
 def check_packages(lock: Path = LOCK) -> list[Fact]:
     """The key packages and, of the others, those that are missing or of another version than the lock has for this machine."""
-    cpu = _version("torch").endswith("+cpu")  # tools/setup.sh --cpu: another torch, without what it needs for CUDA
+    cpu = not _needs_cuda()  # tools/setup.sh --cpu
     facts = []
     for name, wanted in read_lock(lock):
-        if cpu and (name == "triton" or name.startswith("nvidia-")):
+        if cpu and (name == "triton" or name.startswith(("nvidia-", "cuda-"))):
             continue
         found = _version(name)
-        fault = "" if found == wanted or (cpu and name == "torch") else f"{name} is {found}, {lock.name} has {wanted}: {SETUP}"
+        fault = "" if found in (wanted, f"{wanted}+cpu") else f"{name} is {found}, {lock.name} has {wanted}: {SETUP}"
         if fault or name in ("mindspore", "torch", "espnet", "numpy"):
             facts.append(Fact(name, found, fault))
     return facts
 
 
 def _version(name: str) -> str:
+    distribution = _distribution(name)
+    return distribution.version if distribution else "missing"
+
+
+def _needs_cuda() -> bool:
+    """Whether torch is a build with CUDA, which asks for its libraries; the builds without do not all say so in their version."""
+    distribution = _distribution("torch")
+    return distribution is None or any("nvidia" in requirement for requirement in distribution.requires or ())
+
+
+def _distribution(name: str) -> metadata.Distribution | None:
     """That of the environment, whatever PYTHONPATH holds besides."""
     for distribution in metadata.distributions(name=name, path=[str(folder) for folder in _packages()]):
-        return distribution.version
+        return distribution
     try:
-        return metadata.version(name)
+        return metadata.distribution(name)
     except metadata.PackageNotFoundError:
-        return "missing"
+        return None
 
 
 def check_imports() -> Fact:
@@ -107,7 +118,7 @@ def _foreign_origin(name: str, folders: list[Path]) -> str:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError):
         return ""
-    if spec is None or not spec.has_location:  # built in, or a namespace that several folders share
+    if spec is None or not spec.has_location or spec.origin is None:  # built in, or a namespace that several folders share
         return ""
     inside = any(folder in Path(path).parents for folder in folders for path in (spec.origin, os.path.realpath(spec.origin)))
     return "" if inside else spec.origin

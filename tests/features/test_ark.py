@@ -1,11 +1,24 @@
-"""Archives: what goes in comes out, and what is damaged says so."""
+"""Archives: what goes in comes out, and what is damaged says so; with each library that can write them."""
+
+import importlib.util
+import sys
 
 import kaldiio
 import numpy as np
 import pytest
 
+from asrlib.features import ark
 from asrlib.features.ark import read_matrix, write_ark
 from asrlib.utils.errors import UserError
+
+OMNIIO = importlib.util.find_spec("omniio") is not None
+LIBRARIES = ("kaldiio", "omniio") if OMNIIO else ("kaldiio",)
+
+
+@pytest.fixture(params=LIBRARIES, autouse=True)
+def library(request, monkeypatch):
+    """Each test runs with each library, chosen as a user does."""
+    monkeypatch.setenv("ASRLIB_ARK", request.param)
 
 
 @pytest.fixture
@@ -89,3 +102,45 @@ def test_folder_with_brackets_and_colons(tmp_path, matrices):
     """kaldiio takes [a:b] in a location for a slice."""
     for utt, location, _ in write_ark(tmp_path / "run[0:3]" / "feats.ark", matrices.items()):
         np.testing.assert_array_equal(read_matrix(location, utt), matrices[utt])
+
+
+@pytest.mark.parametrize("reader", LIBRARIES)
+@pytest.mark.parametrize("compress", [False, True])
+def test_either_library_reads_what_the_other_wrote(tmp_path, matrices, monkeypatch, reader, compress):
+    rows = write_ark(tmp_path / "feats.ark", matrices.items(), compress)
+    own = [read_matrix(location, utt) for utt, location, _ in rows]
+    monkeypatch.setenv("ASRLIB_ARK", reader)
+    for (utt, location, _), matrix in zip(rows, own, strict=True):
+        np.testing.assert_array_equal(read_matrix(location, utt), matrix)
+
+
+def test_unknown_library(tmp_path, matrices, monkeypatch):
+    monkeypatch.setenv("ASRLIB_ARK", "pickle")
+    with pytest.raises(UserError, match="^ASRLIB_ARK=pickle: no such library for archives: set kaldiio or omniio$"):
+        write_ark(tmp_path / "feats.ark", matrices.items())
+
+
+def test_library_that_is_not_installed(tmp_path, matrices, monkeypatch):
+    monkeypatch.setenv("ASRLIB_ARK", "omniio")
+    monkeypatch.setitem(sys.modules, "omniio.kaldi", None)
+    ark.library.cache_clear()
+    try:
+        with pytest.raises(UserError, match="^ASRLIB_ARK=omniio: the package omniio is not installed: .* pip install --no-deps omniio$"):
+            write_ark(tmp_path / "feats.ark", matrices.items())
+    finally:
+        ark.library.cache_clear()
+
+
+def test_kaldiio_unless_another_is_chosen(monkeypatch):
+    monkeypatch.setenv("ASRLIB_ARK", "")
+    assert ark.chosen() is ark.library("kaldiio")
+    monkeypatch.delenv("ASRLIB_ARK")
+    assert ark.chosen() is ark.library("kaldiio")
+
+
+@pytest.mark.skipif(not OMNIIO, reason="omniio is not installed (pip install --no-deps omniio): archives are tested with kaldiio alone")
+def test_omniio_is_used(tmp_path, matrices, monkeypatch):
+    monkeypatch.setenv("ASRLIB_ARK", "omniio")
+    monkeypatch.setattr(kaldiio, "save_ark", None)
+    assert ark.chosen().read.__module__.startswith("omniio.")
+    write_ark(tmp_path / "feats.ark", matrices.items())

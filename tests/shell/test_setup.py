@@ -13,9 +13,11 @@ from tests.shell.conftest import ROOT, bash
 
 TOOLS = ("awk", "bash", "cat", "chmod", "cp", "df", "flock", "grep", "head", "mkdir", "mv", "rm", "sed", "sha256sum", "tail", "touch", "uname")
 
-# A Python whose venv holds a python that answers for pip: NETWORK=false lets nothing through, UV=false only uv not, TORCH=false no CPU build.
+# A Python whose venv holds a python that answers for pip: NETWORK=false lets nothing through, UV=false only uv not,
+# TORCH=false no CPU build; CUDA=true takes every torch for a build with CUDA, PROJECT=false cannot install the project.
 PYTHON = """#!/usr/bin/env bash
 case "$1 $2" in
+    "-c "*nvidia*) [ "$CUDA" = false ] ;;
     "-c "*) echo "$FAULT" ;;
     "-m venv") mkdir -p "$3/bin" "$3/lib/python3.11/site-packages/torchaudio/lib" && cp "$0" "$3/bin/python"
                touch "$3/lib/python3.11/site-packages/torchaudio/lib/x.so" ;;
@@ -26,6 +28,7 @@ case "$1 $2" in
             *" uv=="*) [ "$NETWORK$UV" = truetrue ] || { echo "ERROR: no uv" && exit 1; }
                        printf '#!/usr/bin/env bash\\necho "uv ${*: -1}" >>"$CALLS"\\n[ "$UV_INSTALLS" = true ]\\n' >"${0%/*}/uv" && chmod +x "${0%/*}/uv" ;;
             *" torch=="*) [ "$TORCH" = true ] || { echo "ERROR: no torch" && exit 1; } ;;
+            *" -e "*) [ "$PROJECT" = true ] || { echo "ERROR: read-only" && exit 1; } ;;
             *) [ "$NETWORK" = true ] || { echo "ERROR: Could not find a version that satisfies the requirement" && exit 1; } ;;
         esac ;;
 esac
@@ -61,6 +64,8 @@ def setup(project):
             "UV": "true",
             "UV_INSTALLS": "true",
             "TORCH": "true",
+            "CUDA": "false",
+            "PROJECT": "true",
         }
         env |= {"PYTHON": "", "PIP_INDEX_URL": ""} | variables
         done = bash(project / "tools/setup.sh", *arguments, env=env)
@@ -144,7 +149,10 @@ def test_no_network(setup, project):
 
 def test_installs_with_uv_then_does_nothing(setup, project):
     message, calls = setup()
-    assert calls[-1] == f"uv {project}/tools/requirements.lock"
+    assert calls[-2] == f"uv {project}/tools/requirements.lock"
+    assert calls[-1] == f"pip install --no-deps --no-build-isolation --no-index -e {project}"
+    told = r"installing torch==[\d.]+ with CUDA libraries: 2.6 GB of them to download, 8 GB of disk in all \(--cpu asks for 5 GB without them\)\n"
+    assert re.search(told, message)
     assert message.splitlines()[-1] == "tools/setup.sh: tools/venv is ready"
     begin = time.perf_counter()
     assert setup() == ("", [])
@@ -154,7 +162,7 @@ def test_installs_with_uv_then_does_nothing(setup, project):
 @pytest.mark.parametrize("variables", [{"UV": "false"}, {"UV_INSTALLS": "false"}])
 def test_falls_back_to_pip(setup, project, variables):
     _, calls = setup(**variables)
-    assert calls[-1] == f"pip install --no-deps -r {project}/tools/requirements.lock"
+    assert calls[-2] == f"pip install --no-deps -r {project}/tools/requirements.lock"
     assert (project / "tools/venv/.complete").exists()
 
 
@@ -186,7 +194,7 @@ def test_changed_lock_brings_it_up_to_date(setup, project):
         lock.write("zzz==1.0\n")
     message, calls = setup()
     assert "requirements.lock has changed: bringing tools/venv up to date" in message
-    assert calls[-1].startswith("uv ")
+    assert calls[-2].startswith("uv ")
     assert (project / "tools/venv/kept").exists()
     assert setup() == ("", [])
 
@@ -196,24 +204,70 @@ def test_cpu_variant(setup, project):
     wanted = (project / "tools/venv/requirements-cpu.txt").read_text().splitlines()
     lock = (project / "tools/requirements.lock").read_text().splitlines()
     assert {line.split("==")[0] for line in set(lock) - set(wanted)} == {"torch", "triton"} | {
-        line.split("==")[0] for line in lock if line.startswith("nvidia-")
+        line.split("==")[0] for line in lock if line.startswith(("nvidia-", "cuda-"))
     }
-    assert not list((project / "tools/venv").glob("lib/*/site-packages/torchaudio/lib/*.so"))
     assert setup() == ("", [])  # without options the variant stays
     assert setup("--cpu=true") == ("", [])
     assert "made with other options" in setup("--cpu", "false")[0]
 
 
-def test_cpu_build_that_cannot_be_had(setup, project):
-    message, calls = setup("--cpu", TORCH="false")
-    assert "no CPU build of torch for this Python can be had (ERROR: no torch): installing the default one" in message
-    assert calls[-1] == f"uv {project}/tools/requirements.lock"
+@pytest.mark.parametrize("options", [[], ["--cpu"]])
+def test_torchaudios_own_libraries_are_removed(setup, project, options):
+    """They fit the torch that torchaudio was made for, and no other."""
+    setup(*options)
+    assert not list((project / "tools/venv").glob("lib/*/site-packages/torchaudio/lib/*.so"))
+
+
+def test_both_variants_have_one_version_of_torch(setup, project):
+    _, calls = setup("--cpu")
+    wanted = next(line for line in (project / "tools/requirements.lock").read_text().splitlines() if line.startswith("torch=="))
+    assert {word for call in calls for word in call.split() if word.startswith("torch==")} == {f"{wanted}+cpu"}
+
+
+@pytest.mark.parametrize(("variables", "reason"), [({"TORCH": "false"}, "ERROR: no torch\n"), ({"CUDA": "true"}, "is a build with CUDA\n")])
+def test_no_cpu_build(setup, project, variables, reason):
+    """What pip's indexes have, then what its folders have; it says what comes instead, how large that is and what to type, before that is fetched."""
+    message, calls = setup("--cpu", **variables)
+    asked = [call for call in calls if " torch==" in call]
+    assert len(asked) == 2 and asked[0].endswith("+cpu") and "--no-index" in asked[1] and not asked[1].endswith("+cpu")
+    told = "to have one, stop this and run: tools/setup.sh --torch_index https://download.pytorch.org/whl/cpu\n"
+    assert re.search(rf"pip finds no CPU build of torch==[\d.]+ for this Python \(see tools/.setup.log\); {re.escape(told)}", message)
+    assert reason in (project / "tools/.setup.log").read_text()
+    assert "with CUDA libraries: 2.6 GB of them to download, 8 GB of disk in all" in message
+    assert calls[-2] == f"uv {project}/tools/requirements.lock"
+    assert ("pip uninstall --yes torch" in calls) == ("CUDA" in variables)
     assert setup("--cpu") == ("", [])
+
+
+def test_no_cpu_build_and_no_disk_for_the_other(setup, project, write_script):
+    (project / "bin/df").unlink()
+    write_script("bin/df", "#!/usr/bin/env bash\necho Filesystem 1024-blocks Used Available\necho disk 1 1 $((8 * 1048576)) 1% /\n")
+    message, calls = setup("--cpu", code=1, TORCH="false")
+    assert message.endswith(f"error: too little disk: 8 GB free in {project}/tools, 12 GB needed\n")
+    assert not any(call.startswith("uv ") for call in calls)
 
 
 def test_torch_index(setup):
     _, calls = setup("--torch-index", "file:///wheels")
-    assert any("--index-url file:///wheels torch==" in call for call in calls)
+    assert any(re.search(r"--index-url file:///wheels torch==[\d.]+\+cpu$", call) for call in calls)
+    _, calls = setup("--torch-index=file:///others")
+    assert any("--index-url file:///others torch==" in call for call in calls)
+
+
+def test_torch_index_without_a_cpu_build(setup, project):
+    """Whoever names an index wants no other build."""
+    message, calls = setup("--torch_index", "file:///wheels", code=1, TORCH="false")
+    told = r"error: no CPU build of torch==[\d.]+ for this Python at file:///wheels \(ERROR: no torch\): check the address, or leave --torch_index out\n"
+    assert re.search(told, message)
+    assert not any(call.startswith("uv ") for call in calls)
+    assert not (project / "tools/venv/.complete").exists()
+
+
+def test_project_that_cannot_be_installed(setup):
+    """A folder that cannot be written takes the command asrlib away, nothing else."""
+    message, _ = setup(PROJECT="false")
+    assert "the command asrlib could not be installed (ERROR: read-only): use python -m asrlib.bin.NAME, or see " in message
+    assert message.splitlines()[-1] == "tools/setup.sh: tools/venv is ready"
 
 
 @pytest.mark.parametrize("arguments", [["--gpu"], ["--torch_index"], ["x"]])
@@ -243,6 +297,7 @@ def test_two_set_ups_at_once(project, setup):
         "NETWORK": "true",
         "UV": "true",
         "UV_INSTALLS": "true",
+        "PROJECT": "true",
     }
     both = [subprocess.Popen(["bash", str(project / "tools/setup.sh")], env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     output = sorted(process.communicate(timeout=60)[1] for process in both)

@@ -25,6 +25,8 @@ def sleeper(tmp_path, monkeypatch):
     """A command that says its threads and process and sleeps."""
     package = tmp_path / "asrlib/bin"
     package.mkdir(parents=True)
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()  # a package without would give way to the one that is installed
     (package / "sleeper.py").write_text(
         "import os, sys, time\nopen(sys.argv[1], 'w').write(f'{os.environ[\"OMP_NUM_THREADS\"]} {os.getpid()} ')\ntime.sleep(float(sys.argv[2]))\n"
     )

@@ -45,13 +45,17 @@ def test_missing_and_other_versions(lock):
     )
 
 
-def test_cpu_variant_has_another_torch_and_no_cuda(lock, monkeypatch):
-    versions = {"torch": "9.9+cpu", "numpy": "1.0"}
-    monkeypatch.setattr(preflight, "_version", lambda name: versions.get(name, "missing"))
-    facts = preflight.check_packages(lock("torch==2.8.0\ntriton==3\nnvidia-nccl-cu12==2\nnumpy==1.0\n"))
-    assert [(fact.name, fact.value, fact.fault) for fact in facts] == [("torch", "9.9+cpu", ""), ("numpy", "1.0", "")]
-    versions["torch"] = "9.9"
-    assert len([fact for fact in preflight.check_packages(lock("torch==2.8.0\ntriton==3\nnvidia-nccl-cu12==2\n")) if fact.fault]) == 3
+@pytest.mark.parametrize("version", ["2.13.0", "2.13.0+cpu"])
+def test_cpu_variant_needs_no_cuda(lock, monkeypatch, version):
+    path = lock("torch==2.13.0\ntriton==3\nnvidia-nccl-cu13==2\ncuda-bindings==13\n")
+    torch = namedtuple("torch", "version requires")
+    found = {"torch": torch(version, ["filelock"])}
+    monkeypatch.setattr(preflight, "_distribution", found.get)
+    assert [(fact.name, fact.value, fact.fault) for fact in preflight.check_packages(path)] == [("torch", version, "")]
+    found["torch"] = torch(version, ["filelock", "nvidia-nccl-cu13==2; platform_system == 'Linux'"])
+    assert [fact.name for fact in preflight.check_packages(path) if fact.fault] == ["triton", "nvidia-nccl-cu13", "cuda-bindings"]
+    found["torch"] = torch("2.8.0", None)
+    assert [fact.fault for fact in preflight.check_packages(path)] == ["torch is 2.8.0, requirements.lock has 2.13.0: run tools/setup.sh"]
 
 
 @pytest.mark.parametrize(("version", "fit"), [((3, 9, 1), False), ((3, 10, 0), True), ((3, 12, 5), True), ((3, 13, 0), False)])
