@@ -30,6 +30,7 @@ FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fno-trapping
 
 
 _wanted = contextvars.ContextVar("wanted", default=True)
+_all: list[ops.Custom] = []  # MindSpore may call a kernel's functions after its layer is gone: it crashes if they are freed
 
 
 @contextlib.contextmanager
@@ -69,7 +70,7 @@ def _library() -> Path | None:
 def kernel(name: str, outputs: Callable, gradient: Callable | None = None) -> ops.Custom | None:
     """A kernel as a MindSpore operator, or None: then compute plainly. outputs: shapes or types of the inputs -> those of the outputs."""
     path = library()
-    return None if path is None else ops.Custom(f"{path}:{name}", outputs, outputs, func_type="aot", bprop=gradient)
+    return None if path is None else _kept(ops.Custom(f"{path}:{name}", outputs, outputs, func_type="aot", bprop=gradient))
 
 
 class InPlace(ops.Custom):
@@ -85,7 +86,12 @@ class InPlace(ops.Custom):
 
 def in_place(name: str, changed: int, others: int) -> InPlace | None:
     """A kernel of optim.cc as a MindSpore operator with one output (1,), or None: then compute plainly. changed, others: how many inputs of each sort."""
-    return None if library() is None else InPlace(name, changed, others)
+    return None if library() is None else _kept(InPlace(name, changed, others))
+
+
+def _kept(operator: ops.Custom) -> ops.Custom:
+    _all.append(operator)
+    return operator
 
 
 def _one(weight, *_):  # of shapes or of types
