@@ -6,6 +6,7 @@ The estimates are what a step was measured to take on a CPU (tools/bench/memory.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import mindspore as ms
 import numpy as np
 
 from asrlib.utils.experiment import DeepSpeech2Config, JasperConfig, OptimConfig, TrainConfig
@@ -38,12 +39,15 @@ class Parts:
         return any(count > 1 for count in self.plan.values())
 
 
-def plan_parts(config: TrainConfig | PretrainConfig, shapes: Iterable[tuple[int, int]], parameters: int, memory_gb: float | None = None) -> Parts:
-    """shapes: (rows, frames or samples) of the batches; parameters: numbers of the network; memory_gb: what training may take, None: what there is.
+def plan_parts(config: TrainConfig | PretrainConfig, shapes: Iterable[tuple[int, int]], parameters: int, memory_gb: float | None = None, processes: int = 1) -> Parts:
+    """shapes: (rows, frames or samples) of the batches; parameters: numbers of the network; memory_gb: what training may take on this machine, None: what there is;
+    processes: that share it.
 
-    Warns where not even one row fits.
+    Warns where not even one row fits. Other devices than CPUs have memory of their own, of which nothing is planned.
     """
-    free = available_memory() if memory_gb is None else memory_gb * GB
+    if ms.get_context("device_target") != "CPU":
+        return Parts()
+    free = (available_memory() if memory_gb is None else memory_gb * GB) / processes
     fixed = fixed_memory(config, parameters)
     plan, needed = {}, 0.0
     for rows, length in sorted(set(shapes)):

@@ -15,10 +15,11 @@ BACKENDS = {"CPU": "mccl", "GPU": "nccl", "Ascend": "hccl"}
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's number and how many there are."""
+    """This process's number, how many there are, and how many of them on this machine."""
 
     rank: int = 0
     size: int = 1
+    local: int = 1
 
     def sum(self, values: np.ndarray | float) -> np.ndarray:
         """The sum of an array over all processes, which must all call this."""
@@ -55,4 +56,4 @@ def join(device: str) -> Ranks:
     except RuntimeError as error:
         raise UserError(f"msrun: the processes cannot reach each other: {str(error).splitlines()[0]}") from None
     ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.STAND_ALONE)  # gradients are summed by our own step
-    return Ranks(get_rank(), get_group_size())
+    return Ranks(get_rank(), get_group_size(), int(os.environ.get("ASRLIB_LOCAL_PROCESSES", get_group_size())))

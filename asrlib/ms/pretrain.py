@@ -61,7 +61,7 @@ def pretrain(
     objective = objective_of(config)
     buckets, valid_buckets = make_buckets(train_set), make_buckets(valid_set)
     shapes = [(b.batch_size, samples_of(b.frames, config.model_conf)) for b in (*buckets, *valid_buckets)]
-    parts = plan_parts(config, shapes, sum(p.size for p in network.trainable_params()), memory_gb)
+    parts = plan_parts(config, shapes, sum(p.size for p in network.trainable_params()), memory_gb, ranks.local)
     step = TrainStep(network, objective.loss(network), optimizer, config.optim, loss_scale, ranks.size, parts.accumulate)
     log_batch(f"{config.batch.batch_seconds:g} s", config, ranks)
     log.info("buckets (frames x utterances): %s", ", ".join(f"{b.frames} x {b.batch_size}" for b in buckets))

@@ -1,7 +1,5 @@
 """The training step: a graph of forward and backward pass for each shape of a batch, and one graph, whatever the shapes, that updates the weights."""
 
-
-
 import mindspore as ms
 import numpy as np
 from mindspore import ParameterTuple, Tensor, nn, ops
@@ -73,7 +71,7 @@ class EvalStep(nn.Cell):
 class Gradients(nn.Cell):
     """(first (1,), a batch's arrays) -> the loss's numbers (K,), whether the loss was finite (1,) float32, and the gradients of the weights times the loss scale.
 
-    sums: parameters to which the gradients are added, or, where first is 1, which they replace; each is freed as soon as it is added, and none is returned.
+    sums: parameters to which the gradients are added, or, where first is 1, which they replace; none is returned then.
     loss: a cell from a batch's arrays to its share of an update's loss () and numbers to report (K,).
     """
 

@@ -116,7 +116,7 @@ def _trainer(config: TrainConfig, network: nn.Cell, tokenizer: Tokenizer, train_
     if config.trainer.ema:
         optimizer = Ema(optimizer, config.trainer.ema)
     loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
-    parts = plan_parts(config, [(b.batch_size, b.frames) for b in buckets], sum(p.size for p in network.trainable_params()), memory_gb)
+    parts = plan_parts(config, [(b.batch_size, b.frames) for b in buckets], sum(p.size for p in network.trainable_params()), memory_gb, ranks.local)
     loss = CtcLoss(network, tokenizer.blank, config.optim.accumulate * ranks.size)
     step = TrainStep(network, loss, optimizer, config.optim, loss_scale, ranks.size, parts.accumulate)
     log_batch(f"{batch.batch_size} utterances", config, ranks)

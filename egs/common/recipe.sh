@@ -61,6 +61,7 @@ launch() {
     local processes=$((ngpu * num_nodes))
     set -- "$@" ${memory_gb:+--memory_gb "$memory_gb"}
     if [ "$processes" -gt 1 ]; then # not the script msrun, whose first line does not survive a space in the checkout's path
+        export ASRLIB_LOCAL_PROCESSES=$ngpu # they share the memory of the machine
         run python -m mindspore.parallel.cluster.run --worker_num="$processes" --local_worker_num="$ngpu" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
             --node_rank="${NODE_RANK:-0}" --join=True --log_dir="$2/log/msrun" "$ROOT/asrlib/bin/$1.py" --exp_dir "$2" "${@:3}"
     else
