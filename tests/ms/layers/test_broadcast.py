@@ -11,21 +11,10 @@ from mindspore import Tensor, nn, ops
 from asrlib.ms import kernels
 from asrlib.ms.layers import broadcast
 from asrlib.ms.layers.common import Tanh
+from tests.ms.layers.weighted import Weighted
 
 RNG = np.random.default_rng(0)
 ms.set_context(mode=ms.GRAPH_MODE)
-
-
-class Weighted(nn.Cell):
-    """(sum of the layer's output times fixed weights, output)."""
-
-    def __init__(self, layer, weights):
-        super().__init__()
-        self.layer, self.weights = layer, Tensor(weights)
-
-    def construct(self, *inputs):
-        y = self.layer(*inputs)
-        return (y * self.weights).sum(), y
 
 
 def draw(*shape):

@@ -4,22 +4,13 @@ import mindspore as ms
 import numpy as np
 import pytest
 import torch
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, ops
 
 from asrlib.ms.layers.convolution import Conv2d, TimeConv
+from tests.ms.layers.weighted import Weighted
 
 RNG = np.random.default_rng(0)
 ms.set_context(mode=ms.GRAPH_MODE)
-
-
-class Weighted(nn.Cell):
-    def __init__(self, layer, weights):
-        super().__init__()
-        self.layer, self.weights = layer, Tensor(weights)
-
-    def construct(self, x):
-        y = self.layer(x)
-        return (y * self.weights).sum(), y
 
 
 def check(layer, x, twin):
