@@ -3,6 +3,7 @@
 import mindspore as ms
 from mindspore import nn, ops
 
+from asrlib.ms.layers.broadcast import RowScale
 from asrlib.ms.losses import feature_penalty, inside_mask, unit
 from asrlib.utils.pretraining import PretrainConfig
 
@@ -22,7 +23,7 @@ class Contrastive(nn.Cell):
         self.network, self.words = network, config.model_conf.codebooks * config.model_conf.codewords
         self.logit_temp, self.grad_mult = config.model_conf.logit_temp, config.model_conf.feature_grad_mult
         self.penalty, self.diversity = config.loss.feature_penalty, config.loss.diversity_weight
-        self.products = ops.BatchMatMul(transpose_b=True)
+        self.products, self.scale = ops.BatchMatMul(transpose_b=True), RowScale()
 
     def construct(self, wavs, lengths, mask, negatives, keep, seed, share, temperature, noise):
         features, frames = self.network.feature_extractor(wavs, lengths)
@@ -34,9 +35,9 @@ class Contrastive(nn.Cell):
         count = ops.maximum(masked.sum(), 1.0)
         losses, hits = self._compare(unit(context), unit(targets), codes, negatives)
         loss, accuracy = (losses * masked).sum() / count, (hits * masked).sum() / count
-        probable = _perplexity(ops.softmax(logits, -1), masked)
+        probable = self._perplexity(ops.softmax(logits, -1), masked)
         total = loss + self.penalty * penalty + self.diversity * (self.words - probable) / self.words
-        used = _perplexity(hard, masked)
+        used = self._perplexity(hard, masked)
         return total * share, ops.stop_gradient(ops.stack((loss, accuracy, penalty, probable, used)))
 
     def _compare(self, context, targets, codes, negatives):
@@ -49,8 +50,7 @@ class Contrastive(nn.Cell):
         hits = ops.logical_and(right >= best, best > -1e8).astype(ms.float32)  # without any other codeword nothing was recognised
         return ops.log(1.0 + others), hits
 
-
-def _perplexity(probabilities, masked):
-    """Sum over the codebooks of the perplexity of the mean (B * T, books, words) over the masked frames (B, T)."""
-    mean = (probabilities * masked.reshape(-1, 1, 1)).sum(0) / ops.maximum(masked.sum(), 1.0)
-    return ops.exp(-(mean * ops.log(mean + 1e-7)).sum(-1)).sum()
+    def _perplexity(self, probabilities, masked):
+        """Sum over the codebooks of the perplexity of the mean (B * T, books, words) over the masked frames (B, T)."""
+        mean = self.scale(probabilities, masked.reshape(-1, 1)).sum(0) / ops.maximum(masked.sum(), 1.0)
+        return ops.exp(-(mean * ops.log(mean + 1e-7)).sum(-1)).sum()

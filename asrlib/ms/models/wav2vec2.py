@@ -27,7 +27,7 @@ class GumbelQuantizer(nn.Cell):
         batch, steps, _ = x.shape
         logits = self.weight_proj(x).reshape(-1, self.books, self.words)
         noisy = logits + noise.reshape(-1, self.books, self.words)
-        soft, choice = ops.softmax(noisy / temperature, -1), noisy.argmax(-1).astype(ms.int32)
+        soft, choice = ops.softmax(noisy * (1.0 / temperature), -1), noisy.argmax(-1).astype(ms.int32)
         hard = (ops.arange(0, self.words).astype(ms.int32) == choice.expand_dims(-1)).astype(ms.float32)
         weights = hard + (soft - ops.stop_gradient(soft))
         vectors, codes = (), 0
