@@ -75,6 +75,7 @@ class Pretrainer:
                 if time.monotonic() - saved > trainer.save_interval or state.update == trainer.updates:
                     self._save_state()
                     saved = time.monotonic()
+        self.step.log_resources()
 
     def _groups(self) -> Iterator[list[tuple[MaskedBatch | ContrastiveBatch, bool]]]:
         """The batches of each update that is left to do, those of this process, epoch after epoch; moves state.epoch and state.batch on.

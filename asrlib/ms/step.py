@@ -1,5 +1,7 @@
 """The training step: a graph of forward and backward pass for each shape of a batch, and one graph, whatever the shapes, that updates the weights."""
 
+import time
+
 import mindspore as ms
 import numpy as np
 from mindspore import ParameterTuple, Tensor, nn, ops
@@ -9,7 +11,10 @@ from asrlib.ms.losses import ctc_loss
 from asrlib.ms.optim import for_tensors
 from asrlib.utils.errors import UserError
 from asrlib.utils.experiment import OptimConfig
+from asrlib.utils.log import get_logger
 from asrlib.utils.memory import GB, peak_memory, release_memory
+
+log = get_logger(__name__)
 
 
 def _square_sum():
@@ -157,6 +162,7 @@ class TrainStep:
         self.keep, self.restore = (Copy(former, statistics), Copy(statistics, former)) if statistics else (None, None)
         self.finite, self.first = np.ones(1, np.float32), True
         self.shapes: set[tuple] = set()
+        self.compile_seconds = 0.0
 
     def __call__(self, rate: float, update: bool, *inputs: np.ndarray) -> tuple[np.ndarray, float, bool]:
         """rate: learning rate; update: whether this batch is the last of an update; inputs: the batch's arrays.
@@ -165,8 +171,13 @@ class TrainStep:
         """
         if self.keep is not None:
             self.keep()
+        arguments = Tensor([self.first], ms.float32), *(Tensor(x) for x in inputs)
         try:
-            metrics, finite, grads = self.gradients(Tensor([self.first], ms.float32), *(Tensor(x) for x in inputs))
+            if self.is_new(inputs):
+                begin = time.perf_counter()
+                self.gradients.compile(*arguments)
+                self.compile_seconds += time.perf_counter() - begin
+            metrics, finite, grads = self.gradients(*arguments)
         except RuntimeError as error:
             if "emory" in str(error) and "enough" in str(error):
                 shape, held = " x ".join(map(str, inputs[0].shape)), peak_memory() / GB
@@ -185,6 +196,10 @@ class TrainStep:
     def is_new(self, inputs) -> bool:
         """Whether a graph has to be compiled for a batch of these shapes."""
         return tuple(x.shape for x in inputs) not in self.shapes
+
+    def log_resources(self) -> None:
+        """Says how long compilation took and how much memory the process has held."""
+        log.info("%d graphs compiled in %.0f s; peak memory %.1f GB", len(self.shapes), self.compile_seconds, peak_memory() / GB)
 
     def _release(self, inputs) -> None:
         """Gives back what the compilation of a graph has left behind."""

@@ -66,6 +66,7 @@ class Trainer:
             if self.state.epoch % trainer.valid_interval == 0 or self.state.epoch == trainer.epochs or self._done():
                 self.validate()
             self._save_state()
+        self.step.log_resources()
 
     def _epoch(self) -> None:
         batches = len(self.loader.plan(self.state.epoch))
