@@ -10,7 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ROW = re.compile(r"^\| `asrlib/(\w+)` \| [^|]* \|(.*)\|$", re.MULTILINE)
 ROOMS = dict(ROW.findall((ROOT / "CONTRIBUTING.md").read_text()))
-EVERYWHERE = {"numpy", "asrlib.utils"}
+INNER_ROW = re.compile(r"^\| `asrlib/ms/(\w+)` \| [^|]* \|(.*)\|$", re.MULTILINE)
+INNER = dict(INNER_ROW.findall((ROOT / "CONTRIBUTING.md").read_text()))
+EVERYWHERE = {"numpy", "asrlib.utils", "asrlib.config"}
 
 
 def allowed(cell: str) -> set[str]:
@@ -19,8 +21,8 @@ def allowed(cell: str) -> set[str]:
     return {f"asrlib.{name.strip()}" if name.strip() in ROOMS else name.strip().replace("-", "_") for name in names} - {""}
 
 
-def imports(path: Path):
-    """(line, package or asrlib.room) of the imports of a file, wherever they stand."""
+def imports(path: Path, depth: int = 2):
+    """(line, package or asrlib.room; with depth 3 asrlib.room.module) of the imports of a file, wherever they stand."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -30,7 +32,7 @@ def imports(path: Path):
             continue
         for name in names:
             parts = name.split(".")
-            yield node.lineno, ".".join(parts[:2]) if parts[0] == "asrlib" else parts[0]
+            yield node.lineno, ".".join(parts[:depth]) if parts[0] == "asrlib" else parts[0]
 
 
 def test_every_room_has_its_row():
@@ -45,6 +47,22 @@ def test_imports_of_a_room(room):
         for path in sorted((ROOT / "asrlib" / room).rglob("*.py"))
         for line, name in imports(path)
         if name not in permitted
+    ]
+    assert not strangers, f"not allowed by CONTRIBUTING.md: {strangers}"
+
+
+def test_rooms_of_ms_have_their_rows():
+    assert {path.name for path in (ROOT / "asrlib/ms").iterdir() if path.is_dir() and path.name != "__pycache__"} == set(INNER)
+
+
+@pytest.mark.parametrize("room", sorted(INNER))
+def test_imports_of_a_room_of_ms(room):
+    permitted = {f"asrlib.ms.{name.strip(' `')}" for name in INNER[room].split(",")} | {f"asrlib.ms.{room}"}
+    strangers = [
+        f"{path.relative_to(ROOT)}:{line} {name}"
+        for path in sorted((ROOT / "asrlib/ms" / room).rglob("*.py"))
+        for line, name in imports(path, 3)
+        if name.startswith("asrlib.ms.") and name not in permitted
     ]
     assert not strangers, f"not allowed by CONTRIBUTING.md: {strangers}"
 

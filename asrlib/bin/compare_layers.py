@@ -50,9 +50,9 @@ def main(argv=None) -> None:
 
 def _compute(exp_dir: Path, scp: Path, count: int, scratch: Path) -> tuple[Path, Path]:
     """Folders of the outputs that each framework computes in a process of its own."""
+    from asrlib.config.ctc import TrainConfig
+    from asrlib.config.pretraining import experiment_config
     from asrlib.features.batch import write_batch, write_wavs
-    from asrlib.utils.experiment import TrainConfig
-    from asrlib.utils.pretraining import experiment_config
 
     inputs = scratch / "inputs.npz"
     config = experiment_config(exp_dir / "config.yaml")

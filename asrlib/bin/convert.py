@@ -29,10 +29,10 @@ def main(argv=None) -> None:
     if args.exp_dir is None and (args.pretrain_config is None or args.checkpoint is None or args.out is None):
         parser.error("give --exp_dir, or --pretrain_config, --checkpoint and --out")
 
-    from asrlib.utils.config import load_config, save_config
-    from asrlib.utils.experiment import TrainConfig
+    from asrlib.config.base import load_config, save_config
+    from asrlib.config.ctc import TrainConfig
+    from asrlib.config.pretraining import PretrainConfig, experiment_config
     from asrlib.utils.log import get_logger
-    from asrlib.utils.pretraining import PretrainConfig, experiment_config
 
     config = load_config(args.pretrain_config, PretrainConfig) if args.pretrain_config else experiment_config(args.exp_dir / "config.yaml")
     source = args.checkpoint or args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")
@@ -68,7 +68,7 @@ def _convert_model(args, config, source: Path, out: Path) -> tuple[int, int]:
     if args.to == "pt":
         from asrlib.pt.convert import from_mindspore as convert
     else:
-        from asrlib.ms.convert import from_pytorch as convert
+        from asrlib.ms.checkpoint.convert import from_pytorch as convert
     counts = convert(args.exp_dir, _arrays(source), source, out / "model.safetensors")
     load_tokenizer(args.exp_dir / "tokens.txt").save(out / "tokens.txt")
     return counts
@@ -78,7 +78,7 @@ def _convert_upstream(args, config, source: Path, out: Path) -> tuple[int, int]:
     if args.to == "pt":
         from asrlib.pt.convert_upstream import from_mindspore as convert
     else:
-        from asrlib.ms.convert_upstream import from_other as convert
+        from asrlib.ms.checkpoint.convert_upstream import from_other as convert
     return convert(config, _arrays(source), source, out)
 
 
@@ -88,7 +88,7 @@ def _arrays(source: Path):
 
         return read_weights(source)
     if source.suffix == ".ckpt":
-        from asrlib.ms.weights import load_arrays
+        from asrlib.ms.checkpoint.weights import load_arrays
 
         return load_arrays(source)
     from asrlib.utils.arrays import read_safetensors

@@ -26,8 +26,8 @@ def main(argv=None) -> None:
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where they run, of a fine-tuned model")
     args = parser.parse_args(argv)
 
+    from asrlib.config.base import load_config
     from asrlib.decode.beam import BeamConfig
-    from asrlib.utils.config import load_config
     from asrlib.utils.errors import UserError
 
     modes, data_dirs = args.modes.split(), args.data_dirs
@@ -52,8 +52,8 @@ def main(argv=None) -> None:
         decode_dirs(args.exp_dir, data_dirs, args.out, modes, beam, search, args.nj or cores(), device, args.cmd_backend)
         return
 
-    from asrlib.ms.decode import decode_dumps
-    from asrlib.ms.inference import AcousticModel
+    from asrlib.ms.inference.acoustic import AcousticModel
+    from asrlib.ms.inference.decode import decode_dumps
 
     model = AcousticModel.load(args.exp_dir, args.model, args.device)
     decode_dumps(model, data_dirs, args.out, modes, beam, args.nj)

@@ -27,9 +27,9 @@ def main(argv=None) -> None:
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
     args = parser.parse_args(argv)
 
+    from asrlib.config.base import override_values, read_yaml
     from asrlib.pt.dump import Limits, dump, estimate_bytes
     from asrlib.pt.s3prl_upstream import cacheable, describe_upstream
-    from asrlib.utils.config import override_values, read_yaml
     from asrlib.utils.errors import UserError
     from asrlib.utils.log import get_logger
     from asrlib.utils.parallel import cores

@@ -11,7 +11,7 @@ def main(argv=None) -> None:
     parser.add_argument("--out", type=Path, help="folder of model.mindir; default: EXP_DIR/mindir")
     args = parser.parse_args(argv)
 
-    from asrlib.ms.export import export
+    from asrlib.ms.inference.export import export
 
     export(args.exp_dir, args.out or args.exp_dir / "mindir")
 

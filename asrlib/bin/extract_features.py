@@ -17,8 +17,8 @@ def main(argv=None) -> None:
     parser.add_argument("--allow_pipes", type=boolean, default=False, help="run commands that stand in wav.scp")
     args = parser.parse_args(argv)
 
+    from asrlib.config.ctc import load_train_config
     from asrlib.features.extract import extract
-    from asrlib.utils.experiment import load_train_config
     from asrlib.utils.log import get_logger
 
     config = load_train_config(args.train_config, args.train_args)

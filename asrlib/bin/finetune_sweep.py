@@ -26,7 +26,7 @@ def main(argv=None) -> None:
     parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is there")
     args = parser.parse_args(argv)
 
-    from asrlib.report.systems import read_systems
+    from asrlib.config.systems import read_systems
 
     systems = read_systems(args.systems)
 

@@ -21,7 +21,7 @@ def main(argv=None) -> None:
     with np.load(args.inputs, allow_pickle=False) as file:
         inputs = dict(file)
     if args.framework == "ms":
-        from asrlib.ms.outputs import layer_outputs
+        from asrlib.ms.inference.outputs import layer_outputs
     else:
         from asrlib.pt.outputs import layer_outputs
 

@@ -16,7 +16,7 @@ def main(argv=None) -> None:
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
     args = parser.parse_args(argv)
 
-    from asrlib.ms.mindrecord import write_shards
+    from asrlib.ms.data.mindrecord import write_shards
     from asrlib.utils.log import get_logger
 
     made = write_shards(args.dump_dir, args.num_shards, args.nj, args.cmd_backend)

@@ -24,8 +24,8 @@ def main(argv=None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="the table")
     args = parser.parse_args(argv)
 
-    from asrlib.ms.history import read_history
-    from asrlib.report.systems import System, write_systems
+    from asrlib.config.systems import System, write_systems
+    from asrlib.ms.training.history import read_history
     from asrlib.utils.errors import UserError
 
     sources: list[tuple[str, str, str, int | None, float | None]] = []

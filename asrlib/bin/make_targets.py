@@ -59,7 +59,7 @@ def main(argv=None) -> None:
         if args.type == "mfcc":
             frames = MfccFrames(args.cmvn)
         else:
-            from asrlib.ms.upstream import LayerFrames
+            from asrlib.ms.inference.upstream import LayerFrames
 
             frames = LayerFrames(args.exp_dir, args.layer)
         _clusters(args, utterances, frames, targets, jobs, log)

@@ -25,8 +25,8 @@ def main(argv=None) -> None:
     parser.add_argument("--memory_gb", type=float, help="memory that training may take; none: what the machine or its container has")
     args = parser.parse_args(argv)
 
-    from asrlib.utils.config import load_config
-    from asrlib.utils.pretraining import PretrainConfig
+    from asrlib.config.base import load_config
+    from asrlib.config.pretraining import PretrainConfig
 
     overrides = args.pretrain_args + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
     config = load_config(args.pretrain_config, PretrainConfig, overrides)
@@ -40,8 +40,8 @@ def main(argv=None) -> None:
     if progre:
         config.model_conf.num_speakers, speakers = read_speakers(args.train_targets / "speakers.json")
 
-    from asrlib.ms.pretrain import pretrain
-    from asrlib.ms.pretrain_data import PretrainSet, Targets
+    from asrlib.ms.data.waveforms import PretrainSet, Targets
+    from asrlib.ms.training.pretrain import pretrain
 
     def data(folder: Path, targets: Path, train: bool) -> PretrainSet:
         if not targeted:

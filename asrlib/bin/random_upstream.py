@@ -11,12 +11,12 @@ def main(argv=None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the result: config.yaml, model.safetensors")
     args = parser.parse_args(argv)
 
+    from asrlib.config.base import load_config, save_config
+    from asrlib.config.pretraining import PretrainConfig
+    from asrlib.ms.checkpoint.weights import network_arrays
     from asrlib.ms.models import make_upstream
-    from asrlib.ms.weights import network_arrays
     from asrlib.utils.arrays import save_arrays
-    from asrlib.utils.config import load_config, save_config
     from asrlib.utils.log import get_logger
-    from asrlib.utils.pretraining import PretrainConfig
 
     config = load_config(args.exp_dir / "config.yaml", PretrainConfig)
     save_arrays(args.out / "model.safetensors", network_arrays(make_upstream(config)), {"updates": "0"})

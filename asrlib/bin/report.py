@@ -14,8 +14,8 @@ def main(argv=None) -> int | None:
     parser.add_argument("--published", type=Path, help="Markdown file with published results, put apart")
     args = parser.parse_args(argv)
 
-    from asrlib.score.baselines import siblings
-    from asrlib.score.tables import write_results
+    from asrlib.report.baselines import siblings
+    from asrlib.report.tables import write_results
 
     others = [other for other in siblings(args.exp_dir) if other not in args.baselines] if args.siblings else []
     path = write_results(args.exp_dir, args.command, args.baselines + others, args.published)

@@ -21,8 +21,8 @@ def main(argv=None) -> None:
     parser.add_argument("--published", type=Path, help="Markdown file with published results, put apart")
     args = parser.parse_args(argv)
 
+    from asrlib.config.systems import read_systems
     from asrlib.report.sweep import write_sweep
-    from asrlib.report.systems import read_systems
 
     systems = read_systems(args.systems)
     path = write_sweep(systems, args.out, args.sets.split(), args.mode, args.unit, args.axis, args.baseline, args.command, args.published)

@@ -10,8 +10,8 @@ def main(argv=None) -> None:
     parser.add_argument("--vocab_size", type=int, default=29, help="labels with the blank")
     args = parser.parse_args(argv)
 
-    from asrlib.utils.experiment import TrainConfig
-    from asrlib.utils.pretraining import experiment_config
+    from asrlib.config.ctc import TrainConfig
+    from asrlib.config.pretraining import experiment_config
 
     config = experiment_config(args.train_config, args.train_args)
 

@@ -34,11 +34,11 @@ def main(argv=None) -> None:
     if not 0 <= args.overlap < args.window:
         parser.error("--overlap must be at least 0 and less than --window")
 
+    from asrlib.config.base import load_config
     from asrlib.corpora.audio import read_audio
     from asrlib.decode.beam import BeamConfig
     from asrlib.decode.longform import ctm, srt, stitched, timed_words, windows
     from asrlib.decode.run import decode_all
-    from asrlib.utils.config import load_config
     from asrlib.utils.files import atomic_write
     from asrlib.utils.log import get_logger
     from asrlib.utils.progress import progress
@@ -77,7 +77,7 @@ def _model(exp_dir: Path, device: str):
         from asrlib.pt.decode import CtcTranscriber
 
         return CtcTranscriber(exp_dir, "cuda" if device == "GPU" else "cpu")
-    from asrlib.ms.inference import CtcTranscriber
+    from asrlib.ms.inference.acoustic import CtcTranscriber
 
     return CtcTranscriber(exp_dir, device)
 

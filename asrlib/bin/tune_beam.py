@@ -22,14 +22,14 @@ def main(argv=None) -> None:
     parser.add_argument("--nj", type=int, default=0, help="processes; 0: as many as cores")
     args = parser.parse_args(argv)
 
+    from asrlib.config.base import load_config, save_config
     from asrlib.corpora.kaldi_dir import KaldiDir
     from asrlib.corpora.kaldi_table import read_table
     from asrlib.decode.beam import BeamConfig
     from asrlib.decode.tune import tune
     from asrlib.features.ark import read_matrix
-    from asrlib.ms.inference import AcousticModel
+    from asrlib.ms.inference.acoustic import AcousticModel
     from asrlib.score.error_rate import count_errors
-    from asrlib.utils.config import load_config, save_config
     from asrlib.utils.errors import UserError
     from asrlib.utils.files import atomic_write
     from asrlib.utils.log import get_logger

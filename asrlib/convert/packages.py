@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
+from asrlib.config.pretraining import HubertConfig, PretrainConfig
 from asrlib.convert.rules import Substitution, pytorch_name, reversed_rule, substituted
 from asrlib.utils.errors import UserError
-from asrlib.utils.pretraining import HubertConfig, PretrainConfig
 
 RATE = 16000
 HEADS = ("final_proj.", "label_embs_concat", "quantizer.", "project_q.")  # of pretraining: a model for fine-tuning has none

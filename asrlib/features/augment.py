@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import soxr
 
+from asrlib.config.ctc import AugmentConfig
 from asrlib.corpora.audio import read_audio
 from asrlib.utils.errors import UserError
-from asrlib.utils.experiment import AugmentConfig
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg"}
 

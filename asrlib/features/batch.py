@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from asrlib.config.ctc import FeatureConfig
+from asrlib.config.pretraining import HubertConfig
 from asrlib.corpora.audio import read_audio
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.features.ark import read_matrix
@@ -11,9 +13,7 @@ from asrlib.features.compute import compute, prepared
 from asrlib.features.mfcc import RATE
 from asrlib.features.pitch import pitch
 from asrlib.utils.errors import UserError
-from asrlib.utils.experiment import FeatureConfig
 from asrlib.utils.files import atomic_write
-from asrlib.utils.pretraining import HubertConfig
 
 LONGEST = 20.0  # seconds of each that are taken
 

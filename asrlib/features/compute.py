@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from asrlib.config.ctc import FeatureConfig
 from asrlib.features import spectrogram
-from asrlib.utils.experiment import FeatureConfig
 
 
 def compute(audio: np.ndarray, config: FeatureConfig, where: str = "audio") -> np.ndarray:

@@ -3,12 +3,12 @@
 import shutil
 from pathlib import Path
 
+from asrlib.config.ctc import FeatureConfig
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.ark import write_ark
 from asrlib.features.compute import compute, prepared
 from asrlib.utils.errors import UserError
-from asrlib.utils.experiment import FeatureConfig
 from asrlib.utils.parallel import run_jobs, split_evenly
 
 Row = tuple[str, str, int, int]  # utterance, location, frames, samples

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
+from asrlib.config.ctc import FeatureConfig
 from asrlib.utils.errors import UserError
-from asrlib.utils.experiment import FeatureConfig
 
 FLOOR = 1e-20  # added before the logarithm
 

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
+from asrlib.config.ctc import FeatureConfig
 from asrlib.utils.errors import UserError
-from asrlib.utils.experiment import FeatureConfig
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)

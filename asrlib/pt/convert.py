@@ -4,12 +4,12 @@ from pathlib import Path
 
 import torch
 
+from asrlib.config.ctc import load_train_config
 from asrlib.convert.rules import to_pytorch
 from asrlib.pt.models import make_model
 from asrlib.pt.weights import shapes
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.arrays import Arrays, save_arrays
-from asrlib.utils.experiment import load_train_config
 
 
 def from_mindspore(exp_dir: Path, arrays: Arrays, source: Path, target: Path) -> tuple[int, int]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
+from asrlib.config.pretraining import PretrainConfig
 from asrlib.convert.rules import to_pytorch
 from asrlib.pt.models import make_upstream
 from asrlib.pt.packages import write_packages
 from asrlib.pt.weights import shapes
 from asrlib.utils.arrays import Arrays, save_arrays
-from asrlib.utils.pretraining import PretrainConfig
 
 
 def from_mindspore(config: PretrainConfig, arrays: Arrays, source: Path, out: Path) -> tuple[int, int]:

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from asrlib.config.base import read_yaml
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.decode.beam import BeamConfig
 from asrlib.decode.run import decode_all, write_hypotheses
 from asrlib.pt.finetune import INFERENCE, register
-from asrlib.utils.config import read_yaml
 from asrlib.utils.errors import UserError
 from asrlib.utils.parallel import run_jobs, split_evenly
 from asrlib.utils.progress import progress

@@ -11,10 +11,10 @@ from espnet2.asr.frontend.s3prl import S3prlFrontend
 from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.tasks.asr import ASRTask
 
+from asrlib.config.base import override_values, read_yaml
 from asrlib.pt.dump import Speech
 from asrlib.pt.frontends import TRAINED
 from asrlib.text.tokenizers import BLANK, UNKNOWN, SentencePieceTokenizer, Tokenizer, WordTokenizer
-from asrlib.utils.config import override_values, read_yaml
 from asrlib.utils.errors import UserError
 
 LOGMEL = {  # what stands in for an upstream: 80-bin log-mel every 10 ms, subsampled to the frame rate that 20 ms and conv2d2 have

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from asrlib.config.ctc import TrainConfig
+from asrlib.config.pretraining import experiment_config
 from asrlib.convert.compare import utterances_first
 from asrlib.pt.models import make_model, make_upstream
 from asrlib.pt.weights import assign, read_weights
 from asrlib.text.tokenizers import load_tokenizer
-from asrlib.utils.experiment import TrainConfig
-from asrlib.utils.pretraining import experiment_config
 
 
 def layer_outputs(exp_dir: Path, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
+from asrlib.config.base import dump_config
+from asrlib.config.pretraining import PretrainConfig
 from asrlib.convert.packages import HEADS, fairseq_configs, fairseq_rule, pretraining_name, transformers_config, transformers_name
 from asrlib.convert.rules import pytorch_name, reversed_rule
 from asrlib.utils.arrays import Arrays, save_arrays
-from asrlib.utils.config import dump_config
 from asrlib.utils.files import atomic_write
-from asrlib.utils.pretraining import PretrainConfig
 
 
 def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Path]:

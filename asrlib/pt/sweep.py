@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from asrlib.config.systems import System
 from asrlib.pt.finetune import Request, is_finished, register
-from asrlib.report.systems import System
 from asrlib.utils.commands import run_command
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger

@@ -8,12 +8,12 @@ import yaml
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from asrlib.config.base import build
+from asrlib.config.pretraining import PretrainConfig
 from asrlib.features.pitch import pitch
 from asrlib.pt.models import make_upstream
 from asrlib.pt.weights import assign, read_weights
-from asrlib.utils.config import build
 from asrlib.utils.errors import UserError
-from asrlib.utils.pretraining import PretrainConfig
 
 SIZES = {"progre_base": (12, 768), "progre_large": (24, 1024)}  # layers, dimension
 

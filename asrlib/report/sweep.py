@@ -5,13 +5,13 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from asrlib.config.systems import NONE, System
+from asrlib.report.baselines import COLUMNS as COMPARED
+from asrlib.report.baselines import compared, read_score
 from asrlib.report.plots import save_figure
-from asrlib.report.systems import NONE, System
-from asrlib.score.baselines import COLUMNS as COMPARED
-from asrlib.score.baselines import compared, read_score
+from asrlib.report.provenance import provenance
+from asrlib.report.tables import markdown
 from asrlib.score.error_rate import Score
-from asrlib.score.provenance import provenance
-from asrlib.score.tables import markdown
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 

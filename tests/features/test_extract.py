@@ -12,13 +12,13 @@ import pytest
 import soundfile
 
 from asrlib.bin import extract_features
+from asrlib.config.ctc import FeatureConfig
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.features import extract as extract_module
 from asrlib.features.ark import read_matrix
 from asrlib.features.extract import extract
 from asrlib.features.spectrogram import log_spectrogram
 from asrlib.utils.errors import UserError
-from asrlib.utils.experiment import FeatureConfig
 
 from .conftest import SECONDS
 

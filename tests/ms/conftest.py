@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from asrlib.config.base import load_config
+from asrlib.config.ctc import TrainConfig
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.extract import extract
 from asrlib.ms import kernels
 from asrlib.text.tokenizers import CharTokenizer
-from asrlib.utils.config import load_config
-from asrlib.utils.experiment import TrainConfig
 
 RATE = 2000
 TINY = (

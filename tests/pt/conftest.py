@@ -5,12 +5,12 @@ import pytest
 import soundfile
 import torch
 
+from asrlib.config.base import dump_config, load_config
+from asrlib.config.pretraining import PretrainConfig
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.pt.models import make_upstream
 from asrlib.pt.models.progre import Progre
 from asrlib.pt.packages import write_packages
-from asrlib.utils.config import dump_config, load_config
-from asrlib.utils.pretraining import PretrainConfig
 
 TINY = "conv_channels=8 dim=16 ffn_dim=24 heads=2 layers=3 conv_pos=8 conv_pos_groups=2 final_dim=8 num_classes=4 speaker_layer=1 pitch_channels=8 pitch_hidden=4"
 

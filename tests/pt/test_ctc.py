@@ -14,10 +14,10 @@ import torch
 import yaml
 
 from asrlib.bin import decode, dump_speech, finetune, finetune_sweep, make_tokens, report_sweep, score, transcribe
+from asrlib.config.systems import System, write_systems
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.pt.average import average_epochs, mean_state
-from asrlib.report.systems import System, write_systems
 from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,14 +5,14 @@ import pytest
 import torch
 import transformers
 
+from asrlib.config.base import load_config
+from asrlib.config.pretraining import PretrainConfig
 from asrlib.convert.packages import HEADS, fairseq_configs, recognised
 from asrlib.convert.rules import pytorch_name
 from asrlib.pt.models import make_upstream
 from asrlib.pt.packages import write_packages
 from asrlib.pt.weights import read_weights
-from asrlib.utils.config import load_config
 from asrlib.utils.errors import UserError
-from asrlib.utils.pretraining import PretrainConfig
 
 SMALL = "conv_channels=24 dim=32 ffn_dim=48 heads=4 layers=3 conv_pos=16 conv_pos_groups=4 final_dim=12 num_classes=9"
 LARGE = "extractor_mode=layer layer_norm_first=true normalize=true"

@@ -5,10 +5,10 @@ import matplotlib.pyplot as plt
 import pytest
 
 from asrlib.bin import make_systems
+from asrlib.config.systems import COLUMNS, System, read_systems, write_systems
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.report import sweep as module
 from asrlib.report.sweep import findings, write_sweep
-from asrlib.report.systems import COLUMNS, System, read_systems, write_systems
 from asrlib.score.error_rate import score
 from asrlib.score.files import write_score
 from asrlib.utils.errors import UserError

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from common import ONE_THREAD, Bar, Case, chosen, measure, parser, report
 
+from asrlib.config.ctc import FeatureConfig
 from asrlib.utils.cli import run
-from asrlib.utils.experiment import FeatureConfig
 
 
 def recordings(seconds: float, config: FeatureConfig) -> list[np.ndarray]:

@@ -15,9 +15,9 @@ import pretrain_step
 import train_step
 from common import Bar, report_bars
 
+from asrlib.config.pretraining import PretrainConfig, experiment_config
 from asrlib.utils.cli import Parser, assignments, run
 from asrlib.utils.memory import GB, peak_memory
-from asrlib.utils.pretraining import PretrainConfig, experiment_config
 
 
 def measure(make, shapes, pipe) -> None:

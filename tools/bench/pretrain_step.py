@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from common import Bar, Case, chosen, measure, parser, report
 
+from asrlib.config.base import load_config
+from asrlib.config.pretraining import PretrainConfig
+from asrlib.ms.data.masking import draw_negatives
 from asrlib.utils.cli import run
-from asrlib.utils.config import load_config
-from asrlib.utils.masking import draw_negatives
-from asrlib.utils.pretraining import PretrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16000
@@ -48,9 +48,9 @@ def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[..., float]:
 
     import mindspore as ms  # isort: skip
     from asrlib.ms.models import make_upstream
-    from asrlib.ms.objectives import objective_of
-    from asrlib.ms.optim import make_optimizer
-    from asrlib.ms.step import TrainStep
+    from asrlib.ms.objectives.base import objective_of
+    from asrlib.ms.training.optim import make_optimizer
+    from asrlib.ms.training.step import TrainStep
 
     ms.set_context(mode=ms.GRAPH_MODE)
     network = make_upstream(config)

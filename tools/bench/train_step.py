@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from common import Bar, Case, chosen, measure, parser, report
 
+from asrlib.config.ctc import TrainConfig, load_train_config
 from asrlib.utils.cli import run
-from asrlib.utils.experiment import TrainConfig, load_train_config
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = 29  # with the blank, the last
@@ -41,8 +41,8 @@ def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[..., float]:
 
     import mindspore as ms  # isort: skip
     from asrlib.ms.models import make_model
-    from asrlib.ms.optim import make_optimizer
-    from asrlib.ms.step import CtcLoss, TrainStep
+    from asrlib.ms.training.optim import make_optimizer
+    from asrlib.ms.training.step import CtcLoss, TrainStep
 
     ms.set_context(mode=ms.GRAPH_MODE)
     network = make_model(config, LABELS)

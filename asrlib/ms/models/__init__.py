@@ -2,13 +2,13 @@
 
 from mindspore import nn
 
+from asrlib.config.ctc import TrainConfig
+from asrlib.config.pretraining import PretrainConfig
 from asrlib.ms.models.deepspeech2 import DeepSpeech2
 from asrlib.ms.models.hubert import Hubert
 from asrlib.ms.models.jasper import Jasper
 from asrlib.ms.models.progre import Progre
 from asrlib.ms.models.wav2vec2 import Wav2vec2
-from asrlib.utils.experiment import TrainConfig
-from asrlib.utils.pretraining import PretrainConfig
 
 FAMILIES = {"deepspeech2": DeepSpeech2, "jasper": Jasper}
 UPSTREAMS = {"hubert": Hubert, "progre": Progre, "wav2vec2": Wav2vec2}

@@ -6,12 +6,12 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from asrlib.config.ctc import DeepSpeech2Config
 from asrlib.ms.layers.broadcast import Permute, RowScale
 from asrlib.ms.layers.common import Tanh, time_mask, uniform
 from asrlib.ms.layers.convolution import Conv2d
 from asrlib.ms.layers.norms import LayerNorm, MaskedBatchNorm
 from asrlib.ms.layers.recurrent import Lookahead, Recurrent
-from asrlib.utils.experiment import DeepSpeech2Config
 
 
 class DeepSpeech2(nn.Cell):

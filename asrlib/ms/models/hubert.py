@@ -10,11 +10,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from asrlib.config.pretraining import HubertConfig
 from asrlib.ms.layers.broadcast import BiasAdd, ColumnNorm, ColumnScale, MaskedSoftmax, Permute, RowScale
 from asrlib.ms.layers.common import Dropout, Gelu, Linear, time_mask
 from asrlib.ms.layers.convolution import GroupedConv, TimeConv
 from asrlib.ms.layers.norms import LayerNorm, TimeNorm
-from asrlib.utils.pretraining import HubertConfig
 
 
 class ConvLayer(nn.Cell):

@@ -9,11 +9,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from asrlib.config.ctc import JasperConfig
 from asrlib.ms.layers.broadcast import BiasAdd, RowScale
 from asrlib.ms.layers.common import time_mask, uniform
 from asrlib.ms.layers.convolution import Conv
 from asrlib.ms.layers.norms import MaskedBatchNorm
-from asrlib.utils.experiment import JasperConfig
 
 EPSILON = 1e-3  # of batch normalisation
 

@@ -11,13 +11,13 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from asrlib.config.pretraining import HubertConfig
 from asrlib.ms.layers.broadcast import BiasAdd, RowScale, plus_column
 from asrlib.ms.layers.common import Linear, Tanh, time_mask
 from asrlib.ms.layers.convolution import TimeConv
 from asrlib.ms.layers.norms import LayerNorm, MaskedBatchNorm
 from asrlib.ms.layers.recurrent import Recurrent
 from asrlib.ms.models.hubert import Hubert
-from asrlib.utils.pretraining import HubertConfig
 
 
 class PitchConv(nn.Cell):

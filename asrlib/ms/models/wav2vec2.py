@@ -4,9 +4,9 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from asrlib.config.pretraining import HubertConfig
 from asrlib.ms.layers.common import Dropout, Linear
 from asrlib.ms.models.hubert import Trunk
-from asrlib.utils.pretraining import HubertConfig
 
 
 class GumbelQuantizer(nn.Cell):

@@ -2,13 +2,13 @@
 
 from torch import nn
 
+from asrlib.config.ctc import TrainConfig
+from asrlib.config.pretraining import PretrainConfig
 from asrlib.pt.models.deepspeech2 import DeepSpeech2
 from asrlib.pt.models.hubert import Hubert, Trunk
 from asrlib.pt.models.jasper import Jasper
 from asrlib.pt.models.progre import Progre
 from asrlib.pt.models.wav2vec2 import Wav2vec2
-from asrlib.utils.experiment import TrainConfig
-from asrlib.utils.pretraining import PretrainConfig
 
 UPSTREAMS = {"hubert": Hubert, "progre": Progre, "wav2vec2": Wav2vec2}
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asrlib.utils.experiment import DeepSpeech2Config
+from asrlib.config.ctc import DeepSpeech2Config
 
 RNN = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrlib.utils.pretraining import HubertConfig
+from asrlib.config.pretraining import HubertConfig
 
 
 class ConvLayer(nn.Module):

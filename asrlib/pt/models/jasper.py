@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrlib.utils.experiment import JasperConfig
+from asrlib.config.ctc import JasperConfig
 
 
 class Jasper(nn.Module):

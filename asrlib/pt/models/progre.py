@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from asrlib.config.pretraining import HubertConfig
 from asrlib.pt.models.hubert import Hubert
-from asrlib.utils.pretraining import HubertConfig
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):

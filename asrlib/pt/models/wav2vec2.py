@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from asrlib.config.pretraining import HubertConfig
 from asrlib.pt.models.hubert import Trunk
-from asrlib.utils.pretraining import HubertConfig
 
 
 class GumbelQuantizer(nn.Module):

@@ -1,0 +1,1 @@
+"""What a configuration may say: typed YAML, and the keys of every model family."""

@@ -1,0 +1,121 @@
+"""Weights in and out: safetensors, every name and shape accounted for. MindSpore's own .ckpt files are read, too."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+
+from asrlib.ms.checkpoint.old_checkpoints import from_zoo, is_zoo_checkpoint
+from asrlib.utils.arrays import Arrays, read_safetensors
+from asrlib.utils.errors import UserError
+from asrlib.utils.log import get_logger
+
+log = get_logger(__name__)
+
+
+@dataclass
+class LoadReport:
+    """What became of a checkpoint's arrays: loaded (our name -> name in the file), reshaped scalars, missing, unused, mismatched."""
+
+    loaded: dict[str, str] = field(default_factory=dict)
+    reshaped: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    mismatched: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        renamed = sum(ours != theirs for ours, theirs in self.loaded.items())
+        return (
+            f"{len(self.loaded)} loaded ({renamed} under another name), {len(self.reshaped)} reshaped, "
+            f"{len(self.missing)} missing, {len(self.unused)} unused, {len(self.mismatched)} that do not fit"
+        )
+
+
+def network_arrays(network: nn.Cell) -> Arrays:
+    """Name -> array of every parameter of a network, moving statistics included."""
+    return {p.name: p.asnumpy().copy() for p in network.get_parameters()}
+
+
+def load_arrays(path: str | Path) -> Arrays:
+    """Arrays of a .safetensors or MindSpore .ckpt file by name. UserError: no such file, damaged, or of another kind (nothing is unpickled)."""
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)
+    if path.suffix != ".ckpt":
+        raise UserError(f"{path}: expected a .safetensors or a MindSpore .ckpt file")
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    try:
+        return {name: value.asnumpy() for name, value in ms.load_checkpoint(str(path)).items()}
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise UserError(f"{path}: damaged checkpoint: {str(error).splitlines()[0]}") from None
+
+
+def assign_arrays(parameters: list[Parameter], arrays: Arrays, names: dict[str, str] | None = None) -> LoadReport:
+    """Copies arrays into parameters of the same name and shape; what does not fit is reported, never forced.
+
+    names: parameter name -> name in the file, for the report. A scalar written as (1,) where () is expected, or the reverse, is reshaped
+    (older MindSpore); MindSpore's own loader would silently take over any shape.
+    """
+    report = LoadReport(unused=[name for name in arrays if name not in {p.name for p in parameters}])
+    for parameter in parameters:
+        array = arrays.get(parameter.name)
+        if array is None:
+            report.missing.append(parameter.name)
+            continue
+        shape = tuple(parameter.shape)
+        if array.shape != shape and array.size == 1 and parameter.size == 1:
+            array = array.reshape(shape)
+            report.reshaped.append(parameter.name)
+        if array.shape != shape:
+            report.mismatched.append(f"{parameter.name}: file {array.shape}, model {shape}")
+            continue
+        wanted = np.dtype(ms.dtype_to_nptype(parameter.dtype))
+        if array.dtype.kind != wanted.kind or not np.can_cast(array.dtype, wanted):
+            report.mismatched.append(f"{parameter.name}: {array.dtype} in the file, {wanted} in the model")
+            continue
+        if not np.isfinite(array).all():
+            report.mismatched.append(f"{parameter.name}: not finite")
+            continue
+        parameter.set_data(Tensor(array, parameter.dtype))
+        report.loaded[parameter.name] = (names or {}).get(parameter.name, parameter.name)
+    return report
+
+
+def require_complete(report: LoadReport, path: str | Path) -> None:
+    """UserError unless every parameter of the model was loaded; unused arrays are only reported."""
+    log.info("%s: %s", path, report)
+    for what in ("missing", "unused", "mismatched"):
+        for name in getattr(report, what):
+            log.info("%s: %s: %s", path, what, name)
+    if report.missing or report.mismatched:
+        what = report.mismatched[0] if report.mismatched else f"{report.missing[0]} is missing"
+        raise UserError(f"{path}: not a checkpoint of this model ({report}); first: {what}; check model_conf of the configuration")
+
+
+def load_pretrained(network: nn.Cell, path: str | Path) -> LoadReport:
+    """Puts the weights of a file into a network: ours, or those of MindSpore's model zoo of any age.
+
+    UserError: weights of the model that the file does not have. What the file has besides, optimizer states apart, is reported.
+    """
+    arrays, names, aside = load_arrays(path), {}, []
+    if is_zoo_checkpoint(arrays):
+        arrays, names, aside = from_zoo(arrays, {p.name: tuple(p.shape) for p in network.get_parameters()}, str(path))
+        for ours, theirs in names.items():
+            log.info("%s: %s -> %s", path, theirs, ours)
+    report = assign_arrays(list(network.get_parameters()), arrays, names)
+    if aside:
+        log.info("%s: %d arrays of the optimizer left aside", path, len(aside))
+    require_complete(report, path)
+    return report
+
+
+def average(files: list[Path]) -> Arrays:
+    """The mean of several checkpoints, array by array, in float64."""
+    total: dict[str, np.ndarray] = {}
+    for path in files:
+        for name, array in load_arrays(path).items():
+            total[name] = total.get(name, 0) + array.astype(np.float64)
+    return {name: (array / len(files)).astype(np.float32) for name, array in total.items()}

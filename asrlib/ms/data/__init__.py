@@ -1,0 +1,1 @@
+"""What networks learn from: data sets, batches, MindRecord shards, masks."""

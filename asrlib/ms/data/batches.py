@@ -1,0 +1,167 @@
+"""Bucketed batches in a reproducible order, made ahead by threads."""
+
+import math
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from asrlib.ms.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Batch:
+    """feats (B, T, F) float32 zero-padded, feat_lengths (B,) int32, labels (B, L) int32 zero-padded, label_lengths (B,) int32.
+
+    utts names the rows; rows beyond them only fill the batch up.
+    """
+
+    utts: list[str]
+    feats: np.ndarray
+    feat_lengths: np.ndarray
+    labels: np.ndarray
+    label_lengths: np.ndarray
+
+    @property
+    def frames(self) -> int:
+        return int(self.feat_lengths.sum())
+
+    @property
+    def units(self) -> int:
+        """What the mean loss of an update counts: utterances."""
+        return len(self.utts)
+
+    def inputs(self, share: float = 1.0) -> tuple[np.ndarray, ...]:
+        """What the loss takes; share: of this batch in the mean."""
+        weights = np.zeros(len(self.feats), np.float32)
+        weights[: len(self.utts)] = share / max(1, len(self.utts))
+        return self.feats, self.feat_lengths, self.labels, self.label_lengths, weights
+
+    def split(self, count: int) -> list["Batch"]:
+        """The same in at most `count` batches of one shape."""
+        rows = -(-len(self.feats) // count)
+        arrays = cut((self.feats, self.feat_lengths, self.labels, self.label_lengths), rows, (0, 1, 0, 0))
+        return [Batch(self.utts[i * rows : (i + 1) * rows], *part) for i, part in enumerate(arrays)]
+
+
+def cut(arrays: Sequence[np.ndarray], rows: int, fill: Sequence[float]) -> Iterator[tuple[np.ndarray, ...]]:
+    """Arrays with one first axis in parts of so many rows, the last one filled up with rows of the values `fill`."""
+    for first in range(0, len(arrays[0]), rows):
+        parts = [array[first : first + rows] for array in arrays]
+        missing = rows - len(parts[0])
+        yield tuple(np.concatenate([part, np.full((missing, *part.shape[1:]), value, part.dtype)]) if missing else part
+                    for part, value in zip(parts, fill, strict=True))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Batches of up to `batch_size` utterances, padded to `frames` frames and `labels` labels."""
+
+    frames: int
+    labels: int
+    batch_size: int
+
+
+Job = tuple[Bucket, list[int], list[np.ndarray | None]]  # items of a batch, and their features where they come from shards
+
+
+def bucket_edges(frames: np.ndarray, count: int) -> list[int]:
+    """Up to `count` padded lengths that cover `frames`, each bucket with an equal share of the audio rather than of the utterances."""
+    frames = np.sort(frames)
+    share = np.cumsum(frames) / frames.sum()
+    places = [min(int(np.searchsorted(share, (i + 1) / count)), len(frames) - 1) for i in range(count)]
+    return sorted({_round_up(int(frames[place])) for place in places} | {_round_up(int(frames[-1]))})
+
+
+def make_buckets(dataset: Dataset, count: int, batch_size: int, batch_seconds: float) -> list[Bucket]:
+    """Buckets for a data set; with speed perturbation one more, for the longest utterances slowed down."""
+    config = dataset.config
+    perturbed = dataset.on_waveform and config.augment.speed_volume_perturb
+    slowest, fastest = (config.augment.speed_min, config.augment.speed_max) if perturbed else (1.0, 1.0)
+    frames = np.array([item.frames for item in dataset.items])
+    edges = bucket_edges(frames, count)
+    if slowest < 1:
+        edges.append(_round_up(math.ceil(frames.max() / slowest) + 1))
+    buckets = []
+    for edge in edges:
+        fitting = int(batch_seconds / (edge * config.features.window_stride)) if batch_seconds > 0 else batch_size
+        labels = max((len(item.labels) for item in dataset.items if item.frames / fastest <= edge + 1), default=1)
+        buckets.append(Bucket(edge, labels, max(1, min(batch_size, fitting))))
+    return buckets
+
+
+def _round_up(frames: int, step: int = 16) -> int:
+    return -(-frames // step) * step
+
+
+class BatchLoader:
+    """Epochs of batches of a data set; epoch and position alone decide what a batch holds, so training resumes exactly."""
+
+    def __init__(
+        self, dataset: Dataset, buckets: list[Bucket], seed: int, shuffle: bool, prefetch: int = 8, threads: int = 2, short_first: bool = False
+    ):
+        self.dataset, self.buckets, self.seed, self.shuffle, self.prefetch, self.threads = dataset, buckets, seed, shuffle, prefetch, threads
+        self.short_first = short_first
+
+    def plan(self, epoch: int) -> list[tuple[Bucket, list[int]]]:
+        """The batches of an epoch as item numbers.
+
+        Each utterance comes at least once. When shuffled, the last batch of a bucket is filled with utterances of the same bucket drawn
+        anew: a smaller one would have a shape of its own, and batch normalisation would see few utterances. The first epoch goes from
+        short buckets to long ones if `short_first` (Amodei et al. 2016, section 3.4).
+        """
+        frames = self.dataset.planned_frames(epoch)
+        place = np.searchsorted([bucket.frames for bucket in self.buckets], frames)
+        if place.max() == len(self.buckets):
+            raise ValueError(f"{frames.max()} frames: longer than the longest bucket")
+        rng = np.random.default_rng((self.seed, epoch))
+        batches = []
+        for number, bucket in enumerate(self.buckets):
+            members = np.flatnonzero(place == number)
+            if not members.size:
+                continue
+            size = bucket.batch_size
+            if self.shuffle:
+                members = np.concatenate([rng.permutation(members), rng.choice(members, -members.size % size, replace=members.size < size)])
+            batches += [(bucket, members[i : i + size].tolist()) for i in range(0, members.size, size)]
+        if not self.shuffle or (epoch == 0 and self.short_first):
+            return batches
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def epoch(self, epoch: int, start: int = 0, numbers: Sequence[int] | None = None) -> Iterator[Batch]:
+        """The batches of an epoch from number `start`, or those of these numbers, made ahead by threads: one reads the shards in the batches' order."""
+        plan = self.plan(epoch)
+        plan = plan[start:] if numbers is None else [plan[number] for number in numbers]
+        jobs = self._jobs(plan, epoch)
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(self.threads) as makers:
+            ahead = (makers.submit(lambda job: self._make(job.result(), epoch), reader.submit(next, jobs)) for _ in plan)
+            waiting = list(islice(ahead, self.prefetch))
+            try:
+                while waiting:
+                    batch = waiting.pop(0).result()
+                    waiting += islice(ahead, 1)
+                    yield batch
+            finally:
+                reader.shutdown(cancel_futures=True)
+                makers.shutdown(cancel_futures=True)
+                jobs.close()
+
+    def _jobs(self, plan: list[tuple[Bucket, list[int]]], epoch: int) -> Generator[Job, None, None]:
+        """The batches of a plan with what is cached of each item in shards."""
+        cached = self.dataset.cached([index for _, indices in plan for index in indices], epoch)
+        for bucket, indices in plan:
+            yield bucket, indices, list(islice(cached, len(indices)))
+
+    def _make(self, job: Job, epoch: int) -> Batch:
+        bucket, indices, cached = job
+        items = [self.dataset.items[i] for i in indices]
+        feats = np.zeros((bucket.batch_size, bucket.frames, self.dataset.config.features.dim), np.float32)
+        labels = np.zeros((bucket.batch_size, max(1, bucket.labels)), np.int32)
+        feat_lengths, label_lengths = np.ones(bucket.batch_size, np.int32), np.zeros(bucket.batch_size, np.int32)
+        for row, (index, item) in enumerate(zip(indices, items, strict=True)):
+            matrix = self.dataset.feats(index, epoch, cached[row])
+            feats[row, : len(matrix)], feat_lengths[row] = matrix, len(matrix)
+            labels[row, : len(item.labels)], label_lengths[row] = item.labels, len(item.labels)
+        return Batch([item.utt for item in items], feats, feat_lengths, labels, label_lengths)

@@ -1,0 +1,1 @@
+"""Trained networks at work: log-probabilities, hidden states, hypotheses, MindIR."""

@@ -1,0 +1,62 @@
+"""Hypotheses of dump directories, and how fast they came."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from asrlib.corpora.kaldi_table import read_table
+from asrlib.decode.beam import BeamConfig
+from asrlib.decode.run import decode_all, write_hypotheses
+from asrlib.features.ark import read_matrix
+from asrlib.ms.inference.acoustic import AcousticModel
+from asrlib.utils.errors import UserError
+from asrlib.utils.parallel import cores
+
+CHUNK_FRAMES = 2_000_000  # features held at once: 1.3 GB, more than five hours of speech
+
+
+def decode_dumps(model: AcousticModel, data_dirs: Sequence[Path], out: Path, modes: Sequence[str], beam: BeamConfig, nj: int = 0) -> None:
+    """Writes OUT/decode_MODE/SET/text (`utterance words`, one line for every utterance) and rtf.json for each mode, greedy or beam, and each dump directory.
+
+    UserError when one has no features.
+    """
+    for data_dir in data_dirs:
+        if not (data_dir / "feats.scp").exists():
+            raise UserError(f"{data_dir / 'feats.scp'} is missing: run stage 2")
+    for data_dir in data_dirs:
+        _decode_dump(model, data_dir, {mode: out / f"decode_{mode}" / data_dir.name for mode in modes}, beam, nj or cores())
+
+
+def _decode_dump(model: AcousticModel, data_dir: Path, folders: dict[str, Path], beam: BeamConfig, nj: int) -> None:
+    """folders: mode -> where its hypotheses go. The network runs once for all modes."""
+    locations, frames = (read_table(data_dir / name).rows for name in ("feats.scp", "utt2num_frames"))
+    tokenizer, network_seconds = model.tokenizer, 0.0
+    hypotheses: dict[str, dict[str, str]] = {mode: {} for mode in folders}
+    search_seconds = dict.fromkeys(folders, 0.0)
+    for chunk in _chunks({utt: int(frames[utt]) for utt in locations}):
+        feats = [read_matrix(locations[utt], f"utterance {utt}", model.config.features.dim) for utt in chunk]
+        start = time.perf_counter()
+        log_probs = model.log_probs(feats)
+        network_seconds += time.perf_counter() - start
+        for mode in folders:
+            start = time.perf_counter()
+            texts = decode_all(log_probs, tokenizer.tokens, tokenizer.blank, mode, beam, nj, tokenizer.separator)
+            search_seconds[mode] += time.perf_counter() - start
+            hypotheses[mode] |= dict(zip(chunk, texts, strict=True))
+    audio = sum(int(frames[utt]) for utt in locations) * model.config.features.window_stride
+    for mode, folder in folders.items():
+        seconds = {"network_seconds": round(network_seconds, 3), "search_seconds": round(search_seconds[mode], 3)}
+        write_hypotheses(folder, hypotheses[mode], audio, network_seconds + search_seconds[mode], seconds)
+
+
+def _chunks(frames: dict[str, int]):
+    """Lists of utterances of about CHUNK_FRAMES frames."""
+    chunk, total = [], 0
+    for utt, count in frames.items():
+        chunk.append(utt)
+        total += count
+        if total >= CHUNK_FRAMES:
+            yield chunk
+            chunk, total = [], 0
+    if chunk:
+        yield chunk

@@ -1,0 +1,83 @@
+"""Hidden states of a pretrained model, for clustering and comparison."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from asrlib.config.base import load_config
+from asrlib.config.pretraining import PretrainConfig
+from asrlib.ms.checkpoint.weights import assign_arrays, load_arrays, require_complete
+from asrlib.ms.device import use_device
+from asrlib.ms.models import make_upstream
+from asrlib.utils.errors import UserError
+
+RATE = 16000
+
+
+class Upstream:
+    """A pretrained network with its configuration."""
+
+    def __init__(self, network: nn.Cell, config: PretrainConfig):
+        self.network, self.config = network.set_train(False), config
+
+    @classmethod
+    def load(cls, exp_dir: Path, device: str = "CPU") -> "Upstream":
+        """The model of a pretraining experiment: config.yaml and model.safetensors. UserError when one is missing or does not fit."""
+        weights = exp_dir / "model.safetensors"
+        if not weights.is_file():
+            raise UserError(f"{weights} is missing: run stage 3 (pretraining) to its end")
+        use_device(device)
+        config = load_config(exp_dir / "config.yaml", PretrainConfig)
+        network = make_upstream(config)
+        require_complete(assign_arrays(list(network.get_parameters()), load_arrays(weights)), weights)
+        return cls(network, config)
+
+    def states(self, wavs: np.ndarray, lengths: np.ndarray, pitch: np.ndarray | None = None) -> list[np.ndarray]:
+        """wavs (B, samples), normalised where the model wants it, lengths (B,), pitch (B, T) for ProgRE -> hidden states (B, T, D), 0 in the padding."""
+        extra = () if pitch is None else (Tensor(pitch.astype(np.float32)),)
+        states = [x.asnumpy() for x in self.network(Tensor(wavs), Tensor(lengths.astype(np.int32)), *extra)]
+        for row, length in enumerate(lengths.tolist()):
+            for state in states:
+                state[row, max(0, self.config.model_conf.frames(length)) :] = 0
+        return states
+
+
+@dataclass(frozen=True)
+class LayerFrames:
+    """One hidden state of a model as frames to cluster (asrlib.features.targets.Frames)."""
+
+    exp_dir: Path
+    layer: int
+
+    def load(self):
+        upstream = Upstream.load(self.exp_dir)
+        model = upstream.config.model_conf
+        progre = upstream.config.model == "progre"
+
+        def frames(audio: np.ndarray, where: str) -> np.ndarray:
+            from asrlib.features.pitch import pitch
+
+            count = model.frames(len(audio))
+            if count < 1:
+                raise UserError(f"{where}: {len(audio)} samples are shorter than one frame")
+            if model.normalize:
+                audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-5)
+            padded = np.zeros((1, _padded(len(audio))), np.float32)
+            padded[0, : len(audio)] = audio
+            curve = None
+            if progre:
+                curve = np.zeros((1, model.frames(padded.shape[1])), np.float32)
+                curve[0, :count] = pitch(audio)[:count]
+            return upstream.states(padded, np.array([len(audio)]), curve)[self.layer][0, :count]
+
+        return frames
+
+
+def _padded(samples: int) -> int:
+    """Samples to pad to: a few lengths, 1, 2, 4 ... seconds, since every new one is compiled."""
+    seconds = 1
+    while seconds * RATE < samples:
+        seconds *= 2
+    return seconds * RATE

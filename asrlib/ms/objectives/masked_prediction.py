@@ -1,0 +1,69 @@
+"""HuBERT's loss: which cluster belongs to each masked frame, by cosine (Hsu et al. 2021, section 2), and ProgRE's speaker classification."""
+
+import mindspore as ms
+from mindspore import nn, ops
+
+from asrlib.config.pretraining import PretrainConfig
+from asrlib.ms.objectives.losses import feature_penalty, inside_mask, unit
+
+
+class MaskedPrediction(nn.Cell):
+    """A network of asrlib.ms.models.hubert with its loss.
+
+    construct(wavs (B, S), lengths (B,), targets (B, T) int32, mask (B, T), keep (layers,), seed () int32, share (), pitch (B, T), speakers (B,) int32)
+    -> loss (), metrics (5,): cross-entropy of the masked frames, their accuracy, feature penalty, cross-entropy and accuracy of the speakers.
+
+    `share`: masked frames of the batch over those of the whole update, so that batches whose gradients are added up count as one large batch. Rows with
+    length 0 only fill the batch up.
+    """
+
+    def __init__(self, network: nn.Cell, config: PretrainConfig):
+        super().__init__(auto_prefix=False)
+        self.network, self.progre = network, config.model == "progre"
+        model = config.model_conf
+        self.temperature, self.grad_mult = model.logit_temp, model.feature_grad_mult
+        self.penalty, self.speaker_weight = config.loss.feature_penalty, config.loss.speaker_weight
+        self.unmasked_weight = config.loss.unmasked_weight
+        self.speaker_state = model.speaker_layer + 3  # behind pitch part, input and layers 0 .. speaker_layer
+
+    def construct(self, wavs, lengths, targets, mask, keep, seed, share, pitch, speakers):
+        features, frames = self.network.feature_extractor(wavs, lengths)
+        features = features * self.grad_mult + ops.stop_gradient(features) * (1.0 - self.grad_mult)
+        penalty = feature_penalty(features, frames)
+        if self.progre:
+            states = self.network.all_states(features, frames, mask, keep, seed, pitch)
+        else:
+            states = self.network.hidden_states(features, frames, mask, keep, seed)
+        loss, accuracy, unmasked = self._masked(states[-1], targets, mask, frames)
+        total = loss + self.unmasked_weight * unmasked + self.penalty * penalty
+        speaker_loss, speaker_accuracy = ops.zeros_like(loss), ops.zeros_like(loss)
+        if self.progre and self.network.spk_linear is not None:
+            speaker_loss, speaker_accuracy = self._speakers(states[self.speaker_state], frames, speakers)
+            total = total + self.speaker_weight * speaker_loss
+        return total * share, ops.stop_gradient(ops.stack((loss, accuracy, penalty, speaker_loss, speaker_accuracy)))
+
+    def _masked(self, x, targets, mask, frames):
+        """Mean cross-entropy and accuracy over the masked frames; sum of the cross-entropy of the other frames over the number of masked ones."""
+        x = unit(self.network.final_proj(x))
+        labels = unit(self.network.label_embs_concat)
+        logits = ops.matmul(x, labels.T) / self.temperature
+        count = ops.maximum(mask.sum(), 1.0)
+        entropy = _cross_entropy(logits, targets)
+        others = inside_mask(frames, mask.shape[1]) * (1.0 - mask)
+        return (entropy * mask).sum() / count, (_hits(logits, targets) * mask).sum() / count, (entropy * others).sum() / count
+
+    def _speakers(self, part, frames, speakers):
+        logits = self.network.speaker_logits(part, frames)
+        known = (speakers >= 0).astype(ms.float32)
+        labels, count = ops.maximum(speakers, 0), ops.maximum(known.sum(), 1.0)
+        return (_cross_entropy(logits, labels) * known).sum() / count, (_hits(logits, labels) * known).sum() / count
+
+
+def _cross_entropy(logits, labels):
+    """(..., C), (...) -> (...): a product with one-hot labels, since gathers are slow to differentiate."""
+    chosen = (ops.arange(0, logits.shape[-1]).astype(ms.int32) == labels.expand_dims(-1)).astype(ms.float32)
+    return -(ops.log_softmax(logits, -1) * chosen).sum(-1)
+
+
+def _hits(logits, labels):
+    return (logits.argmax(-1).astype(ms.int32) == labels).astype(ms.float32)

@@ -1,0 +1,1 @@
+"""The training loop: steps, optimizers, schedules, states, checkpoints."""

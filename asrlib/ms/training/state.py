@@ -1,0 +1,56 @@
+"""The state of a training run: weights, optimizer, and how far it has come, in one file that replaces the former one atomically."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+from mindspore import nn
+
+from asrlib.ms.checkpoint.weights import assign_arrays, load_arrays, network_arrays, require_complete
+from asrlib.utils.arrays import read_metadata, save_arrays
+from asrlib.utils.errors import UserError
+
+
+@dataclasses.dataclass
+class TrainState:
+    """epoch: epochs done; batch: batches done of the current one; update: updates done; best_wer and best_epoch so far; data: digest of the data."""
+
+    epoch: int = 0
+    batch: int = 0
+    update: int = 0
+    best_wer: float = math.inf
+    best_epoch: int = 0
+    data: str = ""
+
+
+def state_file(exp_dir: Path) -> Path:
+    return exp_dir / "state.safetensors"
+
+
+def save_state(exp_dir: Path, state: TrainState, network: nn.Cell, optimizer: nn.Cell) -> None:
+    """Writes everything that the next update depends on."""
+    arrays = {f"network/{name}": array for name, array in network_arrays(network).items()}
+    arrays |= {f"optimizer/{p.name}": p.asnumpy() for p in _own_parameters(optimizer, network)}
+    save_arrays(state_file(exp_dir), arrays, {"state": json.dumps(dataclasses.asdict(state))})
+
+
+def load_state(exp_dir: Path, state: TrainState, network: nn.Cell, optimizer: nn.Cell) -> None:
+    """Puts a saved state back, if there is one. UserError when it is another model's, or of other data than state.data."""
+    path = state_file(exp_dir)
+    if not path.exists():
+        return
+    arrays = load_arrays(path)
+    for prefix, parameters in (("network/", list(network.get_parameters())), ("optimizer/", _own_parameters(optimizer, network))):
+        mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        require_complete(assign_arrays(parameters, mine), path)
+    saved = TrainState(**json.loads(read_metadata(path)["state"]))
+    if saved.data != state.data:
+        raise UserError(f"{exp_dir} holds a run on other data: choose another --tag or --exp_dir, or start over with --force true")
+    vars(state).update(vars(saved))
+
+
+def _own_parameters(optimizer: nn.Cell, network: nn.Cell) -> list:
+    """Moments, counters and the like: the optimizer's parameters that are not the network's."""
+    weights = {id(p) for p in network.get_parameters()}
+    return [p for p in optimizer.get_parameters() if id(p) not in weights]

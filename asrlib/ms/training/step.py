@@ -1,0 +1,208 @@
+"""The training step: a graph of forward and backward pass for each shape of a batch, and one graph, whatever the shapes, that updates the weights."""
+
+import time
+
+import mindspore as ms
+import numpy as np
+from mindspore import ParameterTuple, Tensor, nn, ops
+
+from asrlib.config.ctc import OptimConfig
+from asrlib.ms.kernels import in_place, kernel
+from asrlib.ms.objectives.losses import ctc_loss
+from asrlib.ms.training.optim import for_tensors
+from asrlib.utils.errors import UserError
+from asrlib.utils.log import get_logger
+from asrlib.utils.memory import GB, peak_memory, release_memory
+
+log = get_logger(__name__)
+
+
+def _square_sum():
+    """x -> the sum of its squares (1,), without an array of squares."""
+    own = kernel("SquareSum", lambda x: [1] if isinstance(x, (list, tuple)) else x)
+    product, plain = ops.MatMul(transpose_b=True), ops.MultitypeFuncGraph("square_sum")
+
+    @plain.register("Tensor")
+    def _(x):
+        flat = x.reshape(1, -1)
+        return product(flat, flat).reshape(1)
+
+    return own or plain
+
+
+def _add_to():
+    """(first (1,), sum, gradient): the gradient is added to the sum or, where it is the first one, takes its place."""
+    own, plain = in_place("AddTo", 1, 2), ops.MultitypeFuncGraph("add_to")
+
+    @plain.register("Tensor", "Tensor", "Tensor")
+    def _(first, total, grad):
+        if own is not None:
+            return own(total, grad, first)
+        return ops.assign(total, ops.select(first.reshape(()) > 0, grad, total + grad))
+
+    return plain
+
+
+class CtcLoss(nn.Cell):
+    """(feats, feat_lengths, labels, label_lengths, weights (B,)) -> the share () of the loss of an update of `batches` batches; the weighted sum of the losses (1,).
+
+    weights: of the utterances in the mean of their batch; 0 for rows that only fill it up.
+    """
+
+    def __init__(self, network: nn.Cell, blank: int, batches: int = 1):
+        super().__init__(auto_prefix=False)
+        self.network, self.blank, self.share = network, blank, 1.0 / batches
+
+    def construct(self, feats, feat_lengths, labels, label_lengths, weights):
+        logits, lengths = self.network(feats, feat_lengths)
+        loss = (ctc_loss(logits, lengths, labels, label_lengths, self.blank) * weights).sum()
+        return loss * self.share, ops.stop_gradient(loss).reshape(1)
+
+
+class EvalStep(nn.Cell):
+    """(feats, feat_lengths, labels, label_lengths) -> log-probabilities (B, T', V), their lengths (B,), losses (B,)."""
+
+    def __init__(self, network: nn.Cell, blank: int):
+        super().__init__(auto_prefix=False)
+        self.network, self.blank = network, blank
+        self.set_train(False)
+
+    def construct(self, feats, feat_lengths, labels, label_lengths):
+        logits, lengths = self.network(feats, feat_lengths)
+        losses = ctc_loss(logits, lengths, labels, label_lengths, self.blank)
+        return ops.log_softmax(logits.astype(ms.float32), -1).swapaxes(0, 1), lengths, losses
+
+
+class Gradients(nn.Cell):
+    """(first (1,), a batch's arrays) -> the loss's numbers (K,), whether the loss was finite (1,) float32, and the gradients of the weights times the loss scale.
+
+    sums: parameters to which the gradients are added, or, where first is 1, which they replace; none is returned then.
+    loss: a cell from a batch's arrays to its share of an update's loss () and numbers to report (K,).
+    """
+
+    def __init__(self, loss: nn.Cell, weights: ParameterTuple, loss_scale: float, sums: ParameterTuple | None):
+        super().__init__(auto_prefix=False)
+        self.loss, self.loss_scale = loss, loss_scale
+        self.value_and_grad = ops.value_and_grad(self._scaled, None, weights, has_aux=True)
+        self.sums, self.add_to, self.map = sums, _add_to(), ops.HyperMap()
+        self.set_train()
+
+    def _scaled(self, *inputs):
+        loss, metrics = self.loss(*inputs)
+        return loss * self.loss_scale, metrics
+
+    def construct(self, first, *inputs):
+        (loss, metrics), grads = self.value_and_grad(*inputs)
+        finite = ops.isfinite(loss).astype(ms.float32).reshape(1)
+        if self.sums is None:
+            return metrics, finite, grads
+        return metrics, ops.depend(finite, self.map(ops.partial(self.add_to, first), self.sums, grads)), ()
+
+
+class Copy(nn.Cell):
+    """Puts the values of some parameters into others."""
+
+    def __init__(self, to: ParameterTuple, values: ParameterTuple):
+        super().__init__(auto_prefix=False)
+        self.to, self.values, self.map, self.assign = to, values, ops.HyperMap(), for_tensors(assign, 2)
+
+    def construct(self):
+        return self.map(self.assign, self.to, self.values)
+
+
+def assign(parameter, value):
+    return ops.assign(parameter, value)
+
+
+class Update(nn.Cell):
+    """(rate (), finite (1,), gradients...) -> gradient norm () or 0 where it is not needed, whether the weights were updated () bool.
+
+    The gradients are summed over the processes, scaled back and clipped. An update whose loss or gradient norm (where clipping or a loss scale needs it) is not
+    finite is left out: weights and optimizer stay as they were. sums: the gradients, where they were accumulated; they are not given then.
+    """
+
+    def __init__(self, optimizer: nn.Cell, clip: float, loss_scale: float, processes: int, sums: ParameterTuple | None):
+        super().__init__(auto_prefix=False)
+        self.optimizer, self.clip, self.unscale, self.processes, self.sums = optimizer, clip, 1.0 / loss_scale, processes, sums
+        self.needs_norm = clip > 0 or loss_scale != 1.0
+        self.all_reduce = ops.AllReduce() if processes > 1 else None
+        self.map, self.square_sum = ops.HyperMap(), _square_sum()
+
+    def construct(self, rate, finite, *grads):
+        if self.sums is not None:
+            grads = self.sums
+        if self.all_reduce is not None:
+            grads = self.map(self.all_reduce, grads)
+            finite = self.all_reduce(finite)
+        finite = finite.reshape(()) > self.processes - 0.5
+        norm = ops.zeros_like(rate)
+        scale = ops.ones_like(rate) * self.unscale
+        if self.needs_norm:
+            norm = ops.sqrt(ops.addn(self.map(self.square_sum, grads))).reshape(()) * self.unscale
+            finite = ops.logical_and(finite, ops.isfinite(norm))
+            if self.clip > 0:
+                scale = scale * ops.minimum(ops.ones_like(norm), self.clip / (norm + 1e-6))
+        if finite:
+            finite = ops.depend(finite, self.optimizer(grads, rate, scale))
+        return norm, finite
+
+
+class TrainStep:
+    """One batch: its gradients are added up over optim.accumulate batches, or the parts of one (accumulate), and then over the processes; the last updates the weights.
+
+    The moving statistics of batch normalisation, which the forward pass writes, stay as they were when the loss is not finite.
+    """
+
+    def __init__(self, network: nn.Cell, loss: nn.Cell, optimizer: nn.Cell, config: OptimConfig, loss_scale: float = 1.0, processes: int = 1, accumulate: bool = False):
+        sums = optimizer.weights.clone(prefix="gradient_sum", init="zeros") if accumulate or config.accumulate > 1 else None
+        self.gradients = Gradients(loss, optimizer.weights, loss_scale, sums)
+        self.update = Update(optimizer, config.grad_clip, loss_scale, processes, sums)
+        statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
+        former = statistics.clone(prefix="former")
+        self.keep, self.restore = (Copy(former, statistics), Copy(statistics, former)) if statistics else (None, None)
+        self.finite, self.first = np.ones(1, np.float32), True
+        self.shapes: set[tuple] = set()
+        self.compile_seconds = 0.0
+
+    def __call__(self, rate: float, update: bool, *inputs: np.ndarray) -> tuple[np.ndarray, float, bool]:
+        """rate: learning rate; update: whether this batch is the last of an update; inputs: the batch's arrays.
+
+        -> the loss's numbers (K,), gradient norm or 0 where it is not needed, whether all was finite.
+        """
+        if self.keep is not None:
+            self.keep()
+        arguments = Tensor([self.first], ms.float32), *(Tensor(x) for x in inputs)
+        try:
+            if self.is_new(inputs):
+                begin = time.perf_counter()
+                self.gradients.compile(*arguments)
+                self.compile_seconds += time.perf_counter() - begin
+            metrics, finite, grads = self.gradients(*arguments)
+        except RuntimeError as error:
+            if "emory" in str(error) and "enough" in str(error):
+                shape, held = " x ".join(map(str, inputs[0].shape)), peak_memory() / GB
+                raise UserError(f"memory ran out at a batch of {shape}, with {held:.1f} GB in use: call again with --memory_gb {max(1, int(held * 2 / 3))}") from None
+            raise
+        self.finite, self.first = np.minimum(self.finite, finite.asnumpy()), update
+        if self.restore is not None and not finite.asnumpy()[0]:
+            self.restore()
+        norm, finite = 0.0, bool(self.finite[0])
+        if update:
+            norm, finite = (x.asnumpy() for x in self.update(Tensor(rate, ms.float32), Tensor(self.finite), *grads))
+            self.finite = np.ones(1, np.float32)
+        self._release(inputs)
+        return metrics.asnumpy(), float(norm), bool(finite)
+
+    def is_new(self, inputs) -> bool:
+        """Whether a graph has to be compiled for a batch of these shapes."""
+        return tuple(x.shape for x in inputs) not in self.shapes
+
+    def log_resources(self) -> None:
+        """Says how long compilation took and how much memory the process has held."""
+        log.info("%d graphs compiled in %.0f s; peak memory %.1f GB", len(self.shapes), self.compile_seconds, peak_memory() / GB)
+
+    def _release(self, inputs) -> None:
+        """Gives back what the compilation of a graph has left behind."""
+        if self.is_new(inputs):
+            self.shapes.add(tuple(x.shape for x in inputs))
+            release_memory()

@@ -1,0 +1,117 @@
+"""A pretrained model from MindSpore to PyTorch and other toolkits and back, by the commands; hidden states as frames to cluster."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from asrlib.bin import compare_layers, convert
+from asrlib.config.base import load_config, save_config
+from asrlib.config.pretraining import PretrainConfig
+from asrlib.corpora.kaldi_table import write_table
+from asrlib.ms.checkpoint.weights import network_arrays
+from asrlib.ms.inference.upstream import LayerFrames, Upstream
+from asrlib.ms.models import make_upstream
+from asrlib.utils.arrays import read_safetensors, save_arrays
+from asrlib.utils.errors import UserError
+from tests.ms.models.test_hubert import KINDS, SMALL
+
+KINDS = KINDS | {"wav2vec2": ("model=wav2vec2", "model_conf.codewords=20", "model_conf.code_dim=8")}
+
+
+@pytest.fixture(params=KINDS)
+def exp(request, tmp_path):
+    """An experiment with a random model."""
+    config = load_config(None, PretrainConfig, [*SMALL, *KINDS[request.param], *(["model_conf.normalize=true"] if request.param == "large" else [])])
+    folder = tmp_path / "exp"
+    save_config(config, folder / "config.yaml")
+    save_arrays(folder / "model.safetensors", network_arrays(make_upstream(config)))
+    return folder
+
+
+@pytest.fixture
+def wav_scp(tmp_path):
+    rng = np.random.default_rng(0)
+    for i, samples in enumerate((9000, 6500)):
+        soundfile.write(tmp_path / f"{i}.wav", 0.1 * rng.normal(size=samples), 16000)
+    write_table(tmp_path / "wav.scp", {str(i): str(tmp_path / f"{i}.wav") for i in range(2)})
+    return tmp_path / "wav.scp"
+
+
+def test_there_compared_and_back(exp, wav_scp, tmp_path):
+    convert.main(["--exp_dir", str(exp)])
+    compare_layers.main(["--exp_dir", str(exp), "--wav_scp", str(wav_scp)])
+    result = json.loads((exp / "compare/result.json").read_text())
+    progre = (exp / "pt/progre.pt").exists()
+    assert len(result["layers"]) == (6 if progre else 4) and result["worst"] <= 5e-6
+    ours = read_safetensors(exp / "model.safetensors")
+    files = ["model.safetensors", *(["progre.pt"] if progre else ["s3prl.pt", "fairseq.pt", "transformers/model.safetensors"])]
+    for file in files:
+        out = tmp_path / "back" / file.replace("/", "_")
+        convert.main(["--to", "ms", "--pretrain_config", str(exp / "config.yaml"), "--checkpoint", str(exp / "pt" / file), "--out", str(out)])
+        back = read_safetensors(out / "model.safetensors")
+        assert set(back) == set(ours)
+        for name, array in back.items():
+            np.testing.assert_array_equal(array, ours[name], err_msg=f"{file} {name}")
+
+
+def test_base_weights_do_not_go_into_large(exp, tmp_path):
+    config = load_config(exp / "config.yaml", PretrainConfig, ["model_conf.dim=64"])
+    save_config(config, tmp_path / "other.yaml")
+    with pytest.raises(UserError, match="not a checkpoint of this model: .* has shape"):
+        convert.main(
+            ["--to", "ms", "--pretrain_config", str(tmp_path / "other.yaml"), "--checkpoint", str(exp / "model.safetensors"), "--out", str(tmp_path / "o")]
+        )
+
+
+def test_frames_of_a_layer(exp):
+    """Padding to a few lengths changes nothing; the frames are those that the MFCC clusters have."""
+    upstream = Upstream.load(exp)
+    audio = (0.1 * np.random.default_rng(1).normal(size=9000)).astype(np.float32)
+    frames = LayerFrames(exp, 2).load()(audio, "u")
+    count = upstream.config.model_conf.frames(9000)
+    assert frames.shape == (count, 32)
+    wav = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-5) if upstream.config.model_conf.normalize else audio
+    curve = None
+    if upstream.config.model == "progre":
+        from asrlib.features.pitch import pitch
+
+        curve = pitch(audio)[None]
+    np.testing.assert_allclose(frames, upstream.states(wav[None], np.array([9000]), curve)[2][0], atol=2e-5)
+    with pytest.raises(UserError, match="utterance x: 300 samples are shorter"):
+        LayerFrames(exp, 2).load()(audio[:300], "utterance x")
+
+
+def test_a_progre_with_a_speaker_head_comes_back_whole(tmp_path):
+    """How many speakers there were stands in the file, not in the configuration that is given with it."""
+    general = load_config(None, PretrainConfig, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=0"])
+    trained = load_config(None, PretrainConfig, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=7"])
+    save_config(general, tmp_path / "general.yaml")
+    ours = network_arrays(make_upstream(trained))
+    save_arrays(tmp_path / "trained.safetensors", ours)
+    options = ["--to", "ms", "--pretrain_config", str(tmp_path / "general.yaml"), "--checkpoint", str(tmp_path / "trained.safetensors")]
+    convert.main([*options, "--out", str(tmp_path / "out")])
+    assert set(read_safetensors(tmp_path / "out/model.safetensors")) == set(ours)
+    assert load_config(tmp_path / "out/config.yaml", PretrainConfig).model_conf.num_speakers == 7
+
+
+def test_every_kept_checkpoint_is_converted(tmp_path):
+    """Each under its number of updates, which stands in the file; the best one and the last one are among them."""
+    config = load_config(None, PretrainConfig, [*SMALL, *KINDS["wav2vec2"]])
+    save_config(config, tmp_path / "config.yaml")
+    kept = {"checkpoints/update-000000": 0, "checkpoints/update-000020": 20, "checkpoints/best": 15, "model": 30}
+    for name, updates in kept.items():
+        config.trainer.seed = updates
+        save_arrays(tmp_path / f"{name}.safetensors", network_arrays(make_upstream(config)), {"updates": str(updates)})
+    (tmp_path / "updates/10/pt").mkdir(parents=True)  # left by another pretraining: it must not be compared with these
+    convert.main(["--exp_dir", str(tmp_path), "--updates", "true"])
+    assert sorted(int(folder.name) for folder in (tmp_path / "updates").iterdir()) == [0, 15, 20, 30]
+    for name, updates in kept.items():
+        ours, theirs = read_safetensors(tmp_path / f"{name}.safetensors"), read_safetensors(tmp_path / f"updates/{updates}/pt/model.safetensors")
+        np.testing.assert_array_equal(ours["quantizer.vars"], theirs["quantizer.vars"])
+        assert (tmp_path / f"updates/{updates}/pt/s3prl.pt").exists()
+    with pytest.raises(UserError, match="no checkpoint of a pretraining in it: run stage 3"):
+        (tmp_path / "empty").mkdir()
+        save_config(config, tmp_path / "empty/config.yaml")
+        convert.main(["--exp_dir", str(tmp_path / "empty"), "--updates", "true"])

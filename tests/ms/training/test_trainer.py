@@ -1,0 +1,266 @@
+"""The training loop with a step that only takes notes: what it is given, what is kept, and that a killed run goes on exactly."""
+
+import hashlib
+import itertools
+import os
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn
+
+from asrlib.ms.data.batches import BatchLoader, make_buckets
+from asrlib.ms.data.dataset import Dataset
+from asrlib.ms.training.history import read_history
+from asrlib.ms.training.optim import make_optimizer
+from asrlib.ms.training.schedules import learning_rate
+from asrlib.ms.training.state import state_file
+from asrlib.ms.training.trainer import Trainer
+from asrlib.utils.errors import UserError
+from asrlib.utils.files import atomic_write
+
+
+@pytest.fixture(autouse=True)
+def no_picture(monkeypatch):
+    """Drawing takes longer than these trainings."""
+
+    def draw(rows, path):
+        with atomic_write(path) as stream:
+            stream.write("picture")
+
+    monkeypatch.setattr("asrlib.ms.training.history.plot_history", draw)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the program catches it."""
+
+
+class Step:
+    """Takes notes and moves the weights a little, so that each state is another; `finite` says which calls were."""
+
+    def __init__(self, network, finite=lambda call: True, kill=None):
+        self.network, self.finite, self.kill, self.notes = network, finite, kill, []
+
+    def __call__(self, rate, update, *inputs):
+        if len(self.notes) == self.kill:
+            raise Killed
+        batch = hashlib.sha256(b"".join(array.tobytes() for array in inputs)).hexdigest()
+        finite = self.finite(len(self.notes))
+        self.notes.append((batch, round(float(np.float32(rate)), 9), update))
+        weight = self.network.weight
+        if update and finite:
+            weight.set_data(Tensor(0.9 * weight.asnumpy() + int(batch[:4], 16) / 65536, ms.float32))
+        return np.array([weight.asnumpy().mean() if finite else np.inf], np.float32), 1.0, finite
+
+    def is_new(self, inputs):
+        return False
+
+
+class Validator:
+    """Scores from a list; WER 100 where it ends."""
+
+    def __init__(self, loader, wers=(), blank_ratio=0.5, kill=None):
+        self.loader, self.wers, self.blank_ratio, self.kill, self.runs = loader, wers, blank_ratio, kill, 0
+
+    def run(self, network):
+        self.runs += 1
+        if self.runs == self.kill:
+            raise Killed
+        loss = float(network.weight.asnumpy().mean())
+        return {"valid_loss": loss, "valid_wer": next(iter(self.wers[self.runs - 1 :]), 100.0), "valid_cer": 50.0, "blank_ratio": self.blank_ratio}
+
+
+@pytest.fixture
+def trainer(dump, tokenizer, tiny, tmp_path):
+    """trainer(*overrides, finite, kill, wers, blank_ratio, kill_validation, folder): a Trainer of three epochs of five batches."""
+
+    def make(*overrides, finite=lambda call: True, kill=None, wers=(), blank_ratio=0.5, kill_validation=None, folder="exp"):
+        config = tiny("batch.batch_size=2", "batch.buckets=1", "augment.spec_augment=true", *overrides)
+        data = Dataset(dump / "train", tokenizer, config, train=True)
+        loader = BatchLoader(data, make_buckets(data, 1, 2, 0), config.trainer.seed, shuffle=True)
+        network = nn.Dense(2, 2, weight_init="ones", bias_init="zeros")
+        optimizer = make_optimizer(network, config.optim)
+        (tmp_path / folder).mkdir(exist_ok=True)
+        step, validator = Step(network, finite, kill), Validator(loader, wers, blank_ratio, kill_validation)
+        return Trainer(config, network, optimizer, step, loader, validator, tmp_path / folder)
+
+    return make
+
+
+def results(trainer):
+    """All that a run leaves, but for the time it took."""
+    rows = [{key: value for key, value in row.items() if key not in ("seconds", "peak_memory_gb")} for row in read_history(trainer.exp_dir)]
+    files = {path.name: path.read_bytes() for path in (trainer.exp_dir / "checkpoints").iterdir()}
+    return rows, files, state_file(trainer.exp_dir).read_bytes()
+
+
+def test_updates_and_rates(trainer):
+    run = trainer("schedule.name=cosine", "schedule.warmup_steps=4")
+    run.run()
+    assert [update for *_, update in run.step.notes] == [True] * 15
+    expected = [learning_rate(run.config.schedule, 1e-2, i, i / 5, 3) for i in range(15)]
+    assert [rate for _, rate, _ in run.step.notes] == pytest.approx(expected, abs=1e-8)
+    rows = [row for row in read_history(run.exp_dir) if "loss" in row]
+    assert [row["learning_rate"] for row in rows] == pytest.approx(expected)
+    assert [row["update"] for row in rows] == list(range(1, 16)) and [row["epoch"] for row in rows] == pytest.approx([i / 5 for i in range(1, 16)])
+    assert len({batch for batch, *_ in run.step.notes}) == 15
+    assert (run.state.epoch, run.state.batch, run.state.update) == (3, 0, 15)
+
+
+def test_accumulation(trainer):
+    """An update every second batch and, with five in an epoch, after the last."""
+    run = trainer("optim.accumulate=2")
+    run.run()
+    assert [update for *_, update in run.step.notes] == [False, True, False, True, True] * 3
+    rows = [row for row in read_history(run.exp_dir) if "loss" in row]
+    assert [row["update"] for row in rows] == list(range(1, 10))
+    assert [rate for _, rate, _ in run.step.notes][1:2] == pytest.approx([rows[0]["learning_rate"]])
+
+
+@pytest.mark.parametrize(
+    "overrides", [(), ("trainer.save_interval=0",), ("trainer.save_interval=0", "optim.accumulate=2")], ids=["epochs", "updates", "sums"]
+)
+def test_killed_at_any_batch(trainer, overrides):
+    """The batches, rates, weights, checkpoints and history of a run killed before any of its batches are those of one that was not."""
+    whole = trainer(*overrides, folder="whole")
+    whole.run()
+    for kill in range(15):
+        first = trainer(*overrides, kill=kill, folder=f"killed-{kill}")
+        with pytest.raises(Killed):
+            first.run()
+        second = trainer(*overrides, folder=f"killed-{kill}")
+        second.run()
+        done = 15 - len(second.step.notes)
+        assert first.step.notes[:done] + second.step.notes == whole.step.notes
+        if "optim.accumulate=2" in overrides:
+            assert kill - done < 2
+        else:
+            assert done == (kill if overrides else kill // 5 * 5)
+        assert results(second) == results(whole), kill
+
+
+@pytest.mark.parametrize("save_interval", [0, 600])
+@pytest.mark.parametrize("kill", [1, 2, 3])
+def test_killed_in_a_validation(trainer, save_interval, kill):
+    overrides = (f"trainer.save_interval={save_interval}",)
+    whole = trainer(*overrides, folder="whole")
+    whole.run()
+    with pytest.raises(Killed):
+        trainer(*overrides, kill_validation=kill).run()
+    second = trainer(*overrides)
+    second.run()
+    assert results(second) == results(whole)
+
+
+@pytest.mark.parametrize("write", range(14))
+def test_killed_while_writing(trainer, monkeypatch, write):
+    """Before any of the files takes its name: rewound history, checkpoint, index, curve, state."""
+    whole = trainer(folder="whole")
+    whole.run()
+    replace, calls = os.replace, itertools.count()
+
+    def failing(*names):
+        if next(calls) == write:
+            raise Killed
+        replace(*names)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("asrlib.utils.files.os.replace", failing)
+        try:
+            trainer().run()
+            killed = False
+        except Killed:
+            killed = True
+    assert killed == (write < 13)
+    second = trainer()
+    second.run()
+    assert results(second) == results(whole)
+
+
+def test_run_that_is_done_goes_on_with_nothing(trainer):
+    first = trainer()
+    first.run()
+    before = results(first)
+    again = trainer()
+    again.run()
+    assert not again.step.notes and not again.validator.runs and results(again) == before
+
+
+def test_checkpoints_kept(trainer):
+    run = trainer("trainer.epochs=6", "trainer.keep_checkpoints=2", wers=[60.0, 40.0, 50.0, 40.0, 90.0, 70.0])
+    run.run()
+    assert [row["epoch"] for row in run.checkpoints.rows()] == [2, 4]
+    assert sorted(path.name for path in run.checkpoints.folder.iterdir()) == ["epoch-002.safetensors", "epoch-004.safetensors", "index.json"]
+    assert (run.state.best_wer, run.state.best_epoch) == (40.0, 2)
+
+
+def test_patience(trainer, logged):
+    run = trainer("trainer.epochs=9", "trainer.patience=2", wers=[60.0, 40.0, 40.0, 41.0, 10.0])
+    run.run()
+    assert run.state.epoch == 4 and "no better WER for 2 epochs: stopping" in logged
+    again = trainer("trainer.epochs=9", "trainer.patience=2")
+    again.run()
+    assert not again.step.notes
+
+
+def test_validation_interval(trainer):
+    run = trainer("trainer.epochs=5", "trainer.valid_interval=2")
+    run.run()
+    assert [row["epoch"] for row in read_history(run.exp_dir) if "valid_loss" in row] == [2, 4, 5]
+
+
+def test_undefined_wer_is_never_the_best(trainer):
+    """Without reference words there is no WER: the loss decides."""
+    run = trainer(wers=[float("nan")] * 3)
+    run.run()
+    rows = run.checkpoints.rows()
+    assert [row["loss"] for row in rows] == sorted(row["loss"] for row in rows) and len(rows) == 3
+    assert run.state.best_wer == float("inf")
+
+
+def test_divergence(trainer, logged):
+    """Five updates in a row: stops with advice; the log has named the utterances, the state is that of the last epoch."""
+    run = trainer(finite=lambda call: call < 5)
+    with pytest.raises(
+        UserError, match="training diverged: 5 updates in a row were not finite: lower optim.learning_rate, set optim.grad_clip .*checkpoints"
+    ):
+        run.run()
+    assert len(run.step.notes) == 10
+    left_out = [message for message in logged if "left out" in message]
+    assert len(left_out) == 5 and "update 5 left out: its loss or gradient is not finite; utterances train-" in left_out[0]
+    assert [row["epoch"] for row in run.checkpoints.rows()] == [1]
+
+
+def test_single_updates_that_are_not_finite(trainer, logged):
+    run = trainer(finite=lambda call: call % 5 != 2)
+    run.run()
+    assert run.state.epoch == 3 and sum("left out" in message for message in logged) == 3
+
+
+@pytest.mark.parametrize(("blank_ratio", "warned"), [(0.995, 3), (0.98, 0)])
+def test_blank_collapse(trainer, logged, blank_ratio, warned):
+    trainer(blank_ratio=blank_ratio).run()
+    messages = [message for message in logged if message.startswith("blank collapse: 99.5 % of the frames are blank")]
+    assert len(messages) == warned and all("lower learning rate" in message for message in messages)
+
+
+def test_state_of_another_network(trainer):
+    trainer("optim.name=adamw").run()
+    with pytest.raises(UserError, match="state.safetensors: not a checkpoint of this model .*velocity.weight is missing"):
+        trainer("optim.name=sgd").run()
+
+
+def test_state_of_other_data(trainer):
+    trainer().run()
+    with pytest.raises(UserError, match="exp holds a run on other data: choose another --tag or --exp_dir, or start over with --force true"):
+        trainer("batch.max_seconds=34", "features.sample_rate=2001").run()
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, -1])
+def test_damaged_state(trainer, size):
+    run = trainer()
+    run.run()
+    path = state_file(run.exp_dir)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match="state.safetensors: damaged checkpoint"):
+        trainer().run()
