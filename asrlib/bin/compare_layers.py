@@ -51,11 +51,11 @@ def main(argv=None) -> None:
 def _compute(exp_dir: Path, scp: Path, count: int, scratch: Path) -> tuple[Path, Path]:
     """Folders of the outputs that each framework computes in a process of its own."""
     from asrlib.config.ctc import TrainConfig
-    from asrlib.config.pretraining import experiment_config
+    from asrlib.config.families import load_experiment_config
     from asrlib.features.batch import write_batch, write_wavs
 
     inputs = scratch / "inputs.npz"
-    config = experiment_config(exp_dir / "config.yaml")
+    config = load_experiment_config(exp_dir / "config.yaml")
     if isinstance(config, TrainConfig):
         write_batch(scp, count, config.features, inputs)
     else:

@@ -29,12 +29,12 @@ def main(argv=None) -> None:
     if args.exp_dir is None and (args.pretrain_config is None or args.checkpoint is None or args.out is None):
         parser.error("give --exp_dir, or --pretrain_config, --checkpoint and --out")
 
-    from asrlib.config.base import load_config, save_config
+    from asrlib.config.base import save_config
     from asrlib.config.ctc import TrainConfig
-    from asrlib.config.pretraining import PretrainConfig, experiment_config
+    from asrlib.config.families import load_experiment_config, load_pretrain_config
     from asrlib.utils.log import get_logger
 
-    config = load_config(args.pretrain_config, PretrainConfig) if args.pretrain_config else experiment_config(args.exp_dir / "config.yaml")
+    config = load_pretrain_config(args.pretrain_config) if args.pretrain_config else load_experiment_config(args.exp_dir / "config.yaml")
     source = args.checkpoint or args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")
     sources = _kept(args.exp_dir) if args.updates else {args.out or args.exp_dir / args.to: source}
     if args.updates:

@@ -17,7 +17,7 @@ def main(argv=None) -> None:
     parser.add_argument("--allow_pipes", type=boolean, default=False, help="run commands that stand in wav.scp")
     args = parser.parse_args(argv)
 
-    from asrlib.config.ctc import load_train_config
+    from asrlib.config.families import load_train_config
     from asrlib.features.extract import extract
     from asrlib.utils.log import get_logger
 

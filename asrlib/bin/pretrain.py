@@ -25,33 +25,19 @@ def main(argv=None) -> None:
     parser.add_argument("--memory_gb", type=float, help="memory that training may take; none: what the machine or its container has")
     args = parser.parse_args(argv)
 
-    from asrlib.config.base import load_config
-    from asrlib.config.pretraining import PretrainConfig
+    from asrlib.config.families import load_pretrain_config
 
     overrides = args.pretrain_args + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
-    config = load_config(args.pretrain_config, PretrainConfig, overrides)
-    targeted = config.model != "wav2vec2"
-    if targeted and not (args.train_targets and args.valid_targets):
+    config = load_pretrain_config(args.pretrain_config, overrides)
+    if config.uses_clusters and not (args.train_targets and args.valid_targets):
         parser.error(f"{config.model} needs --train_targets and --valid_targets (stage 2 makes them)")
 
-    from asrlib.features.targets import read_speakers, read_targets
+    from asrlib.ms.objectives import objective_of
+    from asrlib.ms.training.run import train
 
-    progre = config.model == "progre"
-    if progre:
-        config.model_conf.num_speakers, speakers = read_speakers(args.train_targets / "speakers.json")
-
-    from asrlib.ms.data.waveforms import PretrainSet, Targets
-    from asrlib.ms.training.pretrain import pretrain
-
-    def data(folder: Path, targets: Path, train: bool) -> PretrainSet:
-        if not targeted:
-            return PretrainSet(folder, None, config, train)
-        labels = read_targets(targets / f"{args.name}.safetensors")
-        pitch = read_targets(targets / "pitch.safetensors") if progre else {}
-        return PretrainSet(folder, Targets(labels, pitch, speakers if progre and train else {}), config, train)
-
-    sets = data(args.train_dir, args.train_targets, True), data(args.valid_dir, args.valid_targets, False)
-    pretrain(config, *sets, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
+    targets = (args.train_targets, args.valid_targets) if config.uses_clusters else None
+    objective = objective_of(config).of(config, args.train_dir, args.valid_dir, targets, args.name)
+    train(objective, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,15 @@ def main(argv=None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the result: config.yaml, model.safetensors")
     args = parser.parse_args(argv)
 
-    from asrlib.config.base import load_config, save_config
-    from asrlib.config.pretraining import PretrainConfig
+    from asrlib.config.base import save_config
+    from asrlib.config.families import load_pretrain_config
     from asrlib.ms.checkpoint.weights import network_arrays
-    from asrlib.ms.models import make_upstream
+    from asrlib.ms.models import make_network
     from asrlib.utils.arrays import save_arrays
     from asrlib.utils.log import get_logger
 
-    config = load_config(args.exp_dir / "config.yaml", PretrainConfig)
-    save_arrays(args.out / "model.safetensors", network_arrays(make_upstream(config)), {"updates": "0"})
+    config = load_pretrain_config(args.exp_dir / "config.yaml")
+    save_arrays(args.out / "model.safetensors", network_arrays(make_network(config)), {"updates": "0"})
     save_config(config, args.out / "config.yaml")
     get_logger(__name__).info("random weights -> %s", args.out / "model.safetensors")
 

@@ -10,14 +10,13 @@ def main(argv=None) -> None:
     parser.add_argument("--vocab_size", type=int, default=29, help="labels with the blank")
     args = parser.parse_args(argv)
 
-    from asrlib.config.ctc import TrainConfig
-    from asrlib.config.pretraining import experiment_config
+    from asrlib.config.families import load_experiment_config
 
-    config = experiment_config(args.train_config, args.train_args)
+    config = load_experiment_config(args.train_config, args.train_args)
 
-    from asrlib.ms.models import make_model, make_upstream
+    from asrlib.ms.models import make_network
 
-    network = make_model(config, args.vocab_size) if isinstance(config, TrainConfig) else make_upstream(config)
+    network = make_network(config, args.vocab_size)
     parameters = network.trainable_params()
     width = max(len(p.name) for p in parameters)
     for p in parameters:

@@ -24,14 +24,16 @@ def main(argv=None) -> None:
     parser.add_argument("--memory_gb", type=float, help="memory that training may take; none: what the machine or its container has")
     args = parser.parse_args(argv)
 
-    from asrlib.config.ctc import load_train_config
+    from asrlib.config.families import load_train_config
 
     overrides = args.train_args + ([f"trainer.seed={args.seed}"] if args.seed is not None else [])
     config = load_train_config(args.train_config, overrides)
 
+    from asrlib.ms.objectives.ctc import Ctc
     from asrlib.ms.training.run import train
 
-    train(config, args.train_dir, args.valid_dir, args.tokens, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
+    objective = Ctc.of(config, args.train_dir, args.valid_dir, args.tokens)
+    train(objective, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
-from asrlib.config.pretraining import HubertConfig, PretrainConfig
+from asrlib.config.models import wav2vec2
+from asrlib.config.pretraining import PretrainConfig, TrunkConfig
 from asrlib.convert.rules import Substitution, pytorch_name, reversed_rule, substituted
 from asrlib.utils.errors import UserError
 
@@ -55,18 +56,18 @@ TRANSFORMERS = [
 TRANSFORMERS_HEADS = {"final_proj.weight": "project_hid.weight", "final_proj.bias": "project_hid.bias", "quantizer.vars": "quantizer.codevectors"}
 
 
-def fairseq_rule(config: HubertConfig) -> Callable[[str], str]:
+def fairseq_rule(config: TrunkConfig) -> Callable[[str], str]:
     """MindSpore name -> name in fairseq's and s3prl's HuBERT and wav2vec 2.0."""
     rename = substituted([*FAIRSEQ_CONV, FAIRSEQ_NORM[config.extractor_mode]])
     return lambda name: rename(pytorch_name(name))
 
 
-def transformers_name(name: str, config: HubertConfig) -> str:
+def transformers_name(name: str, config: TrunkConfig) -> str:
     """MindSpore name -> name in transformers' HubertModel (without the pretraining heads)."""
     return substituted(TRANSFORMERS)(pytorch_name(name))
 
 
-def pretraining_name(name: str, config: HubertConfig) -> str:
+def pretraining_name(name: str, config: TrunkConfig) -> str:
     """MindSpore name -> name in transformers' Wav2Vec2ForPreTraining."""
     if name.startswith(HEADS):
         return TRANSFORMERS_HEADS.get(name, name)
@@ -94,8 +95,9 @@ def fairseq_configs(config: PretrainConfig) -> tuple[dict, dict]:
         "conv_bias": False, "logit_temp": model.logit_temp, "feature_grad_mult": model.feature_grad_mult, "mask_length": config.mask.length,
         "mask_prob": config.mask.prob, "conv_pos": model.conv_pos, "conv_pos_groups": model.conv_pos_groups,
     }  # fmt: skip
-    if config.model == "wav2vec2":
-        latent = {"latent_vars": model.codewords, "latent_groups": model.codebooks, "latent_dim": model.code_dim}
+    if isinstance(config, wav2vec2.Config):
+        quantiser = config.model_conf
+        latent = {"latent_vars": quantiser.codewords, "latent_groups": quantiser.codebooks, "latent_dim": quantiser.code_dim}
         temperature = (*config.loss.temperature, config.loss.temperature_decay)
         return task_cfg, model_cfg | latent | {"quantize_targets": True, "num_negatives": config.loss.negatives, "latent_temp": temperature}
     label_rate = {"label_rate": RATE / model.hop}
@@ -106,12 +108,13 @@ def transformers_config(config: PretrainConfig) -> dict:
     """The contents of config.json for transformers' HubertModel or Wav2Vec2ForPreTraining."""
     model = config.model_conf
     kind: dict = {"architectures": ["HubertModel"], "model_type": "hubert"}
-    if config.model == "wav2vec2":
+    if isinstance(config, wav2vec2.Config):
+        quantiser = config.model_conf
         kind = {
-            "architectures": ["Wav2Vec2ForPreTraining"], "model_type": "wav2vec2", "codevector_dim": model.code_dim, "proj_codevector_dim": model.final_dim,
-            "num_codevector_groups": model.codebooks, "num_codevectors_per_group": model.codewords, "num_negatives": config.loss.negatives,
+            "architectures": ["Wav2Vec2ForPreTraining"], "model_type": "wav2vec2", "codevector_dim": quantiser.code_dim,
+            "proj_codevector_dim": model.final_dim, "num_codevector_groups": quantiser.codebooks, "num_codevectors_per_group": quantiser.codewords, "num_negatives": config.loss.negatives,
             "contrastive_logits_temperature": model.logit_temp, "diversity_loss_weight": config.loss.diversity_weight,
-            "feat_quantizer_dropout": model.dropout_features,
+            "feat_quantizer_dropout": quantiser.dropout_features,
         }  # fmt: skip
     return kind | {
         "hidden_size": model.dim, "num_hidden_layers": model.layers,
@@ -125,12 +128,12 @@ def transformers_config(config: PretrainConfig) -> dict:
     }  # fmt: skip
 
 
-def progre_name(name: str, config: HubertConfig) -> str:
+def progre_name(name: str, config: TrunkConfig) -> str:
     """MindSpore name -> name in the published PyTorch code of ProgRE."""
     return substituted(PROGRE)(fairseq_rule(config)(name))
 
 
-def recognised(names: Iterable[str], config: HubertConfig, expected: Iterable[str]) -> dict[str, str]:
+def recognised(names: Iterable[str], config: TrunkConfig, expected: Iterable[str]) -> dict[str, str]:
     """Name in a foreign file -> MindSpore name, for a HuBERT or wav2vec 2.0 of fairseq, s3prl or transformers (with or without the prefix of a fine-tuned model), and for the
     published ProgRE of MindSpore and of PyTorch.
 

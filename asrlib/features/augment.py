@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from asrlib.config.ctc import AugmentConfig
+from asrlib.config.features import AugmentConfig
 from asrlib.corpora.audio import read_audio
 from asrlib.utils.errors import UserError
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from asrlib.config.ctc import FeatureConfig
-from asrlib.config.pretraining import HubertConfig
+from asrlib.config.features import FeatureConfig
+from asrlib.config.pretraining import TrunkConfig
 from asrlib.corpora.audio import read_audio
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.features.ark import read_matrix
@@ -31,7 +31,7 @@ def write_batch(scp: Path, count: int, settings: FeatureConfig, path: Path) -> N
         np.savez(stream, feats=padded, lengths=np.array([len(x) for x in feats], np.int32))
 
 
-def write_wavs(wav_scp: Path, count: int, config: HubertConfig, path: Path) -> None:
+def write_wavs(wav_scp: Path, count: int, config: TrunkConfig, path: Path) -> None:
     """Writes an .npz with wavs (B, samples), lengths (B,) and pitch (B, frames) of the first `count` recordings. UserError: none, or faulty ones."""
     entries = list(read_table(wav_scp).rows.items())[: max(1, count)]
     if not entries:

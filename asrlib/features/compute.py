@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asrlib.config.ctc import FeatureConfig
+from asrlib.config.features import FeatureConfig
 from asrlib.features import spectrogram
 
 

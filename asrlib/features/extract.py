@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from asrlib.config.ctc import FeatureConfig
+from asrlib.config.features import FeatureConfig
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.ark import write_ark

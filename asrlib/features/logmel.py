@@ -8,7 +8,7 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
-from asrlib.config.ctc import FeatureConfig
+from asrlib.config.features import FeatureConfig
 from asrlib.utils.errors import UserError
 
 FLOOR = 1e-20  # added before the logarithm

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from asrlib.config.ctc import load_train_config
+from asrlib.config.families import load_train_config
 from asrlib.convert.rules import to_pytorch
-from asrlib.pt.models import make_model
+from asrlib.pt.models import make_network
 from asrlib.pt.weights import shapes
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.arrays import Arrays, save_arrays
@@ -17,7 +17,7 @@ def from_mindspore(exp_dir: Path, arrays: Arrays, source: Path, target: Path) ->
     config = load_train_config(exp_dir / "config.yaml")
     vocabulary = len(load_tokenizer(exp_dir / "tokens.txt").tokens)
     with torch.device("meta"):  # shapes are enough
-        model = make_model(config, vocabulary)
+        model = make_network(config, vocabulary)
     arrays = to_pytorch(arrays, shapes(model), str(source))
     save_arrays(target, arrays, {"source": source.name})
     return len(arrays), sum(p.numel() for p in model.parameters())

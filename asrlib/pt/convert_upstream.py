@@ -7,7 +7,7 @@ import torch
 
 from asrlib.config.pretraining import PretrainConfig
 from asrlib.convert.rules import to_pytorch
-from asrlib.pt.models import make_upstream
+from asrlib.pt.models import make_network
 from asrlib.pt.packages import write_packages
 from asrlib.pt.weights import shapes
 from asrlib.utils.arrays import Arrays, save_arrays
@@ -16,7 +16,7 @@ from asrlib.utils.arrays import Arrays, save_arrays
 def from_mindspore(config: PretrainConfig, arrays: Arrays, source: Path, out: Path) -> tuple[int, int]:
     """Writes OUT/model.safetensors and the packages; how many tensors and parameters. UserError: see asrlib.convert.rules.converted."""
     with torch.device("meta"):  # shapes are enough
-        model = make_upstream(config)
+        model = make_network(config)
     twin = to_pytorch(arrays, shapes(model), str(source))
     with ThreadPoolExecutor() as pool:
         saved = pool.submit(save_arrays, out / "model.safetensors", twin, {"source": source.name})

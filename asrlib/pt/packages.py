@@ -17,14 +17,14 @@ from asrlib.utils.files import atomic_write
 def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Path]:
     """Writes the packages of a network's MindSpore arrays; the files made. ProgRE has one of its own, for asrlib.pt.upstreams."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    if config.model == "progre":
+    if config.uses_pitch:
         state = {"config": dump_config(config), "model_weight": {pytorch_name(name): tensor for name, tensor in tensors.items()}}
         return [_save(state, out / "progre.pt")]
     task_cfg, model_cfg = fairseq_configs(config)
     rename = fairseq_rule(config.model_conf)
     weights = {rename(name): tensor for name, tensor in tensors.items()}
     s3prl = {"task_cfg": task_cfg, "model_cfg": model_cfg, "model_weight": weights}
-    if config.model == "wav2vec2":
+    if config.objective == "contrastive":
         kinds, trunk, third_name = ("audio_pretraining", "wav2vec2"), list(arrays), pretraining_name
     else:
         s3prl["dictionaries_symbols"] = [[str(i) for i in range(config.model_conf.num_classes)]]

@@ -8,10 +8,10 @@ import yaml
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from asrlib.config.base import build
+from asrlib.config.families import pretrain_config_of
 from asrlib.config.pretraining import PretrainConfig
 from asrlib.features.pitch import pitch
-from asrlib.pt.models import make_upstream
+from asrlib.pt.models import make_network
 from asrlib.pt.weights import assign, read_weights
 from asrlib.utils.errors import UserError
 
@@ -29,7 +29,7 @@ class ProgreUpstream(nn.Module):
     def __init__(self, ckpt: str | Path):
         super().__init__()
         self.config, weights = read_package(ckpt)
-        self.model = assign(make_upstream(self.config), weights, ckpt)
+        self.model = assign(make_network(self.config), weights, ckpt)
 
     def train(self, mode: bool = True) -> "ProgreUpstream":
         """Without effect: dropout would change what a frozen upstream gives (ESPnet trains with the frontend in training mode)."""
@@ -43,7 +43,7 @@ class ProgreUpstream(nn.Module):
         """wavs: (samples,) each, 16 kHz, in [-1, 1]. Those shorter than one frame are padded with zeros to it."""
         model, device = self.config.model_conf, wavs[0].device
         wanted = [-(-max(1, len(wav)) // model.hop) for wav in wavs]
-        wavs = [nn.functional.pad(wav, (0, max(0, _shortest(model) - len(wav)))) for wav in wavs]
+        wavs = [nn.functional.pad(wav, (0, max(0, model.samples(1) - len(wav)))) for wav in wavs]
         lengths = torch.tensor([len(wav) for wav in wavs], device=device)
         frames = [model.frames(len(wav)) for wav in wavs]
         curves = torch.zeros(len(wavs), max(frames), device=device)
@@ -64,42 +64,4 @@ def read_package(path: str | Path) -> tuple[PretrainConfig, dict]:
     text = torch.load(path, map_location="cpu", weights_only=True).get("config")
     if not isinstance(text, str):
         raise UserError(f"{path}: not a package of ProgRE: make one with python -m asrlib.bin.convert")
-    return build(PretrainConfig, yaml.safe_load(text), str(path)), weights
-
-
-def _shortest(model) -> int:
-    """Samples of one frame."""
-    samples = 1
-    for kernel, stride in zip(reversed(model.conv_kernels), reversed(model.conv_strides), strict=True):
-        samples = (samples - 1) * stride + kernel
-    return samples
-
-
-def progre_local(ckpt: str, refresh: bool = False, **kwargs) -> ProgreUpstream:
-    """s3prl's entry: the model in a file."""
-    return ProgreUpstream(ckpt)
-
-
-def _sized(name: str):
-    def entry(ckpt: str | None = None, refresh: bool = False, **kwargs) -> ProgreUpstream:
-        if ckpt is None:
-            raise UserError(f"upstream {name} has no public checkpoint: name a local one with path_or_url (exp/TAG/pt/progre.pt)")
-        upstream = ProgreUpstream(ckpt)
-        found = upstream.config.model_conf.layers, upstream.config.model_conf.dim
-        if found != SIZES[name]:
-            raise UserError(f"{ckpt}: {found[0]} layers of {found[1]}, {name} has {SIZES[name][0]} of {SIZES[name][1]}: choose progre_local")
-        return upstream
-
-    entry.__name__, entry.__doc__ = name, f"s3prl's entry: a ProgRE of {SIZES[name][0]} layers of {SIZES[name][1]}."
-    return entry
-
-
-progre_base, progre_large = map(_sized, SIZES)
-
-
-def register() -> None:
-    """Makes the upstreams known to s3prl in this process."""
-    import s3prl.hub
-
-    for entry in (progre_local, progre_base, progre_large):
-        setattr(s3prl.hub, entry.__name__, entry)
+    return pretrain_config_of(yaml.safe_load(text), str(path)), weights

@@ -2,38 +2,14 @@
 
 import pytest
 
-from asrlib.config.base import load_config
-from asrlib.config.ctc import FeatureConfig, TrainConfig, load_train_config
-from asrlib.config.pretraining import PretrainConfig, experiment_config
+from asrlib.config.families import load_train_config
+from asrlib.config.features import FeatureConfig
 from asrlib.utils.errors import UserError
-
-
-def test_every_configuration_loads(root):
-    """All but ESPnet's, which tests/pt checks."""
-    paths = [path for path in (*root.glob("conf/**/*.yaml"), *root.glob("egs/*/*/conf/*.yaml")) if not path.name.startswith("asr_")]
-    assert {"deepspeech2.yaml", "jasper.yaml", "progre.yaml"} <= {path.name for path in paths}
-    for path in paths:
-        assert experiment_config(path).model in path.name, path
-
-
-@pytest.mark.parametrize("kind", ["hubert", "progre"])
-def test_published_values_of_pretraining(root, kind):
-    """fairseq's hubert_base_librispeech and hubert_large_librivox; ProgRE's trunk is HuBERT's, without layerdrop."""
-    base, large = (load_config(root / "conf" / f"{kind}_{size}.yaml", PretrainConfig) for size in ("base", "large"))
-    for config in (base, large):
-        assert (config.mask.prob, config.mask.length, config.mask.min_masks, config.loss.feature_penalty) == (0.8, 10, 2, 10.0)
-        assert (config.optim.name, config.optim.betas, config.optim.eps, config.optim.weight_decay) == ("adamw", (0.9, 0.98), 1e-6, 0.01)
-        assert (config.schedule.name, config.schedule.warmup_steps, config.trainer.updates) == ("linear", 32000, 400000)
-        assert (config.model_conf.num_classes, config.model_conf.logit_temp, config.model_conf.hop) == (504, 0.1, 320)
-        assert (config.model == "progre") == (config.model_conf.speaker_layer == 3)
-    assert (base.optim.learning_rate, base.optim.grad_clip, base.batch.batch_seconds) == (5e-4, 10.0, 87.5)
-    assert (large.optim.learning_rate, large.optim.grad_clip, large.batch.batch_seconds) == (1.5e-3, 1.0, 56.25)
-    assert base.model_conf.layerdrop == (0.05 if kind == "hubert" else 0.0) and large.model_conf.feature_grad_mult == 1.0
 
 
 def test_published_values(root):
     """The table of the model zoo: README and src/config.py of DeepSpeech2."""
-    config = load_config(root / "conf" / "deepspeech2.yaml", TrainConfig)
+    config = load_train_config(root / "conf" / "deepspeech2.yaml")
     features, model, optim = config.features, config.model_conf, config.optim
     assert (features.sample_rate, features.window_size, features.window_stride, features.window) == (16000, 0.02, 0.01, "hamming")
     assert (features.dim, features.normalize) == (161, True)
@@ -52,9 +28,9 @@ def test_samples_of_windows():
 
 
 def test_augmentation_on_the_waveform():
-    assert load_config(None, TrainConfig, ["augment.noise_dir=noises"]).augment.on_waveform
-    assert load_config(None, TrainConfig, ["augment.speed_volume_perturb=true"]).augment.on_waveform
-    assert not load_config(None, TrainConfig, ["augment.spec_augment=true"]).augment.on_waveform
+    assert load_train_config(None, ["augment.noise_dir=noises"]).augment.on_waveform
+    assert load_train_config(None, ["augment.speed_volume_perturb=true"]).augment.on_waveform
+    assert not load_train_config(None, ["augment.spec_augment=true"]).augment.on_waveform
 
 
 @pytest.mark.parametrize(
@@ -77,7 +53,7 @@ def test_augmentation_on_the_waveform():
         ("trainer.valid_interval=0", "trainer.valid_interval must be at least 1"),
         ("trainer.seed=-1", "trainer.seed must be at least 0"),
         ("features.window_stride=0", "features.window_size must be at least window_stride, and both positive"),
-        ("model=deepspeech", "model: 'deepspeech' is not one of deepspeech2; did you mean deepspeech2?"),
+        ("model=deepspeech", "model: 'deepspeech' is not one of deepspeech2, jasper; did you mean deepspeech2?"),
         ("optim.betas=0.9", "optim.betas: expected a list, found 0.9"),
         ("trainer.epochs=many", "trainer.epochs: expected an integer, found 'many'"),
     ],
@@ -85,7 +61,7 @@ def test_augmentation_on_the_waveform():
 def test_refused(root, override, message):
     path = root / "conf" / "deepspeech2.yaml"
     with pytest.raises(UserError) as caught:
-        load_config(path, TrainConfig, [override])
+        load_train_config(path, [override])
     assert str(caught.value) == f"{path}: {message}"
 
 

@@ -6,7 +6,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrlib.config.ctc import AugmentConfig
+from asrlib.config.features import AugmentConfig
 from asrlib.features.augment import NoiseInjector, draw_speed, perturb_speed, perturb_volume, perturbed_samples, spec_augment
 from asrlib.utils.errors import UserError
 

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from asrlib.bin import extract_features
-from asrlib.config.ctc import FeatureConfig
+from asrlib.config.features import FeatureConfig
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.features import extract as extract_module
 from asrlib.features.ark import read_matrix

@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from asrlib.config.ctc import FeatureConfig, LogMelConfig
+from asrlib.config.features import FeatureConfig, LogMelConfig
 from asrlib.features.compute import compute, num_frames, prepared
 from asrlib.features.logmel import log_mel, trimmed
 from asrlib.utils.errors import UserError

@@ -7,7 +7,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrlib.config.ctc import FeatureConfig
+from asrlib.config.features import FeatureConfig
 from asrlib.features.spectrogram import log_spectrogram, normalized, num_frames
 from asrlib.utils.errors import UserError
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrlib.config.base import load_config
 from asrlib.config.ctc import TrainConfig
+from asrlib.config.families import load_train_config
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.extract import extract
 from asrlib.ms import kernels
@@ -36,7 +36,7 @@ VALID = ["BC", "CAB A", "AC"]
 
 def tiny_config(*overrides: str) -> TrainConfig:
     """The small configuration with changes ("section.key=value")."""
-    return load_config(None, TrainConfig, [*TINY, *overrides])
+    return load_train_config(None, [*TINY, *overrides])
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ JASPER = (
 HOP, FIELD = 320, 325  # samples from frame to frame, and that a frame sees
 WAVEFORMS = (
     "model_conf.conv_kernels=[10,8,8] model_conf.conv_strides=[5,8,8] model_conf.conv_channels=8 model_conf.dim=16 model_conf.ffn_dim=24 "
-    "model_conf.heads=2 model_conf.conv_pos=8 model_conf.conv_pos_groups=2 model_conf.final_dim=8 model_conf.num_classes=4 model_conf.layerdrop=0.3 "
+    "model_conf.heads=2 model_conf.conv_pos=8 model_conf.conv_pos_groups=2 model_conf.final_dim=8 model_conf.layerdrop=0.3 "
     "mask.length=3 mask.prob=0.5 batch.batch_seconds=0.7 batch.max_seconds=0.8 batch.min_seconds=0.2 batch.buckets=3 "
     f"trainer.updates={UPDATES} trainer.log_interval=1 trainer.valid_interval=5 trainer.save_interval=0"
 )
@@ -77,19 +77,20 @@ RUNS = {
     "hubert": (
         "pretrain",
         "hubert",
-        f"{WAVEFORMS} model_conf.layers=1 {NO_DROPOUT} {ADAMW} optim.accumulate=2 optim.grad_clip=1 {LINEAR} loss.unmasked_weight=0.5 trainer.seed=25",
+        f"{WAVEFORMS} model_conf.num_classes=4 model_conf.layers=1 {NO_DROPOUT} {ADAMW} optim.accumulate=2 optim.grad_clip=1 {LINEAR} loss.unmasked_weight=0.5 trainer.seed=25",
     ),
     "progre": (
         "pretrain",
         "progre",
-        f"{WAVEFORMS} model_conf.layers=2 model_conf.speaker_layer=0 model_conf.pitch_channels=8 model_conf.pitch_hidden=4 "
+        f"{WAVEFORMS} model_conf.num_classes=4 model_conf.layers=2 model_conf.speaker_layer=0 model_conf.pitch_channels=8 model_conf.pitch_hidden=4 "
         f"model_conf.speaker_bottleneck=8 model_conf.layer_norm_first=true {ADAMW} optim.grad_clip=10 {LINEAR} {VALIDATED_FIRST} trainer.seed=107",
     ),
     "wav2vec2": (
         "pretrain",
         "wav2vec2",
         f"{WAVEFORMS} model_conf.layers=1 model_conf.codewords=8 model_conf.code_dim=8 model_conf.extractor_mode=layer model_conf.normalize=true "
-        "loss.negatives=5 loss.temperature_decay=0.9 optim.name=adam optim.learning_rate=1e-3 optim.accumulate=2 optim.grad_clip=0 "
+        "loss.negatives=5 loss.temperature_decay=0.9 optim.name=adam optim.learning_rate=1e-3 optim.betas=[0.9,0.999] optim.eps=1e-8 "
+        "optim.weight_decay=1e-5 optim.accumulate=2 optim.grad_clip=0 "
         f"{LINEAR} {VALIDATED_FIRST} trainer.seed=72",
     ),
 }

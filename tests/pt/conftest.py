@@ -5,10 +5,10 @@ import pytest
 import soundfile
 import torch
 
-from asrlib.config.base import dump_config, load_config
-from asrlib.config.pretraining import PretrainConfig
+from asrlib.config.base import dump_config
+from asrlib.config.families import load_pretrain_config
 from asrlib.corpora.kaldi_table import write_table
-from asrlib.pt.models import make_upstream
+from asrlib.pt.models import make_network
 from asrlib.pt.models.progre import Progre
 from asrlib.pt.packages import write_packages
 
@@ -19,7 +19,7 @@ TINY = "conv_channels=8 dim=16 ffn_dim=24 heads=2 layers=3 conv_pos=8 conv_pos_g
 def progre_package(tmp_path_factory):
     """progre.pt as asrlib.bin.convert writes it, with random weights."""
     torch.manual_seed(0)
-    config = load_config(None, PretrainConfig, ["model=progre", *(f"model_conf.{word}" for word in TINY.split())])
+    config = load_pretrain_config(None, ["model=progre", *(f"model_conf.{word}" for word in TINY.split())])
     model = Progre(config.model_conf)
     for p in model.parameters():
         p.data += 0.1 * torch.randn_like(p)
@@ -46,8 +46,8 @@ def hubert_package(packages):
 def _package(kind, out):
     torch.manual_seed(0)
     words = f"{TRUNK} {HEADS[kind]}".split()
-    config = load_config(None, PretrainConfig, [f"model={kind}", *(f"model_conf.{word}" for word in words)])
-    model = make_upstream(config)
+    config = load_pretrain_config(None, [f"model={kind}", *(f"model_conf.{word}" for word in words)])
+    model = make_network(config)
     norms = {name for name, module in model.named_modules() if isinstance(module, torch.nn.LayerNorm)}
     arrays, words = {}, {"weight": "gamma", "bias": "beta"}
     for name, tensor in model.state_dict().items():

@@ -5,11 +5,10 @@ import pytest
 import torch
 import transformers
 
-from asrlib.config.base import load_config
-from asrlib.config.pretraining import PretrainConfig
+from asrlib.config.families import load_pretrain_config
 from asrlib.convert.packages import HEADS, fairseq_configs, recognised
 from asrlib.convert.rules import pytorch_name
-from asrlib.pt.models import make_upstream
+from asrlib.pt.models import make_network
 from asrlib.pt.packages import write_packages
 from asrlib.pt.weights import read_weights
 from asrlib.utils.errors import UserError
@@ -22,13 +21,13 @@ LARGE = "extractor_mode=layer layer_norm_first=true normalize=true"
 def config(request):
     words = f"{SMALL} {LARGE if request.param == 'large' else ''}".split()
     kind = ["model=wav2vec2", "model_conf.codewords=20", "model_conf.code_dim=8"] if request.param == "wav2vec2" else []
-    return load_config(None, PretrainConfig, [*kind, *(f"model_conf.{word}" for word in words)])
+    return load_pretrain_config(None, [*kind, *(f"model_conf.{word}" for word in words)])
 
 
 @pytest.fixture
 def twin(config):
     torch.manual_seed(0)
-    model = make_upstream(config).eval()
+    model = make_network(config).eval()
     for p in model.parameters():
         p.data += 0.1 * torch.randn_like(p)
     return model
@@ -119,6 +118,6 @@ PUBLISHED = [  # our MindSpore names -> the published MindSpore checkpoint's (SE
 
 @pytest.mark.parametrize("column", [1, 2])
 def test_names_of_the_published_progre(column):
-    config = load_config(None, PretrainConfig, [f"model_conf.{word}" for word in SMALL.split()])
+    config = load_pretrain_config(None, [f"model_conf.{word}" for word in SMALL.split()])
     ours = [row[0] for row in PUBLISHED]
     assert recognised([row[column] for row in PUBLISHED], config.model_conf, ours) == {row[column]: row[0] for row in PUBLISHED}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from common import ONE_THREAD, Bar, Case, chosen, measure, parser, report
 
-from asrlib.config.ctc import FeatureConfig
+from asrlib.config.features import FeatureConfig
 from asrlib.utils.cli import run
 
 

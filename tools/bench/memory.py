@@ -15,7 +15,8 @@ import pretrain_step
 import train_step
 from common import Bar, report_bars
 
-from asrlib.config.pretraining import PretrainConfig, experiment_config
+from asrlib.config.families import load_experiment_config
+from asrlib.config.pretraining import PretrainConfig
 from asrlib.utils.cli import Parser, assignments, run
 from asrlib.utils.memory import GB, peak_memory
 
@@ -64,7 +65,7 @@ def main(argv=None) -> None:
     parser.add_argument("--batch_size", type=int, default=2, help="utterances")
     parser.add_argument("--cases", default="asrlib,torch", help="which to measure")
     args = parser.parse_args(argv)
-    config = experiment_config(args.config, [*args.args, "optim.accumulate=1"])
+    config = load_experiment_config(args.config, [*args.args, "optim.accumulate=1"])
     ours, theirs, shape_of = makers(config)
     shapes = [shape_of(args.batch_size, length) for length in args.lengths] * 2
     results = {}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from common import Bar, Case, chosen, measure, parser, report
 
-from asrlib.config.base import load_config
+from asrlib.config.families import load_pretrain_config
 from asrlib.config.pretraining import PretrainConfig
 from asrlib.ms.data.masking import draw_negatives
 from asrlib.utils.cli import run
@@ -47,14 +47,14 @@ def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[..., float]:
     import asrlib.ms  # noqa: F401  (before mindspore is imported)
 
     import mindspore as ms  # isort: skip
-    from asrlib.ms.models import make_upstream
-    from asrlib.ms.objectives.base import objective_of
+    from asrlib.ms.models import make_network
+    from asrlib.ms.objectives import objective_of
     from asrlib.ms.training.optim import make_optimizer
     from asrlib.ms.training.step import TrainStep
 
     ms.set_context(mode=ms.GRAPH_MODE)
-    network = make_upstream(config)
-    step = TrainStep(network, objective_of(config).loss(network), make_optimizer(network, config.optim), config.optim)
+    network = make_network(config)
+    step = TrainStep(network, objective_of(config)(config, None, None).loss(network), make_optimizer(network, config.optim), config.optim)
     return lambda shape=shape: step(config.optim.learning_rate, True, *_inputs(config, shape))[0][0]
 
 
@@ -63,7 +63,7 @@ def _inputs(config: PretrainConfig, shape: Shape) -> tuple[np.ndarray, ...]:
     wavs, targets, mask = shape.batch(config)
     lengths, keep = np.full(len(wavs), wavs.shape[1], np.int32), np.ones(config.model_conf.layers, np.float32)
     seed, share = np.array(1, np.int32), np.array(1, np.float32)
-    if config.model == "wav2vec2":
+    if config.objective == "contrastive":
         model, temperature = config.model_conf, np.array(config.loss.temperature[0], np.float32)
         noise = np.random.default_rng(2).gumbel(size=(*mask.shape, model.codebooks * model.codewords)).astype(np.float32)
         return wavs, lengths, mask, shape.negatives(mask, config), keep, seed, share, temperature, noise
@@ -73,7 +73,7 @@ def _inputs(config: PretrainConfig, shape: Shape) -> tuple[np.ndarray, ...]:
 def torch_step(config: PretrainConfig, shape: Shape) -> Callable[..., float]:
     import torch
 
-    loss_of, parameters = (contrastive if config.model == "wav2vec2" else masked_prediction)(config)
+    loss_of, parameters = (contrastive if config.objective == "contrastive" else masked_prediction)(config)
     optim = config.optim
     optimizer = torch.optim.AdamW(parameters, optim.learning_rate, optim.betas, optim.eps, optim.weight_decay, fused=True)
 
@@ -140,7 +140,7 @@ def main(argv=None) -> int | None:
     options.add_argument("--batch_size", type=int, default=1, help="utterances")
     options.add_argument("--seconds", type=float, default=5.0, help="of each utterance")
     args = options.parse_args(argv)
-    config, shape = load_config(args.pretrain_config, PretrainConfig, [*args.pretrain_args, "optim.accumulate=1"]), Shape(args.batch_size, args.seconds)
+    config, shape = load_pretrain_config(args.pretrain_config, [*args.pretrain_args, "optim.accumulate=1"]), Shape(args.batch_size, args.seconds)
     cases = (
         Case("asrlib", asrlib_step, (config, shape)),
         Case("torch", torch_step, (config, shape)),

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from common import Bar, Case, chosen, measure, parser, report
 
-from asrlib.config.ctc import TrainConfig, load_train_config
+from asrlib.config.ctc import TrainConfig
+from asrlib.config.families import load_train_config
 from asrlib.utils.cli import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,16 +41,17 @@ def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[..., float]:
     import asrlib.ms  # noqa: F401  (caps oneDNN before mindspore is imported)
 
     import mindspore as ms  # isort: skip
-    from asrlib.ms.models import make_model
+    from asrlib.ms.models import make_network
+    from asrlib.ms.objectives.ctc import CtcLoss
     from asrlib.ms.training.optim import make_optimizer
-    from asrlib.ms.training.step import CtcLoss, TrainStep
+    from asrlib.ms.training.step import TrainStep
 
     ms.set_context(mode=ms.GRAPH_MODE)
-    network = make_model(config, LABELS)
+    network = make_network(config, LABELS)
     step = TrainStep(network, CtcLoss(network, LABELS - 1), make_optimizer(network, config.optim), config.optim)
 
     def update(shape: Shape = shape) -> float:
-        batch = (*shape.batch(config.features.dim), np.full(shape.utterances, 1 / shape.utterances, np.float32))
+        batch = (*shape.batch(config.features.dim), np.full(shape.utterances, 1 / shape.utterances, np.float32), np.array(1, np.float32))
         return step(config.optim.learning_rate, True, *batch)[0][0]
 
     return update
@@ -58,7 +60,7 @@ def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[..., float]:
 def torch_step(config: TrainConfig, shape: Shape, packed: bool) -> Callable[..., float]:
     import torch
 
-    from asrlib.pt.models import make_model
+    from asrlib.pt.models import make_network
     from asrlib.pt.models.deepspeech2 import DeepSpeech2
 
     class Plain(DeepSpeech2):
@@ -66,7 +68,7 @@ def torch_step(config: TrainConfig, shape: Shape, packed: bool) -> Callable[...,
         def _recurrent(rnn, x, lengths, steps):
             return rnn(x)[0].unflatten(-1, (-1, rnn.hidden_size)).sum(2)
 
-    network = (DeepSpeech2 if packed else Plain)(config.model_conf, config.features.dim, LABELS) if config.model == "deepspeech2" else make_model(config, LABELS)
+    network = (DeepSpeech2 if packed else Plain)(config.model_conf, config.features.dim, LABELS) if config.model == "deepspeech2" else make_network(config, LABELS)
     optimizer = _torch_optimizer(network, config)
 
     def step(shape: Shape = shape) -> float:

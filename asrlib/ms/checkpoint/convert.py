@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from asrlib.config.ctc import load_train_config
+from asrlib.config.families import load_train_config
 from asrlib.convert import jasper
 from asrlib.convert.rules import converted, to_mindspore
-from asrlib.ms.models import make_model
+from asrlib.ms.models import make_network
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.arrays import Arrays, save_arrays
 
@@ -16,7 +16,7 @@ def from_pytorch(exp_dir: Path, arrays: Arrays, source: Path, target: Path) -> t
     UserError: see asrlib.convert.rules.converted.
     """
     config = load_train_config(exp_dir / "config.yaml")
-    network = make_model(config, len(load_tokenizer(exp_dir / "tokens.txt").tokens))
+    network = make_network(config, len(load_tokenizer(exp_dir / "tokens.txt").tokens))
     shapes = {p.name: tuple(p.shape) for p in network.get_parameters()}
     parameters = sum(p.size for p in network.trainable_params())
     if config.model == "jasper" and not any(name.startswith("blocks.") for name in arrays):

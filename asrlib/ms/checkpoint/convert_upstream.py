@@ -7,7 +7,7 @@ import numpy as np
 from asrlib.config.pretraining import PretrainConfig
 from asrlib.convert.packages import PRETRAINING, recognised
 from asrlib.convert.rules import converted
-from asrlib.ms.models import make_upstream
+from asrlib.ms.models import make_network
 from asrlib.utils.arrays import Arrays, save_arrays
 from asrlib.utils.log import get_logger
 
@@ -21,9 +21,9 @@ def from_other(config: PretrainConfig, arrays: Arrays, source: Path, out: Path) 
     MindSpore checkpoints have in excess are taken out. UserError: any other array missing, left over, of another shape or type, or not finite.
     """
     for name, array in arrays.items():
-        if config.model == "progre" and name.endswith("spk_linear.weight"):
+        if config.uses_speakers and name.endswith("spk_linear.weight"):
             config.model_conf.num_speakers = len(array)  # of the corpus that it was trained on
-    network = make_upstream(config)
+    network = make_network(config)
     own = {p.name: p for p in network.get_parameters()}
     names = recognised(arrays, config.model_conf, own)
     kept = {name: array for name, array in arrays.items() if not name.endswith("num_batches_tracked")}

@@ -3,20 +3,45 @@
 import math
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from asrlib.ms.data.dataset import Dataset
 
 
-@dataclass(frozen=True)
-class Batch:
-    """feats (B, T, F) float32 zero-padded, feat_lengths (B,) int32, labels (B, L) int32 zero-padded, label_lengths (B,) int32.
+class Batch(Protocol):
+    """Rows of one padded length, the same for all objectives. Rows beyond those that utts names only fill the batch up."""
 
-    utts names the rows; rows beyond them only fill the batch up.
-    """
+    utts: list[str]
+
+    @property
+    def units(self) -> int:
+        """What the mean loss of an update counts: utterances, or frames to predict."""
+
+    @property
+    def frames(self) -> int:
+        """Frames of the utterances, without padding."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and padded length (frames of features, or samples)."""
+
+    def inputs(self, share: float, update: int) -> tuple[np.ndarray, ...]:
+        """What the objective's loss takes. share: of this batch in the mean loss of the update; update: updates done before."""
+
+    def split(self, count: int) -> list["Batch"]:
+        """The same in at most `count` batches of one shape."""
+
+
+B = TypeVar("B", bound=Batch)
+
+
+@dataclass(frozen=True)
+class CtcBatch:
+    """feats (B, T, F) float32 zero-padded, feat_lengths (B,) int32, labels (B, L) int32 zero-padded, label_lengths (B,) int32."""
 
     utts: list[str]
     feats: np.ndarray
@@ -25,34 +50,45 @@ class Batch:
     label_lengths: np.ndarray
 
     @property
-    def frames(self) -> int:
-        return int(self.feat_lengths.sum())
-
-    @property
     def units(self) -> int:
-        """What the mean loss of an update counts: utterances."""
+        """Utterances."""
         return len(self.utts)
 
-    def inputs(self, share: float = 1.0) -> tuple[np.ndarray, ...]:
-        """What the loss takes; share: of this batch in the mean."""
+    @property
+    def frames(self) -> int:
+        """Frames of the features."""
+        return int(self.feat_lengths[: len(self.utts)].sum())
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See Batch."""
+        return self.feats.shape[:2]
+
+    def inputs(self, share: float = 1.0, update: int = 0) -> tuple[np.ndarray, ...]:
+        """See Batch and asrlib.ms.objectives.ctc.CtcLoss."""
         weights = np.zeros(len(self.feats), np.float32)
-        weights[: len(self.utts)] = share / max(1, len(self.utts))
-        return self.feats, self.feat_lengths, self.labels, self.label_lengths, weights
+        weights[: len(self.utts)] = 1 / max(1, len(self.utts))
+        return self.feats, self.feat_lengths, self.labels, self.label_lengths, weights, np.array(share, np.float32)
 
-    def split(self, count: int) -> list["Batch"]:
-        """The same in at most `count` batches of one shape."""
-        rows = -(-len(self.feats) // count)
-        arrays = cut((self.feats, self.feat_lengths, self.labels, self.label_lengths), rows, (0, 1, 0, 0))
-        return [Batch(self.utts[i * rows : (i + 1) * rows], *part) for i, part in enumerate(arrays)]
+    def split(self, count: int) -> list["CtcBatch"]:
+        """See Batch."""
+        return split_rows(self, count, {"feats": 0, "feat_lengths": 1, "labels": 0, "label_lengths": 0})
 
 
-def cut(arrays: Sequence[np.ndarray], rows: int, fill: Sequence[float]) -> Iterator[tuple[np.ndarray, ...]]:
-    """Arrays with one first axis in parts of so many rows, the last one filled up with rows of the values `fill`."""
-    for first in range(0, len(arrays[0]), rows):
-        parts = [array[first : first + rows] for array in arrays]
-        missing = rows - len(parts[0])
-        yield tuple(np.concatenate([part, np.full((missing, *part.shape[1:]), value, part.dtype)]) if missing else part
-                    for part, value in zip(parts, fill, strict=True))  # fmt: skip
+def split_rows(batch: B, count: int, padding: dict[str, float]) -> list[B]:
+    """A batch in at most `count` batches of one shape. padding: the arrays with a row for each utterance, and the values of the rows that fill up the last one."""
+    total = batch.shape[0]
+    size = -(-total // count)
+    parts = []
+    for first in range(0, total, size):
+        arrays = {name: getattr(batch, name)[first : first + size] for name in padding}
+        missing = size - min(size, total - first)
+        if missing:
+            arrays = {
+                name: np.concatenate([array, np.full((missing, *array.shape[1:]), padding[name], array.dtype)]) for name, array in arrays.items()
+            }
+        parts.append(replace(batch, utts=batch.utts[first : first + size], **arrays))
+    return parts
 
 
 @dataclass(frozen=True)
@@ -154,7 +190,7 @@ class BatchLoader:
         for bucket, indices in plan:
             yield bucket, indices, list(islice(cached, len(indices)))
 
-    def _make(self, job: Job, epoch: int) -> Batch:
+    def _make(self, job: Job, epoch: int) -> CtcBatch:
         bucket, indices, cached = job
         items = [self.dataset.items[i] for i in indices]
         feats = np.zeros((bucket.batch_size, bucket.frames, self.dataset.config.features.dim), np.float32)
@@ -164,4 +200,4 @@ class BatchLoader:
             matrix = self.dataset.feats(index, epoch, cached[row])
             feats[row, : len(matrix)], feat_lengths[row] = matrix, len(matrix)
             labels[row, : len(item.labels)], label_lengths[row] = item.labels, len(item.labels)
-        return Batch([item.utt for item in items], feats, feat_lengths, labels, label_lengths)
+        return CtcBatch([item.utt for item in items], feats, feat_lengths, labels, label_lengths)

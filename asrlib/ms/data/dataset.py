@@ -34,11 +34,6 @@ class Item:
     source: Utterance
 
 
-def output_frames(frames: int) -> int:
-    """Frames of DeepSpeech2's output: its convolutions halve the rate."""
-    return (frames - 1) // 2 + 1
-
-
 def ctc_frames(labels: np.ndarray) -> int:
     """The fewest output frames from which CTC can give these labels: one each, and a blank between equal neighbours."""
     return len(labels) + int(np.sum(labels[1:] == labels[:-1]))
@@ -62,7 +57,7 @@ class Dataset:
         batch, stride = self.config.batch, self.config.features.window_stride
         kept, rejected = [], []
         for item in self.items:
-            seconds, output = item.frames * stride, output_frames(self._fewest_frames(item))
+            seconds, output = item.frames * stride, self.config.model_conf.output_frames(self._fewest_frames(item))
             if not item.labels.size:
                 rejected.append((item.utt, "empty transcript"))
             elif seconds > batch.max_seconds:

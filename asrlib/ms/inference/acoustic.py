@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from asrlib.config.ctc import TrainConfig, load_train_config
+from asrlib.config.ctc import TrainConfig
+from asrlib.config.families import load_train_config
 from asrlib.features.compute import compute
 from asrlib.ms.checkpoint.weights import assign_arrays, load_arrays, require_complete
 from asrlib.ms.data.batches import bucket_edges
 from asrlib.ms.device import use_device
-from asrlib.ms.models import make_model
+from asrlib.ms.models import make_network
 from asrlib.text.tokenizers import Tokenizer, load_tokenizer
 from asrlib.utils.errors import UserError
 from asrlib.utils.progress import progress
@@ -51,7 +52,7 @@ class AcousticModel:
             raise UserError(f"{weights} is missing: run stage 3 (training) to its end")
         use_device(device)
         config, tokenizer = load_train_config(exp_dir / "config.yaml"), load_tokenizer(exp_dir / "tokens.txt")
-        network = make_model(config, len(tokenizer.tokens))
+        network = make_network(config, len(tokenizer.tokens))
         require_complete(assign_arrays(list(network.get_parameters()), load_arrays(weights)), weights)
         return cls(network, config, tokenizer)
 

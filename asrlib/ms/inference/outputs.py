@@ -24,7 +24,7 @@ def layer_outputs(exp_dir: Path, inputs: dict[str, np.ndarray]) -> list[np.ndarr
     """The outputs (B, T', D) of the layers of an experiment's model. inputs: feats (B, T, F), lengths (B,); of a pretrained model wavs (B, S), lengths, pitch (B, T)."""
     if "wavs" in inputs:
         upstream = Upstream.load(exp_dir)
-        return upstream.states(inputs["wavs"], inputs["lengths"], inputs["pitch"] if upstream.config.model == "progre" else None)
+        return upstream.states(inputs["wavs"], inputs["lengths"], inputs["pitch"] if upstream.config.uses_pitch else None)
     model = AcousticModel.load(exp_dir)
     outputs = _Outputs(model.network)(Tensor(inputs["feats"]), Tensor(inputs["lengths"].astype(np.int32)))
     return utterances_first([x.asnumpy() for x in outputs])

@@ -6,14 +6,12 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor, nn
 
-from asrlib.config.base import load_config
-from asrlib.config.pretraining import PretrainConfig
+from asrlib.config.families import load_pretrain_config
+from asrlib.config.pretraining import RATE, PretrainConfig
 from asrlib.ms.checkpoint.weights import assign_arrays, load_arrays, require_complete
 from asrlib.ms.device import use_device
-from asrlib.ms.models import make_upstream
+from asrlib.ms.models import make_network
 from asrlib.utils.errors import UserError
-
-RATE = 16000
 
 
 class Upstream:
@@ -29,8 +27,8 @@ class Upstream:
         if not weights.is_file():
             raise UserError(f"{weights} is missing: run stage 3 (pretraining) to its end")
         use_device(device)
-        config = load_config(exp_dir / "config.yaml", PretrainConfig)
-        network = make_upstream(config)
+        config = load_pretrain_config(exp_dir / "config.yaml")
+        network = make_network(config)
         require_complete(assign_arrays(list(network.get_parameters()), load_arrays(weights)), weights)
         return cls(network, config)
 
@@ -54,7 +52,7 @@ class LayerFrames:
     def load(self):
         upstream = Upstream.load(self.exp_dir)
         model = upstream.config.model_conf
-        progre = upstream.config.model == "progre"
+        uses_pitch = upstream.config.uses_pitch
 
         def frames(audio: np.ndarray, where: str) -> np.ndarray:
             from asrlib.features.pitch import pitch
@@ -67,7 +65,7 @@ class LayerFrames:
             padded = np.zeros((1, _padded(len(audio))), np.float32)
             padded[0, : len(audio)] = audio
             curve = None
-            if progre:
+            if uses_pitch:
                 curve = np.zeros((1, model.frames(padded.shape[1])), np.float32)
                 curve[0, :count] = pitch(audio)[:count]
             return upstream.states(padded, np.array([len(audio)]), curve)[self.layer][0, :count]

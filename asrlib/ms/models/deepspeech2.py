@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from asrlib.config.ctc import DeepSpeech2Config
+from asrlib.config.models.deepspeech2 import DeepSpeech2Config
 from asrlib.ms.layers.broadcast import Permute, RowScale
 from asrlib.ms.layers.common import Tanh, time_mask, uniform
 from asrlib.ms.layers.convolution import Conv2d
@@ -85,3 +85,6 @@ def _conv(inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int,
     else:
         weight = Tensor(rng.normal(0, math.sqrt(2 / (area * outputs)), shape).astype(np.float32))
     return Conv2d(weight, stride)
+
+
+Network = DeepSpeech2

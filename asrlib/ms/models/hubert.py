@@ -10,7 +10,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.config.pretraining import HubertConfig
+from asrlib.config.models.hubert import HubertConfig
+from asrlib.config.pretraining import TrunkConfig
 from asrlib.ms.layers.broadcast import BiasAdd, ColumnNorm, ColumnScale, MaskedSoftmax, Permute, RowScale
 from asrlib.ms.layers.common import Dropout, Gelu, Linear, time_mask
 from asrlib.ms.layers.convolution import GroupedConv, TimeConv
@@ -41,7 +42,7 @@ class ConvLayer(nn.Cell):
 class FeatureExtractor(nn.Cell):
     """The convolutions from waveform to frames of 20 ms."""
 
-    def __init__(self, config: HubertConfig, rng: np.random.Generator):
+    def __init__(self, config: TrunkConfig, rng: np.random.Generator):
         super().__init__()
         layers, inputs = [], 1
         for i, (kernel, stride) in enumerate(zip(config.conv_kernels, config.conv_strides, strict=True)):
@@ -85,7 +86,7 @@ class PositionalConv(nn.Cell):
 class SelfAttention(nn.Cell):
     """Multi-head self-attention (Vaswani et al. 2017) to the frames that are no padding."""
 
-    def __init__(self, config: HubertConfig, rng: np.random.Generator):
+    def __init__(self, config: TrunkConfig, rng: np.random.Generator):
         super().__init__()
         dim = config.dim
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (Linear(dim, dim, rng) for _ in range(4))
@@ -107,7 +108,7 @@ class SelfAttention(nn.Cell):
 class EncoderLayer(nn.Cell):
     """A transformer layer, normalised after each part (base) or before it (large)."""
 
-    def __init__(self, config: HubertConfig, rng: np.random.Generator):
+    def __init__(self, config: TrunkConfig, rng: np.random.Generator):
         super().__init__()
         self.self_attn = SelfAttention(config, rng)
         self.self_attn_layer_norm = LayerNorm(config.dim)
@@ -131,7 +132,7 @@ class EncoderLayer(nn.Cell):
 class Encoder(nn.Cell):
     """Positions and transformer layers."""
 
-    def __init__(self, config: HubertConfig, rng: np.random.Generator):
+    def __init__(self, config: TrunkConfig, rng: np.random.Generator):
         super().__init__()
         self.pos_conv = PositionalConv(config.dim, config.conv_pos, config.conv_pos_groups, rng)
         self.layer_norm = LayerNorm(config.dim)
@@ -153,7 +154,7 @@ class Trunk(nn.Cell):
     normalised, as fairseq's encoder ends.
     """
 
-    def __init__(self, config: HubertConfig, rng: np.random.Generator):
+    def __init__(self, config: TrunkConfig, rng: np.random.Generator):
         super().__init__()
         self.config = config
         self.feature_extractor = FeatureExtractor(config, rng)
@@ -204,3 +205,6 @@ class Hubert(Trunk):
         self.final_proj = Linear(config.dim, config.final_dim, rng)
         labels = rng.uniform(0, 1, (config.num_classes, config.final_dim)).astype(np.float32)
         self.label_embs_concat = Parameter(Tensor(labels), name="label_embs_concat")
+
+
+Network = Hubert

@@ -9,7 +9,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.config.ctc import JasperConfig
+from asrlib.config.models.jasper import JasperConfig
 from asrlib.ms.layers.broadcast import BiasAdd, RowScale
 from asrlib.ms.layers.common import time_mask, uniform
 from asrlib.ms.layers.convolution import Conv
@@ -100,3 +100,6 @@ class Projection(nn.Cell):
 def output_lengths(feat_lengths):
     """Frames after the strided convolution: (T - 1) // 2 + 1."""
     return ((feat_lengths - 1) // 2 + 1).astype(ms.int32)
+
+
+Network = Jasper

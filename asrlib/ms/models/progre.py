@@ -11,7 +11,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.config.pretraining import HubertConfig
+from asrlib.config.models.progre import ProgreConfig
 from asrlib.ms.layers.broadcast import BiasAdd, RowScale, plus_column
 from asrlib.ms.layers.common import Linear, Tanh, time_mask
 from asrlib.ms.layers.convolution import TimeConv
@@ -37,7 +37,7 @@ class PitchConv(nn.Cell):
 class PitchEncoder(nn.Cell):
     """pitch (B, T), 0 where unvoiced -> (B, T, D)."""
 
-    def __init__(self, config: HubertConfig, rng: np.random.Generator):
+    def __init__(self, config: ProgreConfig, rng: np.random.Generator):
         super().__init__()
         channels = config.pitch_channels
         self.convs = nn.CellList([PitchConv(inputs, channels, rng) for inputs in (1, channels, channels)])
@@ -55,7 +55,7 @@ class PitchEncoder(nn.Cell):
 class SpeakerModule(nn.Cell):
     """The speaker's part of every frame: attention over time, weighted mean and deviation of each frame, projection (attentive statistics without their sum)."""
 
-    def __init__(self, config: HubertConfig, rng: np.random.Generator):
+    def __init__(self, config: ProgreConfig, rng: np.random.Generator):
         super().__init__()
         dim, bottleneck = config.dim, config.speaker_bottleneck
         self.linear1 = Linear(dim, bottleneck, rng, bias=False, deviation=1 / math.sqrt(dim))
@@ -74,7 +74,7 @@ class SpeakerModule(nn.Cell):
 class Progre(Hubert):
     """construct returns the pitch part, the input of the first layer, the layers' outputs with the speaker part after that of layer `speaker_layer`."""
 
-    def __init__(self, config: HubertConfig, seed: int = 1):
+    def __init__(self, config: ProgreConfig, seed: int = 1):
         super().__init__(config, seed)
         rng = np.random.default_rng((seed, 1))
         self.pitch_encoder, self.pitch_norm = PitchEncoder(config, rng), LayerNorm(config.dim)
@@ -112,3 +112,6 @@ class Progre(Hubert):
         """(B, speakers) from the mean of the speaker part (B, T, D) over each utterance."""
         count = ops.maximum(frames, 1).astype(ms.float32).expand_dims(1)
         return self.spk_linear(part.sum(1) / count)
+
+
+Network = Progre

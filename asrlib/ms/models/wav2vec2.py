@@ -4,7 +4,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.config.pretraining import HubertConfig
+from asrlib.config.models.wav2vec2 import Wav2vec2Config
 from asrlib.ms.layers.common import Dropout, Linear
 from asrlib.ms.models.hubert import Trunk
 
@@ -12,35 +12,35 @@ from asrlib.ms.models.hubert import Trunk
 class GumbelQuantizer(nn.Cell):
     """One codeword of each codebook for every frame, by a straight-through Gumbel softmax (section 2; initial values as in fairseq)."""
 
-    def __init__(self, config: HubertConfig, rng: np.random.Generator):
+    def __init__(self, config: Wav2vec2Config, rng: np.random.Generator):
         super().__init__()
-        self.books, self.words = config.codebooks, config.codewords
+        self.codebooks, self.codewords = config.codebooks, config.codewords
         width = config.code_dim // config.codebooks
-        self.vars = Parameter(Tensor(rng.uniform(0, 1, (1, self.books * self.words, width)).astype(np.float32)), name="vars")
-        self.weight_proj = Linear(config.conv_channels, self.books * self.words, rng, deviation=1.0)
+        self.vars = Parameter(Tensor(rng.uniform(0, 1, (1, self.codebooks * self.codewords, width)).astype(np.float32)), name="vars")
+        self.weight_proj = Linear(config.conv_channels, self.codebooks * self.codewords, rng, deviation=1.0)
 
     def construct(self, x, noise, temperature):
-        """x (B, T, C), noise (B, T, books * words) of the Gumbel distribution or 0, temperature ().
+        """x (B, T, C), noise (B, T, codebooks * codewords) of the Gumbel distribution or 0, temperature ().
 
-        -> vectors (B, T, code_dim), logits and one-hot choices (B * T, books, words), codes (B, T) int32: equal where all codewords are.
+        -> vectors (B, T, code_dim), logits and one-hot choices (B * T, codebooks, codewords), codes (B, T) int32: equal where all codewords are.
         """
         batch, steps, _ = x.shape
-        logits = self.weight_proj(x).reshape(-1, self.books, self.words)
-        noisy = logits + noise.reshape(-1, self.books, self.words)
+        logits = self.weight_proj(x).reshape(-1, self.codebooks, self.codewords)
+        noisy = logits + noise.reshape(-1, self.codebooks, self.codewords)
         soft, choice = ops.softmax(noisy * (1.0 / temperature), -1), noisy.argmax(-1).astype(ms.int32)
-        hard = (ops.arange(0, self.words).astype(ms.int32) == choice.expand_dims(-1)).astype(ms.float32)
+        hard = (ops.arange(0, self.codewords).astype(ms.int32) == choice.expand_dims(-1)).astype(ms.float32)
         weights = hard + (soft - ops.stop_gradient(soft))
         vectors, codes = (), 0
-        for book in range(self.books):
-            vectors += (ops.matmul(weights[:, book], self.vars[0, book * self.words : (book + 1) * self.words]),)
-            codes = codes * self.words + choice[:, book]
+        for book in range(self.codebooks):
+            vectors += (ops.matmul(weights[:, book], self.vars[0, book * self.codewords : (book + 1) * self.codewords]),)
+            codes = codes * self.codewords + choice[:, book]
         return ops.concat(vectors, -1).reshape(batch, steps, -1), logits, hard, codes.reshape(batch, steps)
 
 
 class Wav2vec2(Trunk):
     """The trunk with the quantiser and the projections in which masked frames and codewords are compared."""
 
-    def __init__(self, config: HubertConfig, seed: int = 1):
+    def __init__(self, config: Wav2vec2Config, seed: int = 1):
         rng = np.random.default_rng(seed)
         super().__init__(config, rng)
         self.quantizer = GumbelQuantizer(config, rng)
@@ -52,3 +52,6 @@ class Wav2vec2(Trunk):
         """features (B, T, C) of the convolutions, never masked -> what to recognise (B, T, final_dim), and the rest of what the quantiser gives."""
         vectors, logits, hard, codes = self.quantizer(self.dropout_features(self.layer_norm(features), seed), noise, temperature)
         return self.project_q(vectors), logits, hard, codes
+
+
+Network = Wav2vec2

@@ -1,76 +1,77 @@
-"""What each family of models is pretrained for: its loss and batches, and what a run says of its course."""
+"""What a network is trained for: the seam between the training loop and a task."""
 
-import math
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
 
-import numpy as np
 from mindspore import nn
 
+from asrlib.config.ctc import TrainConfig
 from asrlib.config.pretraining import PretrainConfig
-from asrlib.ms.data.waveforms import ContrastiveLoader, PretrainLoader, PretrainSet
-from asrlib.ms.objectives.contrastive import Contrastive
-from asrlib.ms.objectives.masked_prediction import MaskedPrediction
+from asrlib.ms.data.batches import Batch, BatchLoader
+from asrlib.ms.data.dataset import Dataset
+from asrlib.ms.data.waveforms import WaveformSet
 
 
-class Masked:
-    """HuBERT and ProgRE: the cluster of each masked frame."""
+class Split(Protocol):
+    """How many parts a batch is computed in (asrlib.ms.training.memory_plan)."""
 
-    loader = PretrainLoader
+    def of(self, batch: Batch) -> int: ...
 
-    def __init__(self, config: PretrainConfig):
-        speakers = ("speaker_loss", "speaker_accuracy") if config.model == "progre" else ()
-        self.metrics = ("masked_loss", "masked_accuracy", "feature_penalty", *speakers)  # the loss's numbers: loss and accuracy come first
-        self.config = config
+
+class Objective:
+    """Loss, batches, validation and metrics of a task.
+
+    A subclass makes the data sets and loaders, and the loss: a cell from a batch's inputs to its share of an update's loss () and numbers to report (K,),
+    the loss first, as means over the batch.
+    """
+
+    vocab_size = 0  # outputs of the network; 0: those of its configuration
+    metrics: tuple[str, ...] = ()  # names of the numbers that the loss reports, for the history; empty: the loss alone
+    score = "valid_loss"  # what a validation is better with less of; equal: the lower valid_loss
+
+    def __init__(self, config: TrainConfig | PretrainConfig, train_set: Dataset | WaveformSet, valid_set: Dataset | WaveformSet):
+        self.config, self.train_set, self.valid_set = config, train_set, valid_set
+        self.loader: BatchLoader
+        self.valid_loader: BatchLoader
+
+    def prepare(self, folder: Path) -> None:
+        """Sets aside what cannot be trained on, with reasons in folder/set_aside.{train,valid}.tsv, and makes the loaders. UserError: nothing is left."""
+        self.train_set.set_aside(folder / "set_aside.train.tsv")
+        self.valid_set.set_aside(folder / "set_aside.valid.tsv")
+        self.loader, self.valid_loader = self.loaders()
+
+    def loaders(self) -> tuple[BatchLoader, BatchLoader]:
+        """Batches of the training set and of the validation set."""
+        raise NotImplementedError
+
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and padded length of all batches."""
+        raise NotImplementedError
 
     def loss(self, network: nn.Cell) -> nn.Cell:
-        return MaskedPrediction(network, self.config)
+        """The network with its loss."""
+        raise NotImplementedError
 
-    def statistics(self, valid_set: PretrainSet) -> dict[str, float]:
-        """Of the validation set's clusters: how many there are, their perplexity, and the accuracy of always naming the most frequent one."""
-        used = sum(np.bincount(item.labels, minlength=self.config.model_conf.num_classes) for item in valid_set.items)
-        share = used[used > 0] / max(1, used.sum())
-        perplexity = math.exp(-float((share * np.log(share)).sum()))
-        return {"clusters_used": int((used > 0).sum()), "cluster_perplexity": perplexity, "always_most_frequent": float(share.max(initial=0.0))}
+    def whole(self, units: float, missing: float) -> float:
+        """Units that the mean loss of an update is taken over. units: of its batches; missing: share of its batches that an epoch's end has left out."""
+        return units
+
+    def validate(self, network: nn.Cell, split: Split, update: int) -> dict[str, float]:
+        """Columns of the history: valid_loss and others, those of `score` among them."""
+        raise NotImplementedError
 
     def remark(self, row: Mapping[str, float]) -> str:
-        """For the line of a validation."""
-        return f"the most frequent cluster would give {100 * row['always_most_frequent']:.1f} %"
+        """A validation for the log."""
+        raise NotImplementedError
 
     def warning(self, row: Mapping[str, float]) -> str:
-        """What is wrong with a row of training; empty: nothing."""
+        """Collapse that a row of the history shows, with advice; empty: none."""
         return ""
 
+    def fingerprint(self) -> str:
+        """Digests of the data."""
+        return f"{self.train_set.fingerprint()} {self.valid_set.fingerprint()}"
 
-class AmongNegatives:
-    """wav2vec 2.0: the quantised frame behind each masked one."""
-
-    loader = ContrastiveLoader
-    metrics = ("contrastive_loss", "contrastive_accuracy", "feature_penalty", "prob_perplexity", "code_perplexity")
-
-    def __init__(self, config: PretrainConfig):
-        self.config, model = config, config.model_conf
-        self.words = model.codebooks * model.codewords
-        self.collapsed = model.codebooks * max(1.5, 0.02 * model.codewords)  # the published run dipped to about 15 of 640 and came back
-
-    def loss(self, network: nn.Cell) -> nn.Cell:
-        return Contrastive(network, self.config)
-
-    def statistics(self, valid_set: PretrainSet) -> dict[str, float]:
-        """Nothing that the data decides alone."""
-        return {}
-
-    def remark(self, row: Mapping[str, float]) -> str:
-        """For the line of a validation."""
-        return f"perplexity of the codewords {row['valid_code_perplexity']:.1f} of {self.words}"
-
-    def warning(self, row: Mapping[str, float]) -> str:
-        """Collapse: nearly all frames have one codeword."""
-        if row["code_perplexity"] >= self.collapsed:
-            return ""
-        advice = "if it stays there, raise loss.diversity_weight or schedule.warmup_steps, or lower optim.learning_rate"
-        return f"the quantiser uses few codewords: perplexity {row['code_perplexity']:.1f} of {self.words}: {advice}"
-
-
-def objective_of(config: PretrainConfig) -> Masked | AmongNegatives:
-    """The objective of a configuration's model."""
-    return (AmongNegatives if config.model == "wav2vec2" else Masked)(config)
+    def save(self, exp_dir: Path) -> None:
+        """Writes what belongs to a model besides its weights and configuration."""

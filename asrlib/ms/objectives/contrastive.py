@@ -1,14 +1,19 @@
 """wav2vec 2.0's loss: which quantised frame belongs to each masked one, among others of its utterance (Baevski et al. 2020, section 3.2)."""
 
+from collections.abc import Mapping
+
 import mindspore as ms
 from mindspore import nn, ops
 
 from asrlib.config.pretraining import PretrainConfig
+from asrlib.ms.data.masked import ContrastiveLoader
+from asrlib.ms.data.waveforms import WaveformSet
 from asrlib.ms.layers.broadcast import RowScale
 from asrlib.ms.objectives.losses import feature_penalty, inside_mask, unit
+from asrlib.ms.objectives.pretraining import Pretraining
 
 
-class Contrastive(nn.Cell):
+class ContrastiveLoss(nn.Cell):
     """A network of asrlib.ms.models.wav2vec2 with its loss.
 
     construct(wavs (B, S), lengths (B,), mask (B, T), negatives (B, T, T), keep (layers,), seed () int32, share (), temperature (), noise (B, T, codebooks * codewords))
@@ -20,7 +25,7 @@ class Contrastive(nn.Cell):
 
     def __init__(self, network: nn.Cell, config: PretrainConfig):
         super().__init__(auto_prefix=False)
-        self.network, self.words = network, config.model_conf.codebooks * config.model_conf.codewords
+        self.network, self.codewords = network, config.model_conf.codebooks * config.model_conf.codewords
         self.logit_temp, self.grad_mult = config.model_conf.logit_temp, config.model_conf.feature_grad_mult
         self.penalty, self.diversity = config.loss.feature_penalty, config.loss.diversity_weight
         self.products, self.scale = ops.BatchMatMul(transpose_b=True), RowScale()
@@ -36,7 +41,7 @@ class Contrastive(nn.Cell):
         losses, hits = self._compare(unit(context), unit(targets), codes, negatives)
         loss, accuracy = (losses * masked).sum() / count, (hits * masked).sum() / count
         probable = self._perplexity(ops.softmax(logits, -1), masked)
-        total = loss + self.penalty * penalty + self.diversity * (self.words - probable) / self.words
+        total = loss + self.penalty * penalty + self.diversity * (self.codewords - probable) / self.codewords
         used = self._perplexity(hard, masked)
         return total * share, ops.stop_gradient(ops.stack((loss, accuracy, penalty, probable, used)))
 
@@ -51,6 +56,34 @@ class Contrastive(nn.Cell):
         return ops.log(1.0 + others), hits
 
     def _perplexity(self, probabilities, masked):
-        """Sum over the codebooks of the perplexity of the mean (B * T, books, words) over the masked frames (B, T)."""
+        """Sum over the codebooks of the perplexity of the mean (B * T, codebooks, codewords) over the masked frames (B, T)."""
         mean = self.scale(probabilities, masked.reshape(-1, 1)).sum(0) / ops.maximum(masked.sum(), 1.0)
         return ops.exp(-(mean * ops.log(mean + 1e-7)).sum(-1)).sum()
+
+
+class Contrastive(Pretraining):
+    """wav2vec 2.0: the quantised frame behind each masked one."""
+
+    loader_type = ContrastiveLoader
+    metrics = ("contrastive_loss", "contrastive_accuracy", "feature_penalty", "prob_perplexity", "code_perplexity")
+
+    def __init__(self, config: PretrainConfig, train_set: WaveformSet, valid_set: WaveformSet):
+        super().__init__(config, train_set, valid_set)
+        model = config.model_conf
+        self.codewords = model.codebooks * model.codewords
+        self.collapsed = model.codebooks * max(1.5, 0.02 * model.codewords)  # the published run dipped to about 15 of 640 and came back
+
+    def loss(self, network: nn.Cell) -> nn.Cell:
+        """See Objective."""
+        return ContrastiveLoss(network, self.config)
+
+    def remark(self, row: Mapping[str, float]) -> str:
+        """See Objective."""
+        return f"{super().remark(row)} (perplexity of the codewords {row['valid_code_perplexity']:.1f} of {self.codewords})"
+
+    def warning(self, row: Mapping[str, float]) -> str:
+        """Nearly all frames have one codeword."""
+        if row.get("code_perplexity", self.collapsed) >= self.collapsed:
+            return ""
+        advice = "if it stays there, raise loss.diversity_weight or schedule.warmup_steps, or lower optim.learning_rate"
+        return f"the quantiser uses few codewords: perplexity {row['code_perplexity']:.1f} of {self.codewords}: {advice}"

@@ -1,13 +1,21 @@
 """HuBERT's loss: which cluster belongs to each masked frame, by cosine (Hsu et al. 2021, section 2), and ProgRE's speaker classification."""
 
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
 import mindspore as ms
+import numpy as np
 from mindspore import nn, ops
 
 from asrlib.config.pretraining import PretrainConfig
+from asrlib.ms.data.masked import MaskedLoader
+from asrlib.ms.data.waveforms import WaveformSet
 from asrlib.ms.objectives.losses import feature_penalty, inside_mask, unit
+from asrlib.ms.objectives.pretraining import Pretraining
 
 
-class MaskedPrediction(nn.Cell):
+class MaskedLoss(nn.Cell):
     """A network of asrlib.ms.models.hubert with its loss.
 
     construct(wavs (B, S), lengths (B,), targets (B, T) int32, mask (B, T), keep (layers,), seed () int32, share (), pitch (B, T), speakers (B,) int32)
@@ -19,12 +27,12 @@ class MaskedPrediction(nn.Cell):
 
     def __init__(self, network: nn.Cell, config: PretrainConfig):
         super().__init__(auto_prefix=False)
-        self.network, self.progre = network, config.model == "progre"
+        self.network, self.progre = network, config.uses_pitch
         model = config.model_conf
         self.temperature, self.grad_mult = model.logit_temp, model.feature_grad_mult
-        self.penalty, self.speaker_weight = config.loss.feature_penalty, config.loss.speaker_weight
-        self.unmasked_weight = config.loss.unmasked_weight
-        self.speaker_state = model.speaker_layer + 3  # behind pitch part, input and layers 0 .. speaker_layer
+        self.penalty, self.unmasked_weight = config.loss.feature_penalty, config.loss.unmasked_weight
+        self.speaker_weight = config.loss.speaker_weight if config.uses_speakers else 0.0
+        self.speaker_state = model.speaker_layer + 3 if config.uses_speakers else 0  # behind pitch part, input and layers 0 .. speaker_layer
 
     def construct(self, wavs, lengths, targets, mask, keep, seed, share, pitch, speakers):
         features, frames = self.network.feature_extractor(wavs, lengths)
@@ -67,3 +75,35 @@ def _cross_entropy(logits, labels):
 
 def _hits(logits, labels):
     return (logits.argmax(-1).astype(ms.int32) == labels).astype(ms.float32)
+
+
+class MaskedPrediction(Pretraining):
+    """HuBERT and ProgRE: the cluster of each masked frame."""
+
+    loader_type = MaskedLoader
+
+    def __init__(self, config: PretrainConfig, train_set: WaveformSet, valid_set: WaveformSet):
+        super().__init__(config, train_set, valid_set)
+        speakers = ("speaker_loss", "speaker_accuracy") if config.uses_speakers else ()
+        self.metrics = ("masked_loss", "masked_accuracy", "feature_penalty", *speakers)
+
+    def prepare(self, folder: Path) -> None:
+        """See Objective."""
+        super().prepare(folder)
+        used = sum(np.bincount(item.labels, minlength=self.config.model_conf.num_classes) for item in self.valid_set.items)
+        self.statistics = cluster_statistics(used)
+
+    def loss(self, network: nn.Cell) -> nn.Cell:
+        """See Objective."""
+        return MaskedLoss(network, self.config)
+
+    def remark(self, row: Mapping[str, float]) -> str:
+        """See Objective."""
+        return f"{super().remark(row)} (the most frequent cluster would give {100 * row['always_most_frequent']:.1f} %)"
+
+
+def cluster_statistics(counts: np.ndarray) -> dict[str, float]:
+    """Of the frames of each cluster: how many clusters are used, their perplexity, the accuracy of always predicting the most frequent one."""
+    share = counts[counts > 0] / max(1, counts.sum())
+    perplexity = math.exp(-float((share * np.log(share)).sum()))
+    return {"clusters_used": int((counts > 0).sum()), "cluster_perplexity": perplexity, "always_most_frequent": float(share.max(initial=0.0))}

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the best by validation WER are kept, the best few averaged."""
+"""The checkpoints of a run: the best by validation, their average, and those that the configuration names."""
 
 import json
 import math
@@ -12,37 +12,44 @@ from asrlib.utils.files import atomic_write
 
 
 class Checkpoints:
-    """exp_dir/checkpoints: epoch-N.safetensors and index.json with their scores."""
+    """exp_dir/checkpoints: NAME.safetensors, and index.json with the scores of each."""
 
     def __init__(self, exp_dir: Path, keep: int):
         self.folder, self.keep = exp_dir / "checkpoints", keep
         self.index = self.folder / "index.json"
 
     def rows(self) -> list[dict]:
-        """epoch, wer, loss of the checkpoints kept, best first; equal WER: lower loss first."""
+        """name, epoch, update, score, loss, pinned of the checkpoints kept, best first: lowest score, of equal ones lowest loss."""
         rows = json.loads(self.index.read_text()) if self.index.exists() else []
-        return sorted((row for row in rows if self.path(row["epoch"]).exists()), key=lambda row: (row["wer"], row["loss"]))
+        return sorted((row for row in rows if self.path(row["name"]).exists()), key=_order)
 
-    def path(self, epoch: int) -> Path:
-        return self.folder / f"epoch-{epoch:03d}.safetensors"
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
 
-    def save(self, network: nn.Cell, epoch: int, wer: float, loss: float) -> None:
-        """Adds the weights of an epoch and removes what is no longer among the best `keep`."""
-        save_arrays(self.path(epoch), network_arrays(network), {"epoch": str(epoch)})
-        row = {"epoch": epoch, "wer": wer, "loss": loss if math.isfinite(loss) else math.inf}  # nan has no order
-        rows = [row for row in self.rows() if row["epoch"] != epoch] + [row]
-        rows.sort(key=lambda row: (row["wer"], row["loss"]))
+    def save(self, name: str, network: nn.Cell, facts: dict, pinned: bool = False) -> None:
+        """Adds the weights and removes those that are not among the best `keep`, except pinned ones. facts: epoch, update, score, loss."""
+        metadata = {"epoch": str(facts["epoch"]), "updates": str(facts["update"]), "valid_loss": repr(facts["loss"])}
+        save_arrays(self.path(name), network_arrays(network), metadata)
+        loss = facts["loss"] if math.isfinite(facts["loss"]) else math.inf  # nan has no order
+        rows = [row for row in self.rows() if row["name"] != name] + [{"name": name, **facts, "loss": loss, "pinned": pinned}]
+        rows.sort(key=_order)
+        kept = [row for i, row in enumerate(rows) if i < self.keep or row["pinned"]]
         with atomic_write(self.index) as stream:
-            json.dump(rows[: self.keep], stream, indent=1)
-        for row in rows[self.keep :]:
-            self.path(row["epoch"]).unlink(missing_ok=True)
+            json.dump(kept, stream, indent=1)
+        for row in rows:
+            if row not in kept:
+                self.path(row["name"]).unlink(missing_ok=True)
 
     def best(self) -> Path:
-        return self.path(self.rows()[0]["epoch"])
+        return self.path(self.rows()[0]["name"])
 
     def averaged(self, count: int) -> Path:
         """Writes the mean of the `count` best to average.safetensors."""
-        files = [self.path(row["epoch"]) for row in self.rows()[:count]]
+        files = [self.path(row["name"]) for row in self.rows()[:count]]
         path = self.folder / "average.safetensors"
-        save_arrays(path, average(files), {"epochs": " ".join(file.stem for file in files)})
+        save_arrays(path, average(files), {"averaged": " ".join(file.stem for file in files)})
         return path
+
+
+def _order(row: dict) -> tuple[float, float]:
+    return row["score"], row["loss"]

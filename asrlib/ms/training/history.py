@@ -1,7 +1,6 @@
 """What a run has measured: history.jsonl, TensorBoard events and the loss curve."""
 
 import json
-import resource
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from asrlib.report.plots import plot_history, plot_pretraining
 from asrlib.utils.files import atomic_write
+from asrlib.utils.memory import GB, peak_memory
 
 PLACE = ("update", "epoch", "seconds", "frames")  # what is not drawn in TensorBoard
 
@@ -32,31 +32,21 @@ class History:
 
     def __init__(self, exp_dir: Path):
         self.exp_dir, self.path = exp_dir, exp_dir / "history.jsonl"
-        self.waiting: list[str] = []
         self.events = EventFileWriter(str(exp_dir / "tensorboard"))
 
-    def rewind(self, update: int, epoch: int) -> None:
-        """Drops rows later than a state that training goes on from: they will be made again."""
-        rows = [row for row in read_history(self.exp_dir) if row["update"] <= update and ("loss" in row or row["epoch"] <= epoch)]
+    def rewind(self, update: int, validated: int) -> None:
+        """Drops rows of updates and validations later than those of a state that training resumes from: they will be made again."""
+        rows = [row for row in read_history(self.exp_dir) if row["update"] <= (update if "loss" in row else validated)]
         with atomic_write(self.path) as stream:
             stream.writelines(json.dumps(row) + "\n" for row in rows)
 
-    def update(self, row: dict, flush: bool) -> None:
-        """A row for one update; flush: write all rows that wait."""
+    def update(self, row: dict) -> None:
+        """A row of updates."""
         self._add(row)
-        if flush:
-            self.flush()
 
     def validation(self, row: dict) -> None:
         """A row for one validation, with the most memory that the process has held so far."""
-        self._add(row | {"peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 3)})
-        self.flush()
-
-    def flush(self) -> None:
-        with open(self.path, "a", encoding="utf-8") as stream:
-            stream.writelines(self.waiting)
-        self.waiting.clear()
-        self.events.flush()
+        self._add(row | {"peak_memory_gb": round(peak_memory() / GB, 3)})
 
     def draw(self) -> None:
         rows = read_history(self.exp_dir)
@@ -64,6 +54,8 @@ class History:
         plot(rows, self.exp_dir / "images" / "training.png")
 
     def _add(self, row: dict) -> None:
-        self.waiting.append(json.dumps(row) + "\n")
+        with open(self.path, "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row) + "\n")
         values = [Summary.Value(tag=tag, simple_value=row[tag]) for tag in row if tag not in PLACE]
         self.events.add_event(Event(wall_time=time.time(), step=row["update"], summary=Summary(value=values)))
+        self.events.flush()

@@ -1,16 +1,18 @@
 """How many parts each batch is computed in, so that training fits into the memory there is. The gradients of the parts are added up: the update stays the same.
 
-The estimates are what a step was measured to take on a CPU (tools/bench/memory.py measures again): a number of float32 for each frame and unit of width.
+The estimates are what a step was measured to take on a CPU (tools/bench/memory.py measures again); what grows with the batch stands with each model's
+configuration (activation_size).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import mindspore as ms
-import numpy as np
 
-from asrlib.config.ctc import DeepSpeech2Config, JasperConfig, OptimConfig, TrainConfig
-from asrlib.config.pretraining import HubertConfig, PretrainConfig
+from asrlib.config.ctc import TrainConfig
+from asrlib.config.pretraining import PretrainConfig
+from asrlib.config.training import OptimConfig
+from asrlib.ms.data.batches import Batch
 from asrlib.utils.log import get_logger
 from asrlib.utils.memory import GB, available_memory
 
@@ -20,7 +22,6 @@ FLOAT = 4  # bytes
 PROCESS = 0.9 * GB  # Python, MindSpore and compiled graphs of a few lengths
 MARGIN = 1.15  # of an estimate, for what the memory pool leaves unused between its blocks
 MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1, "novograd": 1}
-PER_UNIT = {"deepspeech2": 2.2, "jasper": 7.7, "convolutions": 2.0, "transformer": 14.0, "attention": 2.2}  # float32 kept, or at work, for each unit of width
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Parts:
 
     plan: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def of(self, array: np.ndarray) -> int:
-        """array (B, length, ...)."""
-        return self.plan.get(array.shape[:2], 1)
+    def of(self, batch: Batch) -> int:
+        """Parts of a batch."""
+        return self.plan.get(batch.shape, 1)
 
     @property
     def accumulate(self) -> bool:
@@ -54,53 +55,28 @@ def plan_parts(config: TrainConfig | PretrainConfig, shapes: Iterable[tuple[int,
         row, room = activation_memory(config, 1, length) * MARGIN, max(0.0, free - fixed)
         fitting = min(rows, int(room / row))
         if not fitting:
-            log.warning("a batch of one utterance of %.1f s needs %.1f GB and %.1f GB are free: %s", _seconds(config, length), (fixed + row) / GB, free / GB, _advice(config))
+            log.warning("a batch of one utterance of %.1f s needs %.1f GB and %.1f GB are free: %s", config.seconds(length), (fixed + row) / GB, free / GB, _advice(config))
         plan[rows, length] = -(-rows // max(1, fitting))
         needed = max(needed, fixed + row * rows)
     split = {shape: count for shape, count in plan.items() if count > 1}
     log.info("memory: the largest batch needs about %.1f GB, %.1f GB are free%s", needed / GB, free / GB, "" if split else ": whole batches")
     for (rows, length), count in split.items():
-        log.info("batches of %d x %.1f s are computed in %d parts of %d utterances, whose gradients are added up", rows, _seconds(config, length), count, -(-rows // count))
+        log.info("batches of %d x %.1f s are computed in %d parts of %d utterances, whose gradients are added up", rows, config.seconds(length), count, -(-rows // count))
     return Parts(split)
 
 
 def fixed_memory(config: TrainConfig | PretrainConfig, parameters: int) -> float:
     """Bytes that do not depend on the batch: weights, gradients, moments, average of the weights, sums of gradients."""
     optim: OptimConfig = config.optim
-    copies = 2 + MOMENTS[optim.name] + (1 if getattr(config.trainer, "ema", 0) else 0) + 1
+    copies = 2 + MOMENTS[optim.name] + (1 if config.trainer.ema else 0) + 1
     return PROCESS + copies * parameters * FLOAT
 
 
 def activation_memory(config: TrainConfig | PretrainConfig, rows: int, length: int) -> float:
     """Bytes of a step that grow with the batch. length: frames of the features, or samples."""
-    model = config.model_conf
-    if isinstance(model, DeepSpeech2Config):
-        return FLOAT * rows * length * PER_UNIT["deepspeech2"] * model.hidden_layers * model.hidden_size * (2 if model.bidirectional else 1)
-    if isinstance(model, JasperConfig):
-        return FLOAT * rows * length / 2 * PER_UNIT["jasper"] * _jasper_width(model)
-    return FLOAT * rows * _transformer(model, length)
-
-
-def _jasper_width(model: JasperConfig) -> int:
-    """Channels of all convolutions, residual ones included."""
-    blocks = [filters for filters in model.filters for _ in range(model.blocks)]
-    residual = sum(number * filters for number, filters in enumerate(blocks, 1))
-    return model.prologue_filters + model.repeat * sum(blocks) + residual + sum(model.epilogue_filters)
-
-
-def _transformer(model: HubertConfig, samples: int) -> float:
-    frames, convolved = samples, 0.0
-    for kernel, stride in zip(model.conv_kernels, model.conv_strides, strict=True):
-        frames = (frames - kernel) // stride + 1
-        convolved += frames * model.conv_channels
-    of_layers = model.layers * frames * (PER_UNIT["transformer"] * model.dim + 2 * model.ffn_dim + PER_UNIT["attention"] * model.heads * frames)
-    return PER_UNIT["convolutions"] * convolved + of_layers
-
-
-def _seconds(config: TrainConfig | PretrainConfig, length: int) -> float:
-    return length / 16000 if isinstance(config, PretrainConfig) else length * config.features.window_stride
+    return FLOAT * rows * config.activation_size(length)
 
 
 def _advice(config: TrainConfig | PretrainConfig) -> str:
-    recompute = "" if isinstance(config, PretrainConfig) or config.trainer.recompute else ", trainer.recompute=true"
+    recompute = "" if config.trainer.recompute else ", trainer.recompute=true"
     return f"it may be killed; lower batch.max_seconds={config.batch.max_seconds:g}{recompute}"

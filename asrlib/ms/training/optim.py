@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from asrlib.config.ctc import OptimConfig
+from asrlib.config.training import OptimConfig
 from asrlib.ms.kernels import in_place
 
 

@@ -1,7 +1,8 @@
-"""Several processes that train one network on parts of every batch (msrun): who am I, and sums over all of them."""
+"""Several processes that train one network on parts of every update (msrun): rank, size, and sums over all processes."""
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import mindspore as ms
 import numpy as np
@@ -20,6 +21,17 @@ class Ranks:
     rank: int = 0
     size: int = 1
     local: int = 1
+
+    def folder(self, exp_dir: Path) -> Path:
+        """Where this process writes what all of them write."""
+        return exp_dir if self.rank == 0 else exp_dir / "ranks" / str(self.rank)
+
+    def own(self, group: range) -> list[tuple[int, bool]]:
+        """The batches of an update that this process computes, as many as every other one, and whether they count.
+
+        Where too few are left, a process without one computes the last one for nothing.
+        """
+        return [(min(first + self.rank, group[-1]), first + self.rank <= group[-1]) for first in group[:: self.size]]
 
     def sum(self, values: np.ndarray | float) -> np.ndarray:
         """The sum of an array over all processes, which must all call this."""

@@ -14,13 +14,17 @@ from asrlib.utils.errors import UserError
 
 @dataclasses.dataclass
 class TrainState:
-    """epoch: epochs done; batch: batches done of the current one; update: updates done; best_wer and best_epoch so far; data: digest of the data."""
+    """epoch: epochs done; batch: batches done of the current one; update: updates done; validated: the update of the last
+    validation; best: the lowest score so far, best_at: its epoch or update (trainer.valid_unit);
+    waiting: what updates measured that the history has no row of yet; data: digests of the data."""
 
     epoch: int = 0
     batch: int = 0
     update: int = 0
-    best_wer: float = math.inf
-    best_epoch: int = 0
+    validated: int = -1
+    best: float = math.inf
+    best_at: int = 0
+    waiting: list[list[float]] = dataclasses.field(default_factory=list)
     data: str = ""
 
 
@@ -44,7 +48,10 @@ def load_state(exp_dir: Path, state: TrainState, network: nn.Cell, optimizer: nn
     for prefix, parameters in (("network/", list(network.get_parameters())), ("optimizer/", _own_parameters(optimizer, network))):
         mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
         require_complete(assign_arrays(parameters, mine), path)
-    saved = TrainState(**json.loads(read_metadata(path)["state"]))
+    try:
+        saved = TrainState(**json.loads(read_metadata(path)["state"]))
+    except TypeError:
+        raise UserError(f"{path} was written by another version of asrlib, which alone can resume it: start over with --force true") from None
     if saved.data != state.data:
         raise UserError(f"{exp_dir} holds a run on other data: choose another --tag or --exp_dir, or start over with --force true")
     vars(state).update(vars(saved))

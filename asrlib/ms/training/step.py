@@ -6,9 +6,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import ParameterTuple, Tensor, nn, ops
 
-from asrlib.config.ctc import OptimConfig
+from asrlib.config.training import OptimConfig
 from asrlib.ms.kernels import in_place, kernel
-from asrlib.ms.objectives.losses import ctc_loss
 from asrlib.ms.training.optim import for_tensors
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
@@ -41,36 +40,6 @@ def _add_to():
         return ops.assign(total, ops.select(first.reshape(()) > 0, grad, total + grad))
 
     return plain
-
-
-class CtcLoss(nn.Cell):
-    """(feats, feat_lengths, labels, label_lengths, weights (B,)) -> the share () of the loss of an update of `batches` batches; the weighted sum of the losses (1,).
-
-    weights: of the utterances in the mean of their batch; 0 for rows that only fill it up.
-    """
-
-    def __init__(self, network: nn.Cell, blank: int, batches: int = 1):
-        super().__init__(auto_prefix=False)
-        self.network, self.blank, self.share = network, blank, 1.0 / batches
-
-    def construct(self, feats, feat_lengths, labels, label_lengths, weights):
-        logits, lengths = self.network(feats, feat_lengths)
-        loss = (ctc_loss(logits, lengths, labels, label_lengths, self.blank) * weights).sum()
-        return loss * self.share, ops.stop_gradient(loss).reshape(1)
-
-
-class EvalStep(nn.Cell):
-    """(feats, feat_lengths, labels, label_lengths) -> log-probabilities (B, T', V), their lengths (B,), losses (B,)."""
-
-    def __init__(self, network: nn.Cell, blank: int):
-        super().__init__(auto_prefix=False)
-        self.network, self.blank = network, blank
-        self.set_train(False)
-
-    def construct(self, feats, feat_lengths, labels, label_lengths):
-        logits, lengths = self.network(feats, feat_lengths)
-        losses = ctc_loss(logits, lengths, labels, label_lengths, self.blank)
-        return ops.log_softmax(logits.astype(ms.float32), -1).swapaxes(0, 1), lengths, losses
 
 
 class Gradients(nn.Cell):

@@ -1,14 +1,18 @@
-"""The training loop: epochs of updates, validation by WER, checkpoints, and a state from which a killed run goes on exactly."""
+"""The training loop: updates, validation, checkpoints, and a state from which interrupted runs resume exactly."""
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 from mindspore import nn
 
 from asrlib.config.ctc import TrainConfig
-from asrlib.ms.data.batches import Batch, BatchLoader
-from asrlib.ms.objectives.validation import Validator
+from asrlib.config.pretraining import PretrainConfig
+from asrlib.ms.checkpoint.weights import network_arrays
+from asrlib.ms.data.batches import Batch
+from asrlib.ms.objectives.base import Objective
 from asrlib.ms.training.checkpoints import Checkpoints
 from asrlib.ms.training.history import History
 from asrlib.ms.training.memory_plan import Parts
@@ -17,6 +21,7 @@ from asrlib.ms.training.parallel import AverageStatistics, Ranks, rate_factor
 from asrlib.ms.training.schedules import learning_rate
 from asrlib.ms.training.state import TrainState, load_state, save_state
 from asrlib.ms.training.step import TrainStep
+from asrlib.utils.arrays import save_arrays
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 from asrlib.utils.progress import COMPILING, progress
@@ -25,142 +30,213 @@ log = get_logger(__name__)
 
 MAX_SKIPPED = 5  # updates in a row that were not finite
 NAN_ADVICE = "lower optim.learning_rate, set optim.grad_clip (10 is usual), add schedule.warmup_steps, or look at the utterances named above"
-BLANK_ADVICE = "usual in the first epochs; if it lasts: a lower learning rate, warm-up, longer training, or transcripts that fit the audio"
 
 
 class Trainer:
-    """Trains a network on batches; everything it learns of itself goes to exp_dir."""
+    """Trains a network for an objective; everything it measures goes to exp_dir."""
 
     def __init__(
         self,
-        config: TrainConfig,
+        config: TrainConfig | PretrainConfig,
         network: nn.Cell,
         optimizer: nn.Cell,
         step: TrainStep,
-        loader: BatchLoader,
-        validator: Validator,
+        objective: Objective,
         exp_dir: Path,
         parts: Parts = Parts(),  # noqa: B008  (frozen)
         ranks: Ranks = Ranks(),  # noqa: B008  (frozen)
     ):
-        self.ranks, self.parts = ranks, parts
-        self.average = AverageStatistics(network, ranks.size) if ranks.size > 1 and any(not p.requires_grad for p in network.get_parameters()) else None
-        self.config, self.network, self.optimizer, self.step = config, network, optimizer, step
-        self.loader, self.validator, self.exp_dir = loader, validator, exp_dir
-        self.state = TrainState(data=f"{loader.dataset.fingerprint()} {validator.loader.dataset.fingerprint()}")
-        self.history = History(exp_dir if ranks.rank == 0 else exp_dir / "ranks" / str(ranks.rank))
+        self.config, self.network, self.optimizer, self.step, self.objective = config, network, optimizer, step, objective
+        self.exp_dir, self.parts, self.ranks = exp_dir, parts, ranks
+        statistics = any(not p.requires_grad for p in network.get_parameters())
+        self.average_statistics = AverageStatistics(network, ranks.size) if ranks.size > 1 and statistics else None
+        self.swap_ema = SwapEma(optimizer) if isinstance(optimizer, Ema) else None
+        self.state = TrainState(data=objective.fingerprint())
+        self.history = History(ranks.folder(exp_dir))
         self.checkpoints = Checkpoints(exp_dir, config.trainer.keep_checkpoints)
-        self.exchange = SwapEma(optimizer) if isinstance(optimizer, Ema) else None
-        self.skipped = 0
+        self.skipped, self.batches, self.saved = 0, 1, 0.0
 
     def run(self) -> None:
-        """Trains until the last epoch, or until patience ends; goes on from the saved state if there is one."""
+        """Trains until trainer.epochs or trainer.updates are done, or patience ends; resumes from the saved state if there is one."""
         load_state(self.exp_dir, self.state, self.network, self.optimizer)
-        self.history.rewind(self.state.update, self.state.epoch)
-        trainer = self.config.trainer
-        if self.state.update:
-            log.info("resumed at epoch %d, batch %d, update %d", self.state.epoch + 1, self.state.batch, self.state.update)
-        while self.state.epoch < trainer.epochs and not self._out_of_patience() and not self._done():
-            self._epoch()
-            self.state.epoch, self.state.batch = self.state.epoch + 1, 0
-            if self.state.epoch % trainer.valid_interval == 0 or self.state.epoch == trainer.epochs or self._done():
-                self.validate()
-            self._save_state()
+        self.history.rewind(self.state.update, self.state.validated)
+        state, trainer = self.state, self.config.trainer
+        if state.update:
+            log.info("resumed at epoch %d, batch %d, update %d", state.epoch + 1, state.batch, state.update)
+        self.network.set_train()
+        self.saved = time.monotonic()
+        if state.update == 0 and 0 in trainer.keep_updates:
+            self.validate()
+        with progress(desc="training", total=trainer.updates or None, unit="update", initial=state.update) as bar:
+            while not self._finished():
+                self._epoch(bar)
+        if not self._limit_reached():
+            log.info("no better %s for %d %s: stopping", self.objective.score, trainer.patience, trainer.valid_unit)
         self.step.log_resources()
 
-    def _epoch(self) -> None:
-        batches = len(self.loader.plan(self.state.epoch))
-        desc = f"epoch {self.state.epoch + 1}/{self.config.trainer.epochs}"
-        saved = time.monotonic()
-        with progress(desc=desc, total=batches, unit="batch", initial=self.state.batch) as bar:
-            for batch in self.loader.epoch(self.state.epoch, numbers=self._own(batches)):
-                self._batch(batch, batches, bar)
-                if self._done():
-                    break
-                if time.monotonic() - saved > self.config.trainer.save_interval and self._at_update(batches):
-                    self._save_state()
-                    saved = time.monotonic()
+    def save_weights(self, path: Path) -> None:
+        """Writes the weights, or with trainer.ema their moving average."""
+        if self.swap_ema is not None:
+            self.swap_ema()
+        save_arrays(path, network_arrays(self.network), {"updates": str(self.state.update)})
+        if self.swap_ema is not None:
+            self.swap_ema()
 
-    def _done(self) -> bool:
-        """Whether trainer.updates are done."""
-        return 0 < self.config.trainer.updates <= self.state.update
+    def _epoch(self, bar) -> None:
+        """What is left of the current epoch."""
+        state, trainer = self.state, self.config.trainer
+        self.batches = len(self.objective.loader.plan(state.epoch))
+        groups = self._groups()
+        if trainer.epochs:
+            bar.set_description(f"epoch {state.epoch + 1}/{trainer.epochs}", refresh=False)
+            bar.total = trainer.updates or state.update + len(groups) + (trainer.epochs - state.epoch - 1) * self._updates_of_an_epoch()
+        for group, numbers in zip(self._loaded(groups), groups, strict=True):
+            self._update(group, len(numbers), bar)
+            if self._due(epoch_ended=False):
+                self.validate()
+            if self._finished():
+                break
+            if time.monotonic() - self.saved > trainer.save_interval:
+                self._save_state()
+        else:
+            state.epoch, state.batch = state.epoch + 1, 0
+        if self._due(epoch_ended=state.batch == 0):
+            self.validate()
+        if trainer.valid_unit == "epochs" or self._finished():
+            self._save_state()
 
-    def _own(self, batches: int) -> list[int]:
-        """The numbers of the batches that are left for this process; where they do not come out even, the first ones are taken again."""
-        return [(number + self.ranks.rank) % batches for number in range(self.state.batch, batches, self.ranks.size)]
+    def _groups(self) -> list[range]:
+        """The numbers of the batches of each update that is left in the epoch, of all processes."""
+        size, first = self.config.optim.accumulate * self.ranks.size, self.state.batch
+        return [range(begin, min(begin + size, self.batches)) for begin in range(first, self.batches, size)]
 
-    def _batch(self, batch: Batch, batches: int, bar) -> None:
+    def _updates_of_an_epoch(self) -> int:
+        return math.ceil(self.batches / (self.config.optim.accumulate * self.ranks.size))
+
+    def _loaded(self, groups: list[range]) -> Iterator[list[tuple[Batch, bool]]]:
+        """This process's batches of each update, and whether they count."""
+        own = [self.ranks.own(group) for group in groups]
+        batches = self.objective.loader.epoch(self.state.epoch, numbers=[number for mine in own for number, _ in mine])
+        try:
+            for mine in own:
+                yield [(next(batches), counts) for _, counts in mine]
+        finally:
+            batches.close()
+
+    def _update(self, group: list[tuple[Batch, bool]], count: int, bar) -> None:
+        """group: this process's batches of an update and whether they count; count: of the batches of all processes."""
         state, config = self.state, self.config
-        rate = learning_rate(config.schedule, config.optim.learning_rate, state.update, state.epoch + state.batch / batches, config.trainer.epochs)
+        trainer, epoch = config.trainer, state.epoch + state.batch / self.batches
+        rate = learning_rate(config.schedule, config.optim.learning_rate, state.update, epoch, trainer.epochs, trainer.updates)
         rate *= rate_factor(config.optim.scale_rate, self.ranks.size)
-        state.batch = min(batches, state.batch + self.ranks.size)
-        update = self._at_update(batches)
-        begin = time.perf_counter()
-        parts, loss = batch.split(self.parts.of(batch.feats)), 0.0
-        for number, part in enumerate(parts, 1):
-            inputs = part.inputs(part.units / batch.units)
+        begin, totals, finite, norm = time.perf_counter(), 0.0, True, 0.0
+        units = max(1.0, float(self.ranks.sum(sum(batch.units for batch, counts in group if counts))))
+        whole = self.objective.whole(units, 1 - count / (config.optim.accumulate * self.ranks.size))
+        parts = [(part, counts) for batch, counts in group for part in batch.split(self.parts.of(batch))]
+        for number, (part, counts) in enumerate(parts, 1):
+            counted = part.units if counts else 0
+            inputs = part.inputs(counted / whole, state.update)
             if self.step.is_new(inputs):
-                bar.set_postfix_str(COMPILING.format(" x ".join(map(str, part.feats.shape))), refresh=True)
-            metrics, norm, finite = self.step(rate, update and number == len(parts), *inputs)
-            loss += float(metrics[0])
-        loss = float(self.ranks.sum(loss)) / self.ranks.size
-        seconds = time.perf_counter() - begin
-        self._check(finite, batch)
-        if update:
-            state.update += 1
-            row = {"update": state.update, "epoch": state.epoch + state.batch / batches, "loss": loss, "learning_rate": rate, "grad_norm": norm}
-            self.history.update(row | {"seconds": seconds, "frames": batch.frames}, flush=state.update % config.trainer.log_interval == 0)
-        bar.set_postfix_str(f"loss {loss:.2f} lr {rate:.2e}", refresh=False)
-        bar.update(state.batch - bar.n)
+                bar.set_postfix_str(COMPILING.format(" x ".join(map(str, part.shape))), refresh=True)
+            metrics, norm, finite = self.step(rate, number == len(parts), *inputs)
+            totals += counted / units * metrics
+        totals = self.ranks.sum(totals)
+        self._check(finite, [batch for batch, _ in group])
+        state.update, state.batch = state.update + 1, state.batch + count
+        frames = sum(batch.frames for batch, counts in group if counts)
+        state.waiting.append([norm, time.perf_counter() - begin, float(frames), *totals.tolist()])
+        epoch_ended = trainer.valid_unit == "epochs" and state.batch == self.batches
+        if state.update % trainer.log_interval == 0 or epoch_ended or self._limit_reached():
+            self._log(rate)
+        bar.set_postfix_str(self._postfix(totals, rate), refresh=False)
+        bar.update()
 
-    def _at_update(self, batches: int) -> bool:
-        return self.state.batch % (self.config.optim.accumulate * self.ranks.size) == 0 or self.state.batch == batches
+    def _postfix(self, totals: np.ndarray, rate: float) -> str:
+        shown = [f"loss {totals[0]:.3f}", *(f"{name} {value:.3f}" for name, value in zip(self.objective.metrics[1:2], totals[1:], strict=False))]
+        return f"{' '.join(shown)} lr {rate:.2e}"
 
-    def _check(self, finite: bool, batch: Batch) -> None:
+    def _log(self, rate: float) -> None:
+        """A row of the history: means since the last one."""
+        norm, seconds, frames, *totals = np.mean(self.state.waiting, axis=0).tolist()
+        self.state.waiting.clear()
+        row = {"update": self.state.update, "epoch": self._position(), "loss": totals[0], "learning_rate": rate, "grad_norm": norm}
+        row |= dict(zip(self.objective.metrics, totals, strict=False)) | {"seconds": seconds, "frames": frames}
+        self.history.update(row)
+        self._warn(row)
+
+    def _position(self) -> float:
+        """Epochs done."""
+        return self.state.epoch + self.state.batch / self.batches
+
+    def _check(self, finite: bool, batches: list[Batch]) -> None:
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
-            log.warning("update %d left out: its loss or gradient is not finite; utterances %s", self.state.update, " ".join(batch.utts))
+            utts = " ".join(utt for batch in batches for utt in batch.utts)
+            log.warning("update %d left out: its loss or gradient is not finite; utterances %s", self.state.update, utts)
         if self.skipped >= MAX_SKIPPED:
             raise UserError(
                 f"training diverged: {MAX_SKIPPED} updates in a row were not finite: {NAN_ADVICE}; weights before it: {self.checkpoints.folder}"
             )
 
-    def validate(self) -> None:
-        """Scores the network, or with trainer.ema the running mean of its weights, on the validation set and keeps it as the checkpoint of this epoch."""
-        if self.average is not None:
-            self.average()
-        if self.exchange is not None:
-            self.exchange()
-        self.score()
-        if self.exchange is not None:
-            self.exchange()
+    def _due(self, epoch_ended: bool) -> bool:
+        """Whether the weights as they are now have to be validated."""
+        state, trainer = self.state, self.config.trainer
+        if state.validated == state.update:
+            return False
+        if self._limit_reached() or state.update in trainer.keep_updates:
+            return True
+        if trainer.valid_unit == "epochs":
+            return epoch_ended and state.epoch % trainer.valid_interval == 0
+        return state.update % trainer.valid_interval == 0
 
-    def score(self) -> None:
-        """`validate` of the weights as they are, by this process alone."""
-        scores = self.validator.run(self.network)
-        row = {"epoch": self.state.epoch, "update": self.state.update, **scores}
-        self.history.validation(row)
-        log.info(
-            "epoch %d: valid loss %.3f WER %.2f %% CER %.2f %% blank %.1f %%",
-            self.state.epoch, scores["valid_loss"], scores["valid_wer"], scores["valid_cer"], 100 * scores["blank_ratio"],
-        )  # fmt: skip
-        if scores["blank_ratio"] > 0.99:
-            log.warning("blank collapse: %.1f %% of the frames are blank, so the hypotheses are empty: %s", 100 * scores["blank_ratio"], BLANK_ADVICE)
-        wer = scores["valid_wer"] if math.isfinite(scores["valid_wer"]) else math.inf
-        if wer < self.state.best_wer:
-            self.state.best_wer, self.state.best_epoch = wer, self.state.epoch
-        if self.ranks.rank == 0:
-            self.checkpoints.save(self.network, self.state.epoch, wer, scores["valid_loss"])
-        self.history.draw()
+    def _limit_reached(self) -> bool:
+        state, trainer = self.state, self.config.trainer
+        return 0 < trainer.updates <= state.update or 0 < trainer.epochs <= state.epoch or trainer.updates == trainer.epochs == 0
+
+    def _finished(self) -> bool:
+        return self._limit_reached() or self._out_of_patience()
 
     def _out_of_patience(self) -> bool:
-        patience = self.config.trainer.patience
-        if not patience or self.state.epoch - self.state.best_epoch < patience:
-            return False
-        log.info("no better WER for %d epochs: stopping", patience)
-        return True
+        state, trainer = self.state, self.config.trainer
+        now = state.epoch if trainer.valid_unit == "epochs" else state.update
+        return 0 < trainer.patience <= now - state.best_at and state.validated == state.update
+
+    def validate(self) -> None:
+        """Scores the network, or with trainer.ema the moving average of its weights, and keeps these weights if they are among the best or named."""
+        if self.average_statistics is not None:
+            self.average_statistics()
+        if self.swap_ema is not None:
+            self.swap_ema()
+        self._validate_as_it_is()
+        if self.swap_ema is not None:
+            self.swap_ema()
+
+    def _validate_as_it_is(self) -> None:
+        state, trainer = self.state, self.config.trainer
+        scores = self.objective.validate(self.network, self.parts, state.update)
+        epoch = math.ceil(self._position())
+        row = {"epoch": self._position(), "update": state.update, **scores}
+        self.history.validation(row)
+        log.info("epoch %d, update %d: %s", epoch, state.update, self.objective.remark(row))
+        self._warn(row)
+        score = scores[self.objective.score]
+        score = score if math.isfinite(score) else math.inf
+        by_epochs = trainer.valid_unit == "epochs"
+        if score < state.best:
+            state.best, state.best_at = score, epoch if by_epochs else state.update
+        state.validated = state.update
+        if self.ranks.rank == 0:
+            name = f"epoch-{epoch:03d}" if by_epochs else f"update-{state.update:06d}"
+            facts = {"epoch": epoch, "update": state.update, "score": score, "loss": scores["valid_loss"]}
+            self.checkpoints.save(name, self.network, facts, pinned=state.update in trainer.keep_updates)
+        self.history.draw()
+
+    def _warn(self, row: dict) -> None:
+        warning = self.objective.warning(row)
+        if warning:
+            log.warning("update %d: %s", self.state.update, warning)
 
     def _save_state(self) -> None:
         if self.ranks.rank == 0:
             save_state(self.exp_dir, self.state, self.network, self.optimizer)
-        self.history.flush()
+        self.saved = time.monotonic()

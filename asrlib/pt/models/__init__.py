@@ -1,23 +1,15 @@
-"""PyTorch twins of the MindSpore models: the same submodules in the same order."""
+"""PyTorch twins of the MindSpore models: the same submodules in the same order. Each module names its own `Network`."""
+
+from importlib import import_module
 
 from torch import nn
 
 from asrlib.config.ctc import TrainConfig
 from asrlib.config.pretraining import PretrainConfig
-from asrlib.pt.models.deepspeech2 import DeepSpeech2
-from asrlib.pt.models.hubert import Hubert, Trunk
-from asrlib.pt.models.jasper import Jasper
-from asrlib.pt.models.progre import Progre
-from asrlib.pt.models.wav2vec2 import Wav2vec2
-
-UPSTREAMS = {"hubert": Hubert, "progre": Progre, "wav2vec2": Wav2vec2}
 
 
-def make_model(config: TrainConfig, vocab_size: int) -> nn.Module:
-    """The twin of the network that a training configuration asks for."""
-    return (Jasper if config.model == "jasper" else DeepSpeech2)(config.model_conf, config.features.dim, vocab_size)
-
-
-def make_upstream(config: PretrainConfig) -> Trunk:
-    """The twin of the network that a pretraining configuration asks for."""
-    return UPSTREAMS[config.model](config.model_conf)
+def make_network(config: TrainConfig | PretrainConfig, vocab_size: int = 0) -> nn.Module:
+    """The twin of the network that a configuration asks for. vocab_size: labels with the blank, of a CTC model."""
+    network = import_module(f"{__name__}.{config.model}").Network
+    shape = (config.features.dim, vocab_size) if isinstance(config, TrainConfig) else ()
+    return network(config.model_conf, *shape)

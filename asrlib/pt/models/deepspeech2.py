@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asrlib.config.ctc import DeepSpeech2Config
+from asrlib.config.models.deepspeech2 import DeepSpeech2Config
 
 RNN = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
@@ -70,3 +70,6 @@ class Lookahead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         padded = nn.functional.pad(x.permute(1, 2, 0), (0, self.context))  # (B, D, T + context)
         return nn.functional.conv1d(padded, self.weight, groups=x.shape[-1]).permute(2, 0, 1)
+
+
+Network = DeepSpeech2

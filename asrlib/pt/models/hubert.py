@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrlib.config.pretraining import HubertConfig
+from asrlib.config.models.hubert import HubertConfig
+from asrlib.config.pretraining import TrunkConfig
 
 
 class ConvLayer(nn.Module):
@@ -36,7 +37,7 @@ class ConvLayer(nn.Module):
 class FeatureExtractor(nn.Module):
     """(B, samples) -> (B, T, C), frames (B,)."""
 
-    def __init__(self, config: HubertConfig):
+    def __init__(self, config: TrunkConfig):
         super().__init__()
         layers, inputs = [], 1
         for i, (kernel, stride) in enumerate(zip(config.conv_kernels, config.conv_strides, strict=True)):
@@ -67,7 +68,7 @@ class PositionalConv(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    def __init__(self, config: HubertConfig):
+    def __init__(self, config: TrunkConfig):
         super().__init__()
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(config.dim, config.dim) for _ in range(4))
         self.heads, self.dropout = config.heads, config.attention_dropout
@@ -80,7 +81,7 @@ class SelfAttention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    def __init__(self, config: HubertConfig):
+    def __init__(self, config: TrunkConfig):
         super().__init__()
         self.self_attn = SelfAttention(config)
         self.self_attn_layer_norm = nn.LayerNorm(config.dim)
@@ -101,7 +102,7 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    def __init__(self, config: HubertConfig):
+    def __init__(self, config: TrunkConfig):
         super().__init__()
         self.pos_conv = PositionalConv(config.dim, config.conv_pos, config.conv_pos_groups)
         self.layer_norm = nn.LayerNorm(config.dim)
@@ -116,7 +117,7 @@ class Encoder(nn.Module):
 class Trunk(nn.Module):
     """Hidden states of padded waveforms: the input of the first layer and the output of every layer."""
 
-    def __init__(self, config: HubertConfig):
+    def __init__(self, config: TrunkConfig):
         super().__init__()
         self.config = config
         self.feature_extractor = FeatureExtractor(config)
@@ -159,3 +160,6 @@ class Hubert(Trunk):
         super().__init__(config)
         self.final_proj = nn.Linear(config.dim, config.final_dim)
         self.label_embs_concat = nn.Parameter(torch.rand(config.num_classes, config.final_dim))
+
+
+Network = Hubert

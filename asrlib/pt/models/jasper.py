@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from asrlib.config.ctc import JasperConfig
+from asrlib.config.models.jasper import JasperConfig
 
 
 class Jasper(nn.Module):
@@ -79,3 +79,6 @@ class MaskedBatchNorm(nn.BatchNorm1d):
 def _mask(lengths: Tensor, steps: int) -> Tensor:
     """(B, steps): 1 inside the utterance."""
     return (torch.arange(steps, device=lengths.device) < lengths[:, None]).float()
+
+
+Network = Jasper

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from asrlib.config.pretraining import HubertConfig
+from asrlib.config.models.progre import ProgreConfig
 from asrlib.pt.models.hubert import Hubert
 
 
@@ -33,7 +33,7 @@ class PitchConv(nn.Module):
 class PitchEncoder(nn.Module):
     """pitch (B, T), 0 where unvoiced -> (B, T, D)."""
 
-    def __init__(self, config: HubertConfig):
+    def __init__(self, config: ProgreConfig):
         super().__init__()
         channels = config.pitch_channels
         self.convs = nn.ModuleList(PitchConv(inputs, channels) for inputs in (1, channels, channels))
@@ -52,7 +52,7 @@ class PitchEncoder(nn.Module):
 class SpeakerModule(nn.Module):
     """The speaker's part of every frame."""
 
-    def __init__(self, config: HubertConfig):
+    def __init__(self, config: ProgreConfig):
         super().__init__()
         dim, bottleneck = config.dim, config.speaker_bottleneck
         self.linear1, self.linear2 = nn.Linear(dim, bottleneck, bias=False), nn.Linear(bottleneck, dim, bias=False)
@@ -68,7 +68,7 @@ class SpeakerModule(nn.Module):
 class Progre(Hubert):
     """The pitch part, the input of the first layer, the layers' outputs with the speaker part after that of layer `speaker_layer`."""
 
-    def __init__(self, config: HubertConfig):
+    def __init__(self, config: ProgreConfig):
         super().__init__(config)
         self.pitch_encoder, self.pitch_norm = PitchEncoder(config), nn.LayerNorm(config.dim)
         self.speaker = SpeakerModule(config)
@@ -102,3 +102,6 @@ class Progre(Hubert):
 
     def speaker_logits(self, part: Tensor, frames: Tensor) -> Tensor:
         return self.spk_linear(part.sum(1) / frames.clamp(min=1)[:, None])
+
+
+Network = Progre

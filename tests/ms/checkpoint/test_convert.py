@@ -12,8 +12,8 @@ from asrlib.bin import compare_layers, convert
 from asrlib.config.base import save_config
 from asrlib.ms.checkpoint.weights import network_arrays
 from asrlib.ms.inference.outputs import layer_outputs as ms_outputs
-from asrlib.ms.models import make_model
-from asrlib.pt.models import make_model as make_twin
+from asrlib.ms.models import make_network
+from asrlib.pt.models import make_network as make_twin
 from asrlib.pt.outputs import layer_outputs as pt_outputs
 from asrlib.utils.arrays import read_safetensors, save_arrays
 from asrlib.utils.errors import UserError
@@ -37,7 +37,7 @@ def experiment(tmp_path, tiny, tokenizer):
 
     def make(overrides=()):
         config, rng = tiny(*overrides), np.random.default_rng(0)
-        arrays = network_arrays(make_model(config, len(tokenizer.tokens)))
+        arrays = network_arrays(make_network(config, len(tokenizer.tokens)))
         for name, array in arrays.items():
             if name.startswith(("bn", "norms")):
                 arrays[name] = rng.uniform(0.5, 1.5, array.shape).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mindspore import Tensor
 
-from asrlib.config.ctc import DeepSpeech2Config
+from asrlib.config.models.deepspeech2 import DeepSpeech2Config
 from asrlib.ms.checkpoint.old_checkpoints import from_zoo, is_zoo_checkpoint
 from asrlib.ms.checkpoint.weights import load_pretrained, network_arrays
 from asrlib.ms.models.deepspeech2 import DeepSpeech2

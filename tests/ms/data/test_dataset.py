@@ -5,7 +5,7 @@ import pytest
 
 from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.features.ark import read_matrix
-from asrlib.ms.data.dataset import Dataset, ctc_frames, output_frames
+from asrlib.ms.data.dataset import Dataset, ctc_frames
 from asrlib.utils.errors import UserError
 from tests.ms.conftest import TRAIN
 
@@ -26,10 +26,6 @@ def aside(dump, tokenizer, config, tmp_path):
 @pytest.mark.parametrize(("labels", "frames"), [([], 0), ([1], 1), ([1, 2, 1], 3), ([1, 1], 3), ([2, 2, 2, 1, 1], 8)])
 def test_ctc_frames(labels, frames):
     assert ctc_frames(np.array(labels, np.int32)) == frames
-
-
-def test_output_frames():
-    assert [output_frames(n) for n in (1, 2, 3, 4, 301)] == [1, 1, 2, 2, 151]
 
 
 def test_items(dump, tokenizer, tiny):

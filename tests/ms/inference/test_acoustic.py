@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asrlib.config.ctc import FeatureConfig
+from asrlib.config.features import FeatureConfig
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.decode.beam import BeamConfig
@@ -23,8 +23,9 @@ from asrlib.ms.data.batches import BatchLoader, make_buckets
 from asrlib.ms.data.dataset import Dataset
 from asrlib.ms.inference.acoustic import BATCH_FRAMES, AcousticModel, _batches
 from asrlib.ms.inference.decode import decode_dumps
-from asrlib.ms.objectives.validation import Validator
+from asrlib.ms.objectives.ctc import Ctc
 from asrlib.ms.training.history import read_history
+from asrlib.ms.training.memory_plan import Parts
 from asrlib.score.error_rate import count_errors
 from asrlib.utils.errors import UserError
 from tests.ms.conftest import TRAIN, VALID
@@ -67,10 +68,11 @@ def test_log_probs(model, dump):
 def test_validation_agrees_with_the_history(model, trained, dump):
     """The weights of the last checkpoint have the scores that training wrote down, and those of log_probs scored by hand."""
     data = Dataset(dump / "valid", model.tokenizer, model.config, train=False)
-    loader = BatchLoader(data, make_buckets(data, 1, 4, 0), 1, shuffle=False)
+    objective = Ctc(model.config, data, data, model.tokenizer)
+    objective.valid_loader = BatchLoader(data, make_buckets(data, 1, 4, 0), 1, shuffle=False)
     last = AcousticModel.load(trained, trained / "checkpoints" / "epoch-003.safetensors")
     paths = [np.argmax(x, -1) for x in last.log_probs(features(dump / "valid"))]
-    scores = Validator(loader, model.tokenizer).run(last.network)  # leaves the network in training mode
+    scores = objective.validate(last.network, Parts(), 0)  # leaves the network in training mode
     row = [row for row in read_history(trained) if "valid_loss" in row][-1]
     assert scores == {key: pytest.approx(row[key], rel=1e-6) for key in scores}
     hyps = [model.tokenizer.decode(collapse(path, model.tokenizer.blank)) for path in paths]

@@ -10,7 +10,7 @@ from asrlib.config.base import save_config
 from asrlib.ms.checkpoint.weights import network_arrays
 from asrlib.ms.inference import export as exporter
 from asrlib.ms.inference.acoustic import AcousticModel
-from asrlib.ms.models import make_model
+from asrlib.ms.models import make_network
 from asrlib.utils.arrays import save_arrays
 from asrlib.utils.errors import UserError
 
@@ -26,7 +26,7 @@ def experiment(tmp_path, tiny, tokenizer):
         config = tiny(*overrides)
         save_config(config, tmp_path / "exp/config.yaml")
         tokenizer.save(tmp_path / "exp/tokens.txt")
-        save_arrays(tmp_path / "exp/model.safetensors", network_arrays(make_model(config, len(tokenizer.tokens))))
+        save_arrays(tmp_path / "exp/model.safetensors", network_arrays(make_network(config, len(tokenizer.tokens))))
         return tmp_path / "exp"
 
     return make

@@ -7,12 +7,12 @@ import pytest
 import soundfile
 
 from asrlib.bin import compare_layers, convert
-from asrlib.config.base import load_config, save_config
-from asrlib.config.pretraining import PretrainConfig
+from asrlib.config.base import save_config
+from asrlib.config.families import load_pretrain_config
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.ms.checkpoint.weights import network_arrays
 from asrlib.ms.inference.upstream import LayerFrames, Upstream
-from asrlib.ms.models import make_upstream
+from asrlib.ms.models import make_network
 from asrlib.utils.arrays import read_safetensors, save_arrays
 from asrlib.utils.errors import UserError
 from tests.ms.models.test_hubert import KINDS, SMALL
@@ -23,10 +23,10 @@ KINDS = KINDS | {"wav2vec2": ("model=wav2vec2", "model_conf.codewords=20", "mode
 @pytest.fixture(params=KINDS)
 def exp(request, tmp_path):
     """An experiment with a random model."""
-    config = load_config(None, PretrainConfig, [*SMALL, *KINDS[request.param], *(["model_conf.normalize=true"] if request.param == "large" else [])])
+    config = load_pretrain_config(None, [*SMALL, *KINDS[request.param], *(["model_conf.normalize=true"] if request.param == "large" else [])])
     folder = tmp_path / "exp"
     save_config(config, folder / "config.yaml")
-    save_arrays(folder / "model.safetensors", network_arrays(make_upstream(config)))
+    save_arrays(folder / "model.safetensors", network_arrays(make_network(config)))
     return folder
 
 
@@ -57,7 +57,7 @@ def test_there_compared_and_back(exp, wav_scp, tmp_path):
 
 
 def test_base_weights_do_not_go_into_large(exp, tmp_path):
-    config = load_config(exp / "config.yaml", PretrainConfig, ["model_conf.dim=64"])
+    config = load_pretrain_config(exp / "config.yaml", ["model_conf.dim=64"])
     save_config(config, tmp_path / "other.yaml")
     with pytest.raises(UserError, match="not a checkpoint of this model: .* has shape"):
         convert.main(
@@ -85,25 +85,25 @@ def test_frames_of_a_layer(exp):
 
 def test_a_progre_with_a_speaker_head_comes_back_whole(tmp_path):
     """How many speakers there were stands in the file, not in the configuration that is given with it."""
-    general = load_config(None, PretrainConfig, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=0"])
-    trained = load_config(None, PretrainConfig, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=7"])
+    general = load_pretrain_config(None, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=0"])
+    trained = load_pretrain_config(None, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=7"])
     save_config(general, tmp_path / "general.yaml")
-    ours = network_arrays(make_upstream(trained))
+    ours = network_arrays(make_network(trained))
     save_arrays(tmp_path / "trained.safetensors", ours)
     options = ["--to", "ms", "--pretrain_config", str(tmp_path / "general.yaml"), "--checkpoint", str(tmp_path / "trained.safetensors")]
     convert.main([*options, "--out", str(tmp_path / "out")])
     assert set(read_safetensors(tmp_path / "out/model.safetensors")) == set(ours)
-    assert load_config(tmp_path / "out/config.yaml", PretrainConfig).model_conf.num_speakers == 7
+    assert load_pretrain_config(tmp_path / "out/config.yaml").model_conf.num_speakers == 7
 
 
 def test_every_kept_checkpoint_is_converted(tmp_path):
     """Each under its number of updates, which stands in the file; the best one and the last one are among them."""
-    config = load_config(None, PretrainConfig, [*SMALL, *KINDS["wav2vec2"]])
+    config = load_pretrain_config(None, [*SMALL, *KINDS["wav2vec2"]])
     save_config(config, tmp_path / "config.yaml")
     kept = {"checkpoints/update-000000": 0, "checkpoints/update-000020": 20, "checkpoints/best": 15, "model": 30}
     for name, updates in kept.items():
         config.trainer.seed = updates
-        save_arrays(tmp_path / f"{name}.safetensors", network_arrays(make_upstream(config)), {"updates": str(updates)})
+        save_arrays(tmp_path / f"{name}.safetensors", network_arrays(make_network(config)), {"updates": str(updates)})
     (tmp_path / "updates/10/pt").mkdir(parents=True)  # left by another pretraining: it must not be compared with these
     convert.main(["--exp_dir", str(tmp_path), "--updates", "true"])
     assert sorted(int(folder.name) for folder in (tmp_path / "updates").iterdir()) == [0, 15, 20, 30]

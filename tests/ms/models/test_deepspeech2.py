@@ -6,7 +6,7 @@ import pytest
 from mindspore import Tensor
 
 from asrlib.bin import summary
-from asrlib.ms.models import make_model
+from asrlib.ms.models import make_network
 
 VOCAB = 5
 
@@ -37,7 +37,7 @@ def test_summary_with_overrides(root, capsys):
 
 def test_weights_come_from_the_seed(tiny):
     def arrays(seed):
-        return {p.name: p.asnumpy() for p in make_model(tiny(f"trainer.seed={seed}"), VOCAB).get_parameters()}
+        return {p.name: p.asnumpy() for p in make_network(tiny(f"trainer.seed={seed}"), VOCAB).get_parameters()}
 
     first, again, other = arrays(1), arrays(1), arrays(2)
     assert first.keys() == other.keys()
@@ -48,7 +48,7 @@ def test_weights_come_from_the_seed(tiny):
 
 @pytest.mark.parametrize("init", ["kaiming", "published"])
 def test_spread_of_the_first_weights(tiny, init):
-    network = make_model(tiny(f"model_conf.init={init}", "model_conf.conv_channels=16"), VOCAB)
+    network = make_network(tiny(f"model_conf.init={init}", "model_conf.conv_channels=16"), VOCAB)
     area = 21 * 11
     expected = 1 / np.sqrt(3 * area * 16) if init == "kaiming" else np.sqrt(2 / (area * 16))
     assert network.conv2.weight.asnumpy().std() == pytest.approx(expected, rel=0.02)
@@ -68,7 +68,7 @@ def test_spread_of_the_first_weights(tiny, init):
 def test_padding_has_no_influence(tiny, overrides):
     """Every utterance has the outputs in a padded batch, with junk in the padding, that it has alone."""
     config = tiny(*overrides)
-    network = make_model(config, VOCAB).set_train(False)
+    network = make_network(config, VOCAB).set_train(False)
     rng = np.random.default_rng(0)
     network.bn1.moving_mean.set_data(Tensor(rng.normal(size=2).astype(np.float32)))  # else normalised zeros would be zeros
     network.bn2.beta.set_data(Tensor(rng.normal(size=2).astype(np.float32)))
@@ -84,7 +84,7 @@ def test_padding_has_no_influence(tiny, overrides):
 
 def test_unidirectional_network_looks_ahead_no_further_than_its_context(tiny):
     """An output depends on `context` more output frames, and on those that the convolutions see: 5 and 5 * 2 frames."""
-    network = make_model(tiny("model_conf.bidirectional=false", "model_conf.lookahead_context=3"), VOCAB).set_train(False)
+    network = make_network(tiny("model_conf.bidirectional=false", "model_conf.lookahead_context=3"), VOCAB).set_train(False)
     rng = np.random.default_rng(0)
     feats = rng.normal(size=(1, 64, 21)).astype(np.float32)
     lengths = Tensor(np.array([64], np.int32))

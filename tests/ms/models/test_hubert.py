@@ -8,11 +8,10 @@ import transformers
 from mindspore import Tensor
 from torch.nn import functional as F
 
-from asrlib.config.base import load_config
-from asrlib.config.pretraining import PretrainConfig
+from asrlib.config.families import load_pretrain_config
 from asrlib.convert.packages import transformers_config, transformers_name
 from asrlib.convert.rules import pytorch_name, to_pytorch
-from asrlib.ms.models import make_upstream
+from asrlib.ms.models import make_network
 from asrlib.ms.objectives.masked_prediction import MaskedPrediction
 from asrlib.ms.training.optim import make_optimizer
 from asrlib.ms.training.step import TrainStep
@@ -46,12 +45,12 @@ def graph_mode():
 
 
 def configuration(kind, *overrides):
-    return load_config(None, PretrainConfig, [*SMALL, *KINDS[kind], *QUIET, *overrides])
+    return load_pretrain_config(None, [*SMALL, *KINDS[kind], *QUIET, *overrides])
 
 
 def pair(config):
     """The network, with weights that are not the simple first ones, and its twin with the same."""
-    network = make_upstream(config)
+    network = make_network(config)
     rng = np.random.default_rng(3)
     for p in network.get_parameters():
         last = p.name.split(".")[-1]
@@ -198,7 +197,7 @@ def test_batches_of_one_update_count_as_one_large_batch():
     gradients = []
     for parts in ([slice(0, 2)], [slice(0, 1), slice(1, 2)]):
         network, _ = pair(config)
-        settings = load_config(None, PretrainConfig, [*SMALL, "optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0", "optim.grad_clip=0",
+        settings = load_pretrain_config(None, [*SMALL, "optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0", "optim.grad_clip=0",
                                                       f"optim.accumulate={len(parts)}"]).optim  # fmt: skip
         step = TrainStep(network, MaskedPrediction(network, config), make_optimizer(network, settings), settings)
         before = {p.name: p.asnumpy().copy() for p in network.trainable_params()}
@@ -215,7 +214,7 @@ def test_batches_of_one_update_count_as_one_large_batch():
 @pytest.mark.parametrize(("size", "trunk"), [("base", 94_371_712), ("large", 315_435_136)])
 def test_number_of_parameters(root, size, trunk):
     """Those of transformers' HubertModel of the same configuration, and the heads of pretraining."""
-    config = load_config(root / "conf" / f"hubert_{size}.yaml", PretrainConfig)
+    config = load_pretrain_config(root / "conf" / f"hubert_{size}.yaml")
     model, other = config.model_conf, transformers.HubertModel  # imported before the device changes
     with torch.device("meta"):
         theirs = other(transformers.HubertConfig.from_dict(transformers_config(config)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asrlib.config.ctc import load_train_config
+from asrlib.config.families import load_train_config
 
 import mindspore as ms  # isort: skip
 import torch  # isort: skip
@@ -14,8 +14,8 @@ from asrlib.convert.jasper import common_name, recognised
 from asrlib.convert.rules import pytorch_name, to_pytorch
 from asrlib.ms.checkpoint.weights import network_arrays
 from asrlib.ms.inference.export import export
-from asrlib.ms.models import make_model
-from asrlib.pt.models import make_model as make_twin
+from asrlib.ms.models import make_network
+from asrlib.pt.models import make_network as make_twin
 from asrlib.pt.weights import assign, shapes
 from asrlib.text.tokenizers import CharTokenizer
 from asrlib.utils.arrays import save_arrays
@@ -35,7 +35,7 @@ def config(tmp_path_factory):
 def pair(config):
     """The network and its twin with the same random weights and moving statistics."""
     ms.set_context(mode=ms.GRAPH_MODE)
-    network = make_model(config, VOCAB)
+    network = make_network(config, VOCAB)
     rng = np.random.default_rng(0)
     for p in network.get_parameters():
         if "moving" in p.name:

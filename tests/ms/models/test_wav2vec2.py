@@ -8,12 +8,12 @@ import transformers
 from mindspore import Tensor, ops
 from torch.nn import functional as F
 
-from asrlib.config.base import load_config
-from asrlib.config.pretraining import MaskConfig, PretrainConfig
+from asrlib.config.families import load_pretrain_config
+from asrlib.config.pretraining import MaskConfig
 from asrlib.convert.packages import pretraining_name, transformers_config
 from asrlib.convert.rules import to_pytorch
 from asrlib.ms.data.masking import draw_mask, draw_negatives
-from asrlib.ms.models import make_upstream
+from asrlib.ms.models import make_network
 from asrlib.ms.objectives.contrastive import Contrastive
 from asrlib.pt.models.wav2vec2 import Wav2vec2
 from asrlib.pt.weights import assign, shapes
@@ -32,12 +32,12 @@ def graph_mode():
 def configuration(kind, *overrides):
     words = f"{SMALL} {QUIET} {KINDS[kind]}".split()
     rest = ["mask.prob=0.65", "loss.negatives=7", "loss.feature_penalty=0", *overrides]
-    return load_config(None, PretrainConfig, ["model=wav2vec2", *(f"model_conf.{word}" for word in words), *rest])
+    return load_pretrain_config(None, ["model=wav2vec2", *(f"model_conf.{word}" for word in words), *rest])
 
 
 def network_of(config):
     """A network whose weights are not the simple first ones."""
-    network, rng = make_upstream(config), np.random.default_rng(3)
+    network, rng = make_network(config), np.random.default_rng(3)
     for p in network.get_parameters():
         if p.name.split(".")[-1] in ("bias", "beta"):
             p.set_data(Tensor(rng.normal(0, 0.1, p.shape).astype(np.float32)))
@@ -126,7 +126,7 @@ def test_layers_of_the_twin(kind):
 
 
 def test_parameters_of_the_published_model():
-    assert sum(p.size for p in make_upstream(load_config("conf/wav2vec2_base.yaml", PretrainConfig)).trainable_params()) == 95_044_608
+    assert sum(p.size for p in make_network(load_pretrain_config("conf/wav2vec2_base.yaml")).trainable_params()) == 95_044_608
 
 
 def test_a_negative_with_the_right_codewords_does_not_count():
@@ -165,7 +165,7 @@ def test_averaging_convolutions_give_neighbouring_frames_that_are_alike():
     wavs = np.sin(2 * np.pi * np.where(time % 0.6 < 0.3, 310, 1730) * time)[None].astype(np.float32)
     alike = {}
     for init in ("kaiming", "average"):
-        network = make_upstream(configuration("base", f"model_conf.conv_init={init}")).set_train(False)
+        network = make_network(configuration("base", f"model_conf.conv_init={init}")).set_train(False)
         frames = network.feature_extractor(Tensor(wavs), Tensor(np.array([16000], np.int32)))[0].asnumpy()[0]
         frames = frames - frames.mean(0)
         frames /= np.linalg.norm(frames, axis=1, keepdims=True)

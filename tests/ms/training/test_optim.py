@@ -6,7 +6,7 @@ import pytest
 import torch
 from mindspore import Parameter, Tensor, nn, ops
 
-from asrlib.config.ctc import OptimConfig
+from asrlib.config.training import OptimConfig
 from asrlib.ms.training.optim import Ema, SwapEma, make_optimizer
 
 RATES = [1e-2, 1e-2, 5e-2, 1e-3, 0.0, 2e-2]

@@ -12,19 +12,21 @@ import pytest
 import soundfile
 
 from asrlib.bin import make_targets
-from asrlib.config.base import load_config
-from asrlib.config.pretraining import HubertConfig, MaskConfig, PretrainConfig
+from asrlib.config.families import load_pretrain_config
+from asrlib.config.pretraining import MaskConfig
 from asrlib.corpora.kaldi_table import write_table
+from asrlib.ms.data.masked import ContrastiveLoader, MaskedLoader
 from asrlib.ms.data.masking import draw_mask
-from asrlib.ms.data.waveforms import ContrastiveLoader, PretrainLoader, PretrainSet, Targets, make_buckets, samples_of
-from asrlib.ms.objectives.base import objective_of
+from asrlib.ms.data.waveforms import Targets, WaveformSet, make_buckets
+from asrlib.ms.objectives.contrastive import Contrastive
+from asrlib.ms.training.checkpoints import Checkpoints
 from asrlib.ms.training.history import read_history
 from asrlib.utils.arrays import read_metadata, read_safetensors
 from asrlib.utils.errors import UserError
 
 TINY = (
     "model_conf.conv_channels=8 model_conf.dim=16 model_conf.ffn_dim=24 model_conf.heads=2 model_conf.layers=2 model_conf.conv_pos=8 "
-    "model_conf.conv_pos_groups=2 model_conf.final_dim=8 model_conf.num_classes=4 model_conf.layerdrop=0.2 batch.batch_seconds=3 batch.max_seconds=0.8 "
+    "model_conf.conv_pos_groups=2 model_conf.final_dim=8 model_conf.layerdrop=0.2 batch.batch_seconds=3 batch.max_seconds=0.8 "
     "batch.min_seconds=0.2 batch.buckets=2 optim.learning_rate=1e-3 schedule.warmup_steps=3 trainer.updates=6 trainer.log_interval=1 trainer.valid_interval=3"
 )
 PROGRE = "model=progre model_conf.speaker_layer=0 model_conf.pitch_channels=8 model_conf.pitch_hidden=4 optim.accumulate=2"
@@ -90,24 +92,18 @@ def test_masks():
     assert draw_mask(3, config, np.random.default_rng(0)).any() and draw_mask(1, config, np.random.default_rng(0)).sum() <= 1
 
 
-def test_samples_of_frames():
-    config = HubertConfig()
-    assert samples_of(1, config) == 400 and samples_of(50, config) == 400 + 49 * 320
-    assert config.frames(samples_of(50, config)) == 50 and config.frames(samples_of(50, config) - 1) == 49
-
-
 @pytest.fixture
 def dataset(corpus):
     labels = read_safetensors(corpus / "dump/train/targets/km.safetensors")
     pitch = read_safetensors(corpus / "dump/train/targets/pitch.safetensors")
-    config = load_config(None, PretrainConfig, f"{TINY} {PROGRE}".split())
-    return PretrainSet(corpus / "train", Targets(labels, pitch, dict.fromkeys(labels, 1)), config, train=True)
+    config = load_pretrain_config(None, f"{TINY} {PROGRE}".split())
+    return WaveformSet(corpus / "train", Targets(labels, pitch, dict.fromkeys(labels, 1)), config, train=True)
 
 
 def test_batches_are_a_function_of_seed_epoch_and_place(dataset, tmp_path):
     dataset.set_aside(tmp_path / "aside.tsv")
     assert "train07" in (tmp_path / "aside.tsv").read_text()
-    loader = PretrainLoader(dataset, make_buckets(dataset), 1, shuffle=True)
+    loader = MaskedLoader(dataset, make_buckets(dataset), 1, shuffle=True)
     first, again = list(loader.epoch(3)), list(loader.epoch(3, 1))
     for a, b in zip(first[1:], again, strict=True):
         assert a.utts == b.utts and all(np.array_equal(x, y) for x, y in zip(a.inputs(1.0, 0), b.inputs(1.0, 0), strict=True))
@@ -134,18 +130,18 @@ def test_crops_keep_labels_and_samples_together(dataset):
 
 
 def test_targets_of_another_configuration(corpus):
-    config = load_config(None, PretrainConfig, [*TINY.split(), "model_conf.num_classes=2"])
+    config = load_pretrain_config(None, [*TINY.split(), "model_conf.num_classes=2"])
     labels = read_safetensors(corpus / "dump/train/targets/km.safetensors")
     with pytest.raises(UserError, match="model_conf.num_classes=2"):
-        PretrainSet(corpus / "train", Targets(labels, {}, {}), config, train=True)
-    config = load_config(None, PretrainConfig, f"{TINY} {PROGRE}".split())
+        WaveformSet(corpus / "train", Targets(labels, {}, {}), config, train=True)
+    config = load_pretrain_config(None, f"{TINY} {PROGRE}".split())
     with pytest.raises(UserError, match="no pitch: run stage 2"):
-        PretrainSet(corpus / "train", Targets(labels, {}, {}), config, train=True)
+        WaveformSet(corpus / "train", Targets(labels, {}, {}), config, train=True)
 
 
 def test_contrastive_batches(corpus, tmp_path):
-    config = load_config(None, PretrainConfig, [*TINY.split(), *WAV2VEC2.split(), "loss.temperature_decay=0.5"])
-    train, valid = (PretrainSet(corpus / name, None, config, train=name == "train") for name in ("train", "dev"))
+    config = load_pretrain_config(None, [*TINY.split(), *WAV2VEC2.split(), "loss.temperature_decay=0.5"])
+    train, valid = (WaveformSet(corpus / name, None, config, train=name == "train") for name in ("train", "dev"))
     train.set_aside(tmp_path / "aside.tsv")
     assert "train07" in (tmp_path / "aside.tsv").read_text()
     loader = ContrastiveLoader(train, make_buckets(train), 1, shuffle=True)
@@ -160,8 +156,8 @@ def test_contrastive_batches(corpus, tmp_path):
 
 
 def test_collapse_is_named():
-    config = load_config(None, PretrainConfig, ["model=wav2vec2"])
-    objective = objective_of(config)
+    config = load_pretrain_config(None, ["model=wav2vec2"])
+    objective = Contrastive(config, None, None)
     assert "perplexity 2.1 of 640" in objective.warning({"code_perplexity": 2.1}) and not objective.warning({"code_perplexity": 15.0})
 
 
@@ -174,13 +170,14 @@ def test_wav2vec2_goes_on_exactly(corpus, tmp_path, root):
     command = [word for word in words if "targets" not in word and word not in ("--name", "km")]
     assert copy_in_the_middle(command, whole, copy, root, rows=4) == 0 and not (copy / "model.safetensors").exists()
     assert "resumed at update" in run(root, [str(copy) if word == str(whole) else word for word in command])
-    for name in ("model", "checkpoints/update-000002", "checkpoints/update-000004", "checkpoints/best"):
+    best = next(row["name"] for row in Checkpoints(whole, 1).rows())
+    for name in ("model", "checkpoints/update-000002", "checkpoints/update-000004", f"checkpoints/{best}"):
         mine, theirs = (read_safetensors(exp / f"{name}.safetensors") for exp in (copy, whole))
         assert set(mine) == set(theirs) and all(np.array_equal(mine[key], theirs[key]) for key in theirs), name
     rows = read_history(whole)
     losses = {row["update"]: row["valid_loss"] for row in rows if "valid_loss" in row}
     assert set(losses) == {2, 3, 4, 6}
-    facts = read_metadata(whole / "checkpoints/best.safetensors")
+    facts = read_metadata(whole / f"checkpoints/{best}.safetensors")
     assert float(facts["valid_loss"]) == min(losses.values()) == losses[int(facts["updates"])]
     assert all(1 <= row["code_perplexity"] <= 16 for row in rows if "code_perplexity" in row)
     assert (whole / "images/training.png").stat().st_size > 5000

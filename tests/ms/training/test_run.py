@@ -15,8 +15,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from asrlib.bin import train
-from asrlib.config.base import load_config
-from asrlib.config.ctc import TrainConfig
+from asrlib.config.families import load_train_config
 from asrlib.ms.checkpoint.weights import load_arrays
 from asrlib.ms.data.mindrecord import write_shards
 from asrlib.ms.training.checkpoints import Checkpoints
@@ -34,7 +33,7 @@ def test_what_a_training_leaves(trained, dump):
         "config.yaml", "tokens.txt", "history.jsonl", "tensorboard", "images", "checkpoints", "state.safetensors", "model.safetensors", "model.json",
         "set_aside.train.tsv", "set_aside.valid.tsv",
     }  # fmt: skip
-    config = load_config(trained / "config.yaml", TrainConfig)
+    config = load_train_config(trained / "config.yaml")
     assert config.trainer.epochs == 3 and config.augment.spec_augment
     assert (trained / "tokens.txt").read_bytes() == (dump / "tokens.txt").read_bytes()
     assert (trained / "images" / "training.png").stat().st_size > 10_000
@@ -67,7 +66,7 @@ def test_model_is_the_better_of_best_and_average(trained):
     facts, checkpoints = json.loads((trained / "model.json").read_text()), Checkpoints(trained, 10)
     best = checkpoints.rows()[0]
     assert facts["epochs"] == 3 and facts["updates"] == 9
-    assert (facts["valid_wer"], facts["valid_loss"]) <= (best["wer"], best["loss"])
+    assert (facts["valid_wer"], facts["valid_loss"]) <= (best["score"], best["loss"])
     source = load_arrays(checkpoints.folder / facts["source"])
     for name, array in load_arrays(trained / "model.safetensors").items():
         np.testing.assert_array_equal(array, source[name])

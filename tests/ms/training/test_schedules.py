@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrlib.config.ctc import ScheduleConfig
+from asrlib.config.training import ScheduleConfig
 from asrlib.ms.training.schedules import learning_rate
 
 

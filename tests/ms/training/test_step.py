@@ -6,10 +6,11 @@ import pytest
 import torch
 from mindspore import Tensor, nn, ops
 
-from asrlib.ms.models import make_model
+from asrlib.ms.models import make_network
+from asrlib.ms.objectives.ctc import CtcLoss, EvalStep
 from asrlib.ms.training.optim import make_optimizer
 from asrlib.ms.training.run import set_precision
-from asrlib.ms.training.step import CtcLoss, EvalStep, TrainStep
+from asrlib.ms.training.step import TrainStep
 from asrlib.pt.models import deepspeech2 as twin
 
 VOCAB, BLANK, FRAMES = 5, 4, 20
@@ -40,11 +41,11 @@ class Bench:
     """A network with its step, and its first weights to go back to."""
 
     def __init__(self, config):
-        self.config, self.network = config, make_model(config, VOCAB)
+        self.config, self.network = config, make_network(config, VOCAB)
         set_precision(self.network, config)
         self.optimizer = make_optimizer(self.network, config.optim)
         loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
-        self.step = TrainStep(self.network, CtcLoss(self.network, BLANK, config.optim.accumulate), self.optimizer, config.optim, loss_scale)
+        self.step = TrainStep(self.network, CtcLoss(self.network, BLANK), self.optimizer, config.optim, loss_scale)
         self.first, self.restore = self.arrays(), Restore(self.network)
 
     def arrays(self):
@@ -57,7 +58,8 @@ class Bench:
 
     def __call__(self, batch, rate=1.0, update=True):
         """(loss, norm, finite) of one batch."""
-        loss, norm, finite = self.step(rate, update, *batch, np.full(len(batch[0]), 1 / len(batch[0]), np.float32))
+        share = np.array(1 / self.config.optim.accumulate, np.float32)
+        loss, norm, finite = self.step(rate, update, *batch, np.full(len(batch[0]), 1 / len(batch[0]), np.float32), share)
         return float(loss[0]), norm, finite
 
     def change(self, *batches):

@@ -1,4 +1,4 @@
-"""The training loop with a step that only takes notes: what it is given, what is kept, and that a killed run goes on exactly."""
+"""The training loop with a step that only takes notes: what it is given, what is kept, and that a killed run resumes exactly."""
 
 import hashlib
 import itertools
@@ -11,6 +11,7 @@ from mindspore import Tensor, nn
 
 from asrlib.ms.data.batches import BatchLoader, make_buckets
 from asrlib.ms.data.dataset import Dataset
+from asrlib.ms.objectives.ctc import Ctc
 from asrlib.ms.training.history import read_history
 from asrlib.ms.training.optim import make_optimizer
 from asrlib.ms.training.schedules import learning_rate
@@ -55,14 +56,22 @@ class Step:
     def is_new(self, inputs):
         return False
 
+    def log_resources(self):
+        pass
 
-class Validator:
-    """Scores from a list; WER 100 where it ends."""
 
-    def __init__(self, loader, wers=(), blank_ratio=0.5, kill=None):
-        self.loader, self.wers, self.blank_ratio, self.kill, self.runs = loader, wers, blank_ratio, kill, 0
+class Scored(Ctc):
+    """CTC whose validations have WERs from a list, 100 where it ends."""
 
-    def run(self, network):
+    def __init__(self, *arguments, wers=(), blank_ratio=0.5, kill=None):
+        super().__init__(*arguments)
+        self.wers, self.blank_ratio, self.kill, self.runs = wers, blank_ratio, kill, 0
+
+    def loaders(self):
+        loader = BatchLoader(self.train_set, make_buckets(self.train_set, 1, 2, 0), self.config.trainer.seed, shuffle=True)
+        return loader, loader
+
+    def validate(self, network, split, update):
         self.runs += 1
         if self.runs == self.kill:
             raise Killed
@@ -77,12 +86,12 @@ def trainer(dump, tokenizer, tiny, tmp_path):
     def make(*overrides, finite=lambda call: True, kill=None, wers=(), blank_ratio=0.5, kill_validation=None, folder="exp"):
         config = tiny("batch.batch_size=2", "batch.buckets=1", "augment.spec_augment=true", *overrides)
         data = Dataset(dump / "train", tokenizer, config, train=True)
-        loader = BatchLoader(data, make_buckets(data, 1, 2, 0), config.trainer.seed, shuffle=True)
+        objective = Scored(config, data, data, tokenizer, wers=wers, blank_ratio=blank_ratio, kill=kill_validation)
         network = nn.Dense(2, 2, weight_init="ones", bias_init="zeros")
         optimizer = make_optimizer(network, config.optim)
         (tmp_path / folder).mkdir(exist_ok=True)
-        step, validator = Step(network, finite, kill), Validator(loader, wers, blank_ratio, kill_validation)
-        return Trainer(config, network, optimizer, step, loader, validator, tmp_path / folder)
+        objective.loader, objective.valid_loader = objective.loaders()
+        return Trainer(config, network, optimizer, Step(network, finite, kill), objective, tmp_path / folder)
 
     return make
 
@@ -117,20 +126,31 @@ def test_accumulation(trainer):
     assert [rate for _, rate, _ in run.step.notes][1:2] == pytest.approx([rows[0]["learning_rate"]])
 
 
+COUNTED = ("trainer.valid_unit=updates", "trainer.valid_interval=4", "trainer.updates=14", "trainer.epochs=0", "trainer.keep_updates=[0,7]")
+
+
 @pytest.mark.parametrize(
-    "overrides", [(), ("trainer.save_interval=0",), ("trainer.save_interval=0", "optim.accumulate=2")], ids=["epochs", "updates", "sums"]
+    "overrides",
+    [
+        (),
+        ("trainer.save_interval=0",),
+        ("trainer.save_interval=0", "optim.accumulate=2"),
+        ("trainer.save_interval=0", "trainer.log_interval=4", *COUNTED),
+    ],
+    ids=["epochs", "updates", "sums", "counted in updates"],
 )
 def test_killed_at_any_batch(trainer, overrides):
     """The batches, rates, weights, checkpoints and history of a run killed before any of its batches are those of one that was not."""
     whole = trainer(*overrides, folder="whole")
     whole.run()
-    for kill in range(15):
+    batches = len(whole.step.notes)
+    for kill in range(batches):
         first = trainer(*overrides, kill=kill, folder=f"killed-{kill}")
         with pytest.raises(Killed):
             first.run()
         second = trainer(*overrides, folder=f"killed-{kill}")
         second.run()
-        done = 15 - len(second.step.notes)
+        done = batches - len(second.step.notes)
         assert first.step.notes[:done] + second.step.notes == whole.step.notes
         if "optim.accumulate=2" in overrides:
             assert kill - done < 2
@@ -183,7 +203,7 @@ def test_run_that_is_done_goes_on_with_nothing(trainer):
     before = results(first)
     again = trainer()
     again.run()
-    assert not again.step.notes and not again.validator.runs and results(again) == before
+    assert not again.step.notes and not again.objective.runs and results(again) == before
 
 
 def test_checkpoints_kept(trainer):
@@ -191,16 +211,37 @@ def test_checkpoints_kept(trainer):
     run.run()
     assert [row["epoch"] for row in run.checkpoints.rows()] == [2, 4]
     assert sorted(path.name for path in run.checkpoints.folder.iterdir()) == ["epoch-002.safetensors", "epoch-004.safetensors", "index.json"]
-    assert (run.state.best_wer, run.state.best_epoch) == (40.0, 2)
+    assert (run.state.best, run.state.best_at) == (40.0, 2)
 
 
 def test_patience(trainer, logged):
     run = trainer("trainer.epochs=9", "trainer.patience=2", wers=[60.0, 40.0, 40.0, 41.0, 10.0])
     run.run()
-    assert run.state.epoch == 4 and "no better WER for 2 epochs: stopping" in logged
+    assert run.state.epoch == 4 and "no better valid_wer for 2 epochs: stopping" in logged
     again = trainer("trainer.epochs=9", "trainer.patience=2")
     again.run()
     assert not again.step.notes
+
+
+def test_limited_by_updates(trainer):
+    """In the middle of an epoch, with validations and kept weights by updates; rows of the history are means."""
+    run = trainer(*COUNTED, "trainer.log_interval=5", "trainer.keep_checkpoints=1", wers=[80.0, 70.0, 60.0, 50.0, 65.0])
+    run.run()
+    rows = read_history(run.exp_dir)
+    assert [row["update"] for row in rows if "loss" in row] == [5, 10, 14]
+    assert [(row["update"], row["epoch"]) for row in rows if "valid_loss" in row] == [(0, 0.0), (4, 0.8), (7, 1.4), (8, 1.6), (12, 2.4), (14, 2.8)]
+    kept = {row["name"]: row["pinned"] for row in run.checkpoints.rows()}
+    assert kept == {"update-000008": False, "update-000007": True, "update-000000": True}
+    every = trainer(*COUNTED, "trainer.log_interval=1", folder="every")
+    every.run()
+    losses = [row["loss"] for row in read_history(every.exp_dir) if "loss" in row]
+    assert rows[-2]["loss"] == pytest.approx(np.mean(losses[10:])) and rows[-2]["frames"] > 0
+
+
+def test_patience_in_updates(trainer, logged):
+    run = trainer("trainer.valid_unit=updates", "trainer.valid_interval=2", "trainer.patience=4", "trainer.epochs=9", wers=[50.0, 60.0, 40.0, 45.0, 41.0, 1.0])
+    run.run()
+    assert run.state.update == 10 and "no better valid_wer for 4 updates: stopping" in logged
 
 
 def test_validation_interval(trainer):
@@ -215,7 +256,7 @@ def test_undefined_wer_is_never_the_best(trainer):
     run.run()
     rows = run.checkpoints.rows()
     assert [row["loss"] for row in rows] == sorted(row["loss"] for row in rows) and len(rows) == 3
-    assert run.state.best_wer == float("inf")
+    assert run.state.best == float("inf")
 
 
 def test_divergence(trainer, logged):
@@ -240,7 +281,7 @@ def test_single_updates_that_are_not_finite(trainer, logged):
 @pytest.mark.parametrize(("blank_ratio", "warned"), [(0.995, 3), (0.98, 0)])
 def test_blank_collapse(trainer, logged, blank_ratio, warned):
     trainer(blank_ratio=blank_ratio).run()
-    messages = [message for message in logged if message.startswith("blank collapse: 99.5 % of the frames are blank")]
+    messages = [message for message in logged if "blank collapse: 99.5 % of the frames are blank" in message]
     assert len(messages) == warned and all("lower learning rate" in message for message in messages)
 
 

@@ -1,0 +1,43 @@
+"""ProgRE: HuBERT less pitch and speaker."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from asrlib.config.models.hubert import HubertConfig, MaskedLossConfig
+from asrlib.config.pretraining import PretrainConfig
+
+
+@dataclass
+class ProgreConfig(HubertConfig):
+    """HuBERT, the pitch encoder and the speaker module."""
+
+    pitch_channels: int = 256
+    pitch_hidden: int = 32
+    speaker_layer: int = -1  # subtract the speaker's part after this layer, counted from 0; -1: never (published: 3)
+    speaker_bottleneck: int = 256
+    num_speakers: int = 0  # classes of the speaker head; set from the data
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.speaker_layer >= self.layers - 1:
+            raise ValueError("speaker_layer must be before the last layer")
+
+
+@dataclass
+class ProgreLossConfig(MaskedLossConfig):
+    """Cross-entropy of the clusters and of the speakers."""
+
+    speaker_weight: float = 1.0  # of the speaker classification, our choice
+
+
+@dataclass
+class Config(PretrainConfig):
+    """A pretraining YAML of ProgRE: every key with its default."""
+
+    model: Literal["progre"] = "progre"
+    model_conf: ProgreConfig = field(default_factory=ProgreConfig)
+    loss: ProgreLossConfig = field(default_factory=ProgreLossConfig)
+    objective: ClassVar[str] = "masked_prediction"
+    uses_clusters: ClassVar[bool] = True
+    uses_pitch: ClassVar[bool] = True
+    uses_speakers: ClassVar[bool] = True
