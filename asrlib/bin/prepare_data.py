@@ -18,13 +18,13 @@ from asrlib.utils.cli import Parser, boolean, run
 
 
 def get_parser(corpus: str | None = None) -> Parser:
-    """The options that every corpus has, and the own ones of `corpus`."""
+    """The options that every corpus has and, with a name, those that only this corpus has."""
     from asrlib.corpora.registry import load, names
 
     corpora = names("prepare")
     parser = Parser(__doc__)
     parser.add_argument("--corpus", required=True, choices=corpora)
-    parser.add_argument("--corpus_dir", type=Path, help="folder of the corpus: the one that holds its sets; data_aishell of AISHELL-1, AISHELL-2 with iOS in it")
+    parser.add_argument("--corpus_dir", type=Path, help="the folder that holds the sets; of AISHELL-1 data_aishell, of AISHELL-2 the one with iOS")
     parser.add_argument("--data_dir", type=Path, default=Path("data"), help="where the directories are made")
     parser.add_argument("--check_counts", default="auto", choices=["auto", "true", "false"], help="assert the published number of utterances")
     parser.add_argument("--audio", type=boolean, default=True, help="open every audio file: header, last sample, NaN")

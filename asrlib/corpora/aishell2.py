@@ -33,7 +33,8 @@ EXPECTED = "give the folder AISHELL-2 that holds iOS/data with wav, wav.scp and 
 
 def add_options(parser: Parser) -> None:
     group = parser.add_argument_group("AISHELL-2")
-    group.add_argument("--aishell1_dir", default="", type=paths, help="data_aishell, or Kaldi directories of its dev and test, or a folder with these two")
+    aishell1 = "data_aishell, or Kaldi directories of its dev and test, or a folder with these two"
+    group.add_argument("--aishell1_dir", default="", type=paths, help=aishell1)
     group.add_argument("--filter_leaks", type=boolean, default=True, help="leave out what has a transcript of AISHELL-1's dev or test")
     group.add_argument("--concat", type=int, default=6, help="utterances of a speaker that become one; 1: each stays")
     group.add_argument("--valid_portion", type=float, default=0.01, help="part of the utterances, once joined, taken for dev")

@@ -28,7 +28,7 @@ def add_options(parser: Parser) -> None:
     group.add_argument("--audio_root", type=Path, help=root)
     group.add_argument("--allow_pipes", type=boolean, default=False, help='accept (and later run) commands in wav.scp ("sox ... |")')
     group.add_argument("--no_spk_sort", type=boolean, default=False, help="accept utterance ids that do not begin with the speaker id")
-    group.add_argument("--valid_portion", type=float, default=0.05, help="part of the utterances of train_dir taken for dev where there is no valid_dir")
+    group.add_argument("--valid_portion", type=float, default=0.05, help="part of train_dir taken for dev where there is no valid_dir")
     group.add_argument("--seed", type=int, default=0, help="of the choice of that part")
 
 

@@ -4,15 +4,16 @@ A module that prepares a corpus has
 
     prepare_data(corpus_dir, options) -> dict[str, Repair]
 
-the checked data directories train, dev and those of the test sets by their names; corpus_dir: the folder given as --corpus_dir; options: all options
-of prepare_data, and as `comparable` the function of asrlib.text.simplify. UserError: a fault in the corpus, without options.fix; ArgumentError: options
-that do not go together. A corpus with options of its own declares them in `add_options(parser)`; they are known where --corpus names it.
+the checked data directories by name: train, dev and the test sets. corpus_dir: what --corpus_dir says. options: all options of prepare_data, and as
+`comparable` the function of asrlib.text.simplify, which this room may not import. UserError: a fault in the corpus, without options.fix.
+argparse.ArgumentError: options that do not go together. A corpus with options of its own declares them in `add_options(parser)`; prepare_data knows
+them where --corpus names that corpus.
 
 A module that fetches or synthesises a corpus has
 
     download_data(download_dir, options)
 
-options: all options of download. It does not make again what is there.
+options: all options of download. What is there and whole is kept.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Every corpus of the registry has the modules that it names, with what they must offer, and its options are those of prepare_data where it is named."""
+"""The modules that the registry names are there and offer what the commands call; prepare_data has the options of the corpus that it is given."""
 
 import pytest
 
