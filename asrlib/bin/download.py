@@ -15,8 +15,10 @@ from asrlib.utils.cli import Parser, boolean, run
 
 
 def get_parser() -> Parser:
+    from asrlib.corpora.registry import names
+
     parser = Parser(__doc__)
-    parser.add_argument("--corpus", required=True, choices=["librispeech", "mini_librispeech", "librispeech_lm", "aishell1", "mini_aishell1", "mini_aishell2"])
+    parser.add_argument("--corpus", required=True, choices=names("download"))
     parser.add_argument("--download_dir", type=Path, required=True)
     parser.add_argument("--sets", default="train-clean-100 dev-clean test-clean", help="sets, or n-gram models, of LibriSpeech; the mini corpus has its own")
     parser.add_argument("--mirror", help="URL to which the archives' names are appended; default: openslr.org's")
@@ -27,30 +29,9 @@ def get_parser() -> Parser:
 
 def main(argv=None) -> None:
     args = get_parser().parse_args(argv)
-    if args.corpus == "librispeech":
-        from asrlib.corpora.librispeech import URL, download
+    from asrlib.corpora.registry import load
 
-        download(args.download_dir, args.sets.split(), args.mirror or URL, args.remove_archive)
-    elif args.corpus == "librispeech_lm":
-        from asrlib.corpora import librispeech_lm
-
-        librispeech_lm.download(args.download_dir, args.sets.split(), args.mirror or librispeech_lm.URL)
-    elif args.corpus == "aishell1":
-        from asrlib.corpora import aishell1
-
-        aishell1.download(args.download_dir, args.mirror or aishell1.URL, args.remove_archive)
-    elif args.corpus == "mini_aishell1":
-        from asrlib.corpora.mini_aishell1 import synthesise_aishell1
-
-        synthesise_aishell1(args.download_dir, args.seed)
-    elif args.corpus == "mini_aishell2":
-        from asrlib.corpora.mini_aishell2 import synthesise_aishell2
-
-        synthesise_aishell2(args.download_dir, args.seed)
-    else:
-        from asrlib.corpora.mini import synthesise_librispeech
-
-        synthesise_librispeech(args.download_dir, args.seed)
+    load(args.corpus, "download").download_data(args.download_dir, args)
 
 
 if __name__ == "__main__":

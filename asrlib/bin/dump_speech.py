@@ -27,30 +27,13 @@ def main(argv=None) -> None:
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
     args = parser.parse_args(argv)
 
-    from asrlib.config.base import override_values, read_yaml
-    from asrlib.pt.dump import Limits, dump, estimate_bytes
-    from asrlib.pt.s3prl_upstream import cacheable, describe_upstream
-    from asrlib.utils.errors import UserError
+    from asrlib.pt.dump import Caching, Limits, dump, upstream_to_cache
     from asrlib.utils.log import get_logger
     from asrlib.utils.parallel import cores
 
     log = get_logger(__name__)
-    source = None
-    if args.upstream and args.asr_config and args.cache_states != "false":
-        values = read_yaml(args.asr_config)
-        override_values(values, args.asr_args, args.asr_config)
-        if not cacheable(values):
-            if args.cache_states == "true":
-                raise UserError(f"--cache_states true: {args.asr_config} trains the upstream or takes its last layer alone: give --cache_states false")
-            log.info("%s trains the upstream or takes its last layer alone: audio is written", args.asr_config)
-            args.cache_states = "false"
-    if args.upstream and args.cache_states != "false":
-        source = describe_upstream(args.upstream, args.upstream_model)
-        size = sum(estimate_bytes(folder, source) for folder in args.data_dirs) / 1e9
-        log.info("%s: %d hidden states of %d values every %d samples, %.2f GB", source.name, source.layers, source.dim, source.downsample_rate, size)
-        if args.cache_states == "auto" and size > args.cache_gb:
-            log.info("more than --cache_gb %g: they will be computed anew in every epoch", args.cache_gb)
-            source = None
+    caching = Caching(args.cache_states, args.cache_gb, args.asr_config, args.asr_args)
+    source = upstream_to_cache(args.upstream, args.upstream_model, args.data_dirs, caching)
     for folder in args.data_dirs:
         count = dump(folder, args.out / folder.name, source, Limits(args.shortest, args.longest), args.nj or cores(), args.cmd_backend)
         log.info("%s: %s of %d utterances -> %s", folder, "hidden states" if source else "audio", count, args.out / folder.name)

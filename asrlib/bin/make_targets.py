@@ -8,13 +8,12 @@
 Clusters are learnt on --data_dir, or applied from --centroids. Beside them a table tells what they know of the characters of the transcripts.
 """
 
-import json
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, boolean, run
 
 
-def main(argv=None) -> None:
+def get_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("--data_dir", required=True, type=Path, help="Kaldi directory")
     parser.add_argument("--dump_dir", required=True, type=Path, help="the targets go to its folder targets")
@@ -33,28 +32,32 @@ def main(argv=None) -> None:
     parser.add_argument("--seed", type=int, default=1, help="of sampling and clustering")
     parser.add_argument("--nj", type=int, default=0, help="jobs at a time; 0: as many as cores")
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
+    return parser
+
+
+def main(argv=None) -> None:
+    parser = get_parser()
     args = parser.parse_args(argv)
     if args.type == "layer" and args.exp_dir is None:
         parser.error("--type layer needs --exp_dir")
 
     from asrlib.corpora.kaldi_dir import KaldiDir
+    from asrlib.features.clusters import Learning, cluster_targets
     from asrlib.features.targets import Jobs, MfccFrames, make_pitch, make_speakers
-    from asrlib.utils.errors import UserError
     from asrlib.utils.log import get_logger
     from asrlib.utils.parallel import cores
 
     log = get_logger(__name__)
     targets = args.dump_dir / "targets"
     utterances = list(KaldiDir.read(args.data_dir).utterances())
-    if not utterances:
-        raise UserError(f"{args.data_dir}: no utterances")
     jobs = Jobs(args.nj or cores(), args.cmd_backend, targets / "log" / args.type)
     if args.type == "pitch":
-        values = make_pitch(utterances, targets / "pitch.safetensors", jobs)
-        log.info("%s: pitch of %d utterances -> %s", args.data_dir, len(values), targets / "pitch.safetensors")
+        path = targets / "pitch.safetensors"
+        log.info("%s: pitch of %d utterances -> %s", args.data_dir, len(make_pitch(utterances, path, jobs)), path)
     elif args.type == "speakers":
-        classes = make_speakers(utterances, args.speakers, args.num_speakers, args.seed, targets / "speakers.json", jobs)
-        log.info("%s: %d speakers -> %s", args.data_dir, classes, targets / "speakers.json")
+        path = targets / "speakers.json"
+        classes = make_speakers(utterances, args.speakers, args.num_speakers, args.seed, path, jobs)
+        log.info("%s: %d speakers -> %s", args.data_dir, classes, path)
     else:
         if args.type == "mfcc":
             frames = MfccFrames(args.cmvn)
@@ -62,29 +65,10 @@ def main(argv=None) -> None:
             from asrlib.ms.inference.upstream import LayerFrames
 
             frames = LayerFrames(args.exp_dir, args.layer)
-        _clusters(args, utterances, frames, targets, jobs, log)
-
-
-def _clusters(args, utterances, frames, targets: Path, jobs, log) -> None:
-    from asrlib.features.kmeans import learn, load_centroids, save_centroids
-    from asrlib.features.quality import cluster_quality, even_alignment
-    from asrlib.features.targets import make_clusters, sample_frames
-    from asrlib.utils.files import atomic_write
-
-    if args.centroids:
-        centroids = load_centroids(args.centroids)
-    else:
-        sample = sample_frames(utterances, frames, args.portion, args.max_frames, args.seed, jobs)
-        centroids = learn(sample, args.num_clusters, args.seed, args.inits)
-        save_centroids(targets / f"{args.name}.centroids.safetensors", centroids, type=args.type, seed=str(args.seed))
-        log.info("%d clusters of %d frames -> %s", len(centroids), len(sample), targets / f"{args.name}.centroids.safetensors")
-    labels = make_clusters(utterances, frames, centroids, targets / f"{args.name}.safetensors", jobs)
-    log.info("%s: clusters of %d utterances -> %s", args.data_dir, len(labels), targets / f"{args.name}.safetensors")
-    texts = {utterance.id: utterance.text.replace(" ", "") for utterance in utterances if utterance.text and utterance.id in labels}
-    if texts:
-        quality = cluster_quality([(labels[utt], even_alignment(list(text), len(labels[utt]))) for utt, text in texts.items()])
-        with atomic_write(targets / f"{args.name}.quality.json") as stream:
-            json.dump(quality | {"alignment": "even split of the characters (approximate)", "utterances": len(texts)}, stream, indent=1)
+        path = targets / f"{args.name}.safetensors"
+        how = args.centroids or Learning(args.type, args.num_clusters, args.portion, args.max_frames, args.inits, args.seed)
+        labels, quality = cluster_targets(utterances, frames, path, how, jobs)
+        log.info("%s: clusters of %d utterances -> %s", args.data_dir, len(labels), path)
         for name, value in quality.items():
             print(f"{name:20} {value:.4g}")
 

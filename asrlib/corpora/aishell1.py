@@ -10,10 +10,13 @@ where it has as many speakers as the corpus, or where our own download left its 
 import os
 import re
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 from asrlib.corpora import fetch
+from asrlib.corpora.kaldi_fix import Repair, accept
 from asrlib.corpora.kaldi_table import Problem, Table, read_table
+from asrlib.corpora.kaldi_validate import Rules
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 from asrlib.utils.progress import progress
@@ -26,6 +29,17 @@ UTTERANCES = {"train": 120098, "dev": 14326, "test": 7176}
 SPEAKERS = {"train": 340, "dev": 40, "test": 20}
 TRANSCRIPT = Path("transcript") / "aishell_transcript_v0.8.txt"
 NAME = re.compile(r"^(BAC009(S\d{4}))W\d{4}$")
+
+
+def download_data(download_dir: Path, options: Namespace) -> None:
+    """What the command download does (asrlib.corpora.registry): `download`."""
+    download(download_dir, options.mirror or URL, options.remove_archive)
+
+
+def prepare_data(corpus_dir: Path, options: Namespace) -> dict[str, Repair]:
+    """train, dev and test (asrlib.corpora.registry). UserError: as `prepare`; a fault in a set, without options.fix."""
+    rules, wav = Rules(audio=options.audio), corpus_dir / "wav"
+    return {name: accept(wav / name, prepare(corpus_dir, name, options.check_counts), rules, options.fix) for name in UTTERANCES}
 
 
 def download(download_dir: str | Path, mirror: str = URL, remove_archive: bool = False) -> Path:

@@ -9,10 +9,16 @@ and 1,991 speakers; a whole corpus of another size is a warning, or with check_c
 """
 
 import os
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
+from asrlib.corpora.kaldi_fix import Repair, accept
 from asrlib.corpora.kaldi_table import Problem, Table, read_table
+from asrlib.corpora.kaldi_validate import Rules
+from asrlib.corpora.leaks import transcripts
+from asrlib.corpora.pretraining import pretraining_sets
+from asrlib.utils.cli import Parser, boolean, paths
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 from asrlib.utils.progress import progress
@@ -23,6 +29,30 @@ UTTERANCES, SPEAKERS = 1009223, 1991
 DATA = Path("iOS") / "data"
 LICENSE = "AISHELL-2 is licensed, free for academic use on application at http://www.aishelltech.com/aishell_2, and not fetched"
 EXPECTED = "give the folder AISHELL-2 that holds iOS/data with wav, wav.scp and trans.txt as --corpus_dir"
+
+
+def add_options(parser: Parser) -> None:
+    group = parser.add_argument_group("AISHELL-2")
+    aishell1 = "data_aishell, or Kaldi directories of its dev and test, or a folder with these two"
+    group.add_argument("--aishell1_dir", default="", type=paths, help=aishell1)
+    group.add_argument("--filter_leaks", type=boolean, default=True, help="leave out what has a transcript of AISHELL-1's dev or test")
+    group.add_argument("--concat", type=int, default=6, help="utterances of a speaker that become one; 1: each stays")
+    group.add_argument("--valid_portion", type=float, default=0.01, help="part of the utterances, once joined, taken for dev")
+    group.add_argument("--seed", type=int, default=0, help="of the choice of that part")
+
+
+def prepare_data(corpus_dir: Path, options: Namespace) -> dict[str, Repair]:
+    """train and dev for pretraining (asrlib.corpora.pretraining), whose tables are written to options.data_dir.
+
+    UserError: no folder of AISHELL-1 for the filter; as `prepare` and pretraining_sets; a fault in the corpus, without options.fix.
+    """
+    if options.filter_leaks and not options.aishell1_dir:
+        raise UserError("--aishell1_dir is needed: AISHELL-1, whose dev and test sentences are left out; or --filter_leaks false to leave them in")
+    against = transcripts(options.aishell1_dir) if options.filter_leaks else None
+    corpus = accept(find(corpus_dir), prepare(corpus_dir, options.check_counts), Rules(audio=options.audio), options.fix)
+    sets = pretraining_sets(corpus, against, options.comparable, options.concat, options.valid_portion, options.seed)
+    sets.write_tables(options.data_dir)
+    return sets.prepared
 
 
 def find(corpus_dir: str | Path) -> Path:

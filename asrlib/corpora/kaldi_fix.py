@@ -73,6 +73,8 @@ def accept(folder: Path, tables: dict[str, Table], rules: Rules, repairing: bool
             log.error(line)
         remedy = "these cannot be repaired automatically" if repairing else "correct them, or let --fix true repair or set aside what is faulty"
         raise UserError(f"{folder} is not a valid data directory ({len(problems)} problems, listed above): {remedy}")
+    if not len(result.data):
+        raise UserError(f"{folder} has no utterances: is it the folder of the set?")
     if "wav.scp" in result.data.tables:
         root = os.path.abspath(rules.audio_root or "")
         absolute = {key: value if is_pipe(value) else os.path.join(root, value) for key, value in result.data.wav.items()}

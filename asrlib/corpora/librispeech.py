@@ -12,12 +12,17 @@ Else it is a sample, and the log says how large a part of the set it is.
 """
 
 import os
+from argparse import ArgumentError, Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asrlib.corpora import fetch
+from asrlib.corpora.kaldi_fix import Repair, accept
+from asrlib.corpora.kaldi_ops import combine
 from asrlib.corpora.kaldi_table import Problem, Table, read_table
+from asrlib.corpora.kaldi_validate import Rules
+from asrlib.utils.cli import Parser
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 from asrlib.utils.progress import progress
@@ -46,6 +51,36 @@ PARTS = {
     "test-clean": Part("32fa31d27d2e1cad72775fee3f4849a9", 0.35, 2620, 40),
     "test-other": Part("fb5a50374b501bb3bac4815ee91d3135", 0.33, 2939, 33),
 }
+
+
+def download_data(download_dir: Path, options: Namespace) -> None:
+    """What the command download does (asrlib.corpora.registry): `download`."""
+    download(download_dir, options.sets.split(), options.mirror or URL, options.remove_archive)
+
+
+def add_options(parser: Parser) -> None:
+    group = parser.add_argument_group("LibriSpeech")
+    group.add_argument("--train_sets", default="", type=str.split, help="sets combined as train")
+    group.add_argument("--valid_sets", default="", type=str.split, help="sets combined as dev")
+    group.add_argument("--test_sets", default="", type=str.split, help="sets, each prepared under its name with _ for -")
+
+
+def prepare_data(corpus_dir: Path, options: Namespace) -> dict[str, Repair]:
+    """train and dev (each the combination of its sets) and every test set under its name with _ for - (asrlib.corpora.registry).
+
+    UserError: as `prepare`; a fault in a set, without options.fix. ArgumentError: no set is named.
+    """
+    if not (options.train_sets or options.valid_sets or options.test_sets):
+        raise ArgumentError(None, "name at least one set in --train_sets, --valid_sets or --test_sets")
+    tests = {name.replace("-", "_"): [name] for name in options.test_sets}
+    prepared: dict[str, Repair] = {}
+    for target, names in {"train": options.train_sets, "dev": options.valid_sets, **tests}.items():
+        rules = Rules(audio=options.audio)
+        parts = [accept(corpus_dir / name, prepare(corpus_dir, name, options.check_counts), rules, options.fix) for name in names]
+        if parts:
+            dropped = {utt: reason for part in parts for utt, reason in part.dropped.items()}
+            prepared[target] = Repair(combine([part.data for part in parts], names), dropped)
+    return prepared
 
 
 def download(download_dir: str | Path, sets: Iterable[str], mirror: str = URL, remove_archive: bool = False) -> Path:

@@ -3,6 +3,7 @@
 The beam search reads them packed.
 """
 
+from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,11 @@ MODELS = {
     "3-gram": ("74cbb837e582378c26c602e1c8cbcb9c", 0.8),
     "4-gram": ("6abdcd5b055bd482e4f9defe91d40408", 1.4),
 }
+
+
+def download_data(download_dir: Path, options: Namespace) -> None:
+    """What the command download does (asrlib.corpora.registry): `download`."""
+    download(download_dir, options.sets.split(), options.mirror or URL)
 
 
 def download(download_dir: str | Path, names: Iterable[str], mirror: str = URL) -> list[Path]:

@@ -10,6 +10,7 @@ import io
 import json
 import shutil
 import threading
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -106,6 +107,11 @@ STYLE = Style(
     lambda speaker, index: f"{speaker}-{1000 * speaker + index // 20}-{index % 20:04d}",  # chapters of 20
     lambda text, rate: SILENCE + SECONDS_PER_LETTER * len(text) / rate,
 )
+
+
+def download_data(download_dir: Path, options: Namespace) -> None:
+    """What the command download does (asrlib.corpora.registry): `synthesise_librispeech`."""
+    synthesise_librispeech(download_dir, options.seed)
 
 
 def synthesise_librispeech(

@@ -6,6 +6,7 @@ in the original. Voices are variants of espeak-ng's `cmn`; sets share neither se
 
 import hashlib
 import json
+from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -39,6 +40,11 @@ STYLE = Style(
     lambda text, rate: SILENCE + SECONDS_PER_CHARACTER * len(text.replace(" ", "")) / rate,
 )
 TRAIN_MINUTES, DEV_MINUTES, TEST_MINUTES = 90.0, 4.0, 6.0
+
+
+def download_data(download_dir: Path, options: Namespace) -> None:
+    """What the command download does (asrlib.corpora.registry): `synthesise_aishell1`."""
+    synthesise_aishell1(download_dir, options.seed)
 
 
 def synthesise_aishell1(

@@ -7,6 +7,7 @@ utterance-of-AISHELL-1`. These are written in turn as they are, with spaces, wit
 
 import hashlib
 import json
+from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,6 +41,11 @@ class Written:
     utterance: Utterance
     text: str
     leak: str = ""
+
+
+def download_data(download_dir: Path, options: Namespace) -> None:
+    """What the command download does (asrlib.corpora.registry): `synthesise_aishell2`."""
+    synthesise_aishell2(download_dir, options.seed)
 
 
 def synthesise_aishell2(

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from asrlib.config.base import override_values, read_yaml
 from asrlib.corpora.audio import audio_info, is_pipe, write_wav
 from asrlib.corpora.fetch import digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.ark import write_ark
-from asrlib.pt.s3prl_upstream import UpstreamSource, load_upstream
+from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream, load_upstream
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
@@ -52,6 +53,45 @@ class Limits:
 
     shortest: float = 0.1
     longest: float = 20.0
+
+
+@dataclass(frozen=True)
+class Caching:
+    """Whether hidden states are written. states: "true", "false", or "auto": where they take at most `gigabytes`.
+
+    asr_config, asr_args: ESPnet's configuration of the fine-tuning with its overrides, where there is one: an upstream that it trains has no states
+    to be written.
+    """
+
+    states: str = "auto"
+    gigabytes: float = 50.0
+    asr_config: Path | None = None
+    asr_args: Sequence[str] = ()
+
+
+def upstream_to_cache(name: str, model: str, data_dirs: Sequence[Path], caching: Caching) -> UpstreamSource | None:
+    """The upstream (its name in s3prl, "" for none, and its checkpoint) whose hidden states are written of data_dirs; None: audio is.
+
+    UserError: as describe_upstream; states "true" with a configuration that trains the upstream or takes its last layer alone.
+    """
+    if not name or caching.states == "false":
+        return None
+    if caching.asr_config:
+        values = read_yaml(caching.asr_config)
+        override_values(values, caching.asr_args, caching.asr_config)
+        if not cacheable(values):
+            reason = f"{caching.asr_config} trains the upstream or takes its last layer alone"
+            if caching.states == "true":
+                raise UserError(f"--cache_states true: {reason}: give --cache_states false")
+            log.info("%s: audio is written", reason)
+            return None
+    source = describe_upstream(name, model)
+    size = sum(estimate_bytes(folder, source) for folder in data_dirs) / 1e9
+    log.info("%s: %d hidden states of %d values every %d samples, %.2f GB", source.name, source.layers, source.dim, source.downsample_rate, size)
+    if caching.states == "auto" and size > caching.gigabytes:
+        log.info("more than --cache_gb %g: they will be computed anew in every epoch", caching.gigabytes)
+        return None
+    return source
 
 
 def estimate_bytes(data_dir: Path, upstream: UpstreamSource) -> int:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from asrlib.corpora import kaldi_ops
 from asrlib.corpora.kaldi_dir import KaldiDir, parse_segment
 from asrlib.corpora.kaldi_fix import accept, fix
-from asrlib.corpora.kaldi_table import read_table, split_line, summarise, write_table
+from asrlib.corpora.kaldi_table import Table, read_table, split_line, summarise, write_table
 from asrlib.corpora.kaldi_validate import Rules, validate
 from asrlib.utils.errors import UserError
 
@@ -270,6 +270,13 @@ def test_split_and_combine(kaldi):
     for portion in (0, 1, 0.9, -1):
         with pytest.raises(UserError, match="leaves one side empty"):
             kaldi_ops.split(data, portion)
+
+
+def test_tables_without_utterances_are_refused(tmp_path):
+    """As a corpus module makes them of a folder without recordings."""
+    tables = {name: Table(tmp_path / name) for name in ("wav.scp", "text", "utt2spk")}
+    with pytest.raises(UserError, match=f"{tmp_path} has no utterances"):
+        accept(tmp_path, tables, Rules(audio=True), repairing=False)
 
 
 def test_an_utterance_with_bad_audio_is_named(kaldi, tmp_path):

@@ -5,18 +5,24 @@ import hashlib
 import shutil
 import tarfile
 import threading
+from argparse import Namespace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from asrlib.corpora import librispeech
 from asrlib.corpora.kaldi_table import read_table
-from asrlib.corpora.prepare import prepare_librispeech, write
+from asrlib.corpora.prepare import write
 from asrlib.utils.errors import UserError
 
 
+def prepare_sets(corpus, train=(), valid=(), test=(), check_counts="auto", fix=False):
+    options = Namespace(train_sets=train, valid_sets=valid, test_sets=test, check_counts=check_counts, audio=True, fix=fix)
+    return librispeech.prepare_data(corpus, options)
+
+
 def prepare(corpus, **options):
-    return prepare_librispeech(corpus, [], ["dev-clean"], [], **options)["dev"]
+    return prepare_sets(corpus, valid=["dev-clean"], **options)["dev"]
 
 
 def set_part(monkeypatch, **values):
@@ -43,7 +49,7 @@ def test_sets_are_combined(libri, tmp_path):
     shutil.move(libri / "dev-other/30/5/20-5-0000.flac", libri / "dev-other/30/5/30-5-0000.flac")
     (libri / "dev-other/30/5/20-5.trans.txt").rename(libri / "dev-other/30/5/30-5.trans.txt")
     (libri / "dev-other/30/5/30-5.trans.txt").write_text("30-5-0000 OTHER\n")
-    prepared = prepare_librispeech(libri, ["dev-clean", "dev-other"], [], ["dev-other"])
+    prepared = prepare_sets(libri, ["dev-clean", "dev-other"], [], ["dev-other"])
     assert {name: len(result.data) for name, result in prepared.items()} == {"train": 5, "dev_other": 1}
     write(prepared, tmp_path / "data")
     assert read_table(tmp_path / "data/train/spk2utt").rows["30"] == "30-5-0000"
@@ -110,10 +116,10 @@ def test_duplicates_and_misplaced_files(libri):
 
 def test_no_such_set_or_corpus(libri, tmp_path):
     with pytest.raises(UserError, match="test-clean is missing"):
-        prepare_librispeech(libri, [], [], ["test-clean"])
+        prepare_sets(libri, [], [], ["test-clean"])
     (libri / "test-clean").mkdir()
     with pytest.raises(UserError, match="has no SPEAKER/CHAPTER"):
-        prepare_librispeech(libri, [], [], ["test-clean"])
+        prepare_sets(libri, [], [], ["test-clean"])
 
 
 def test_without_speakers_file(libri):
@@ -225,7 +231,7 @@ def test_download_refuses(tmp_path, monkeypatch):
 
 
 def test_real_sample(shared):
-    prepared = prepare_librispeech(shared / "speech/librispeech/LibriSpeech", ["train-clean-100"], ["dev-clean"], ["test-clean", "test-other"])
+    prepared = prepare_sets(shared / "speech/librispeech/LibriSpeech", ["train-clean-100"], ["dev-clean"], ["test-clean", "test-other"])
     assert {name: len(result.data) for name, result in prepared.items()} == {"train": 170, "dev": 4, "test_clean": 7, "test_other": 25}
     assert prepared["dev"].data.text["1272-128104-0001"] == "NOR IS MISTER QUILTER'S MANNER LESS INTERESTING THAN HIS MATTER"
     assert all(not result.dropped for result in prepared.values())

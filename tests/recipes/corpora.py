@@ -1,16 +1,17 @@
 """Small corpora in the official layouts of the real ones: empty ones, enough for a plan, and spoken ones, a few dozen utterances of 1 to 16 s."""
 
 import itertools
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from asrlib.corpora import aishell1, librispeech
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.mini import synthesise_librispeech
 from asrlib.corpora.mini_aishell1 import synthesise_aishell1
-from asrlib.corpora.prepare import prepare_aishell1, prepare_librispeech
 
 RATE = 16000
 SECONDS = (1, 2, 3, 5, 8, 11, 14, 16)  # of the utterances, in turn
@@ -48,8 +49,9 @@ def make_spoken(top: Path, work: Path) -> dict[str, Path]:
     """The corpora, of sentences of the mini corpora, which are synthesised in `work`."""
     synthesise_librispeech(work, train_minutes=20, dev_minutes=1, test_minutes=1, other_minutes=1)
     synthesise_aishell1(work, train_minutes=25, dev_minutes=1, test_minutes=1)
-    english = prepare_librispeech(work / "LibriSpeech", ["train-clean-100"], [], [], audio=False)["train"].data
-    mandarin = prepare_aishell1(work / "data_aishell", audio=False)["train"].data
+    options = Namespace(train_sets=["train-clean-100"], valid_sets=[], test_sets=[], check_counts="auto", audio=False, fix=False)
+    english = librispeech.prepare_data(work / "LibriSpeech", options)["train"].data
+    mandarin = aishell1.prepare_data(work / "data_aishell", options)["train"].data
     places = folders(top)
     _librispeech(places["librispeech"], _pieces(english))
     pieces = _pieces(mandarin)

@@ -1,0 +1,53 @@
+"""The corpora that prepare_data and download know, and the modules of asrlib.corpora behind them.
+
+A module that prepares a corpus has
+
+    prepare_data(corpus_dir, options) -> dict[str, Repair]
+
+the checked data directories by name: train, dev and the test sets. corpus_dir: what --corpus_dir says. options: all options of prepare_data, and as
+`comparable` the function of asrlib.text.simplify, which this room may not import. UserError: a fault in the corpus, without options.fix.
+argparse.ArgumentError: options that do not go together. A corpus with options of its own declares them in `add_options(parser)`; prepare_data knows
+them where --corpus names that corpus.
+
+A module that fetches or synthesises a corpus has
+
+    download_data(download_dir, options)
+
+options: all options of download. What is there and whole is kept.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Literal, NamedTuple
+
+Action = Literal["prepare", "download"]
+
+
+class Corpus(NamedTuple):
+    """The names of the modules that prepare and download a corpus ("": there is none), and whether it is prepared from a folder, --corpus_dir."""
+
+    prepare: str = ""
+    download: str = ""
+    has_folder: bool = True
+
+
+CORPORA = {
+    "librispeech": Corpus("librispeech", "librispeech"),
+    "mini_librispeech": Corpus("librispeech", "mini"),
+    "librispeech_lm": Corpus("", "librispeech_lm"),
+    "aishell1": Corpus("aishell1", "aishell1"),
+    "mini_aishell1": Corpus("aishell1", "mini_aishell1"),
+    "aishell2": Corpus("aishell2"),
+    "mini_aishell2": Corpus("aishell2", "mini_aishell2"),
+    "kaldi": Corpus("kaldi", has_folder=False),
+}
+
+
+def names(action: Action) -> list[str]:
+    """The corpora that can be prepared, or downloaded."""
+    return [name for name, corpus in CORPORA.items() if getattr(corpus, action)]
+
+
+def load(corpus: str, action: Action) -> ModuleType:
+    """The module that prepares, or downloads, a corpus of `names(action)`."""
+    return import_module(f"asrlib.corpora.{getattr(CORPORA[corpus], action)}")
