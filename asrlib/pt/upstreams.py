@@ -65,3 +65,33 @@ def read_package(path: str | Path) -> tuple[PretrainConfig, dict]:
     if not isinstance(text, str):
         raise UserError(f"{path}: not a package of ProgRE: make one with python -m asrlib.bin.convert")
     return pretrain_config_of(yaml.safe_load(text), str(path)), weights
+
+
+def progre_local(ckpt: str, refresh: bool = False, **kwargs) -> ProgreUpstream:
+    """s3prl's entry: the model in a file."""
+    return ProgreUpstream(ckpt)
+
+
+def _sized(name: str):
+    def entry(ckpt: str | None = None, refresh: bool = False, **kwargs) -> ProgreUpstream:
+        if ckpt is None:
+            raise UserError(f"upstream {name} has no public checkpoint: name a local one with path_or_url (exp/TAG/pt/progre.pt)")
+        upstream = ProgreUpstream(ckpt)
+        found = upstream.config.model_conf.layers, upstream.config.model_conf.dim
+        if found != SIZES[name]:
+            raise UserError(f"{ckpt}: {found[0]} layers of {found[1]}, {name} has {SIZES[name][0]} of {SIZES[name][1]}: choose progre_local")
+        return upstream
+
+    entry.__name__, entry.__doc__ = name, f"s3prl's entry: a ProgRE of {SIZES[name][0]} layers of {SIZES[name][1]}."
+    return entry
+
+
+progre_base, progre_large = map(_sized, SIZES)
+
+
+def register() -> None:
+    """Makes the upstreams known to s3prl in this process."""
+    import s3prl.hub
+
+    for entry in (progre_local, progre_base, progre_large):
+        setattr(s3prl.hub, entry.__name__, entry)

@@ -1,6 +1,7 @@
 """Golden values: ten updates of a small network of every family, and killed runs that resume exactly.
 
-golden.json was written by the code that still had two separate training loops (commit b83989c). Nothing here imports the code under test, so that these
+golden.json was written by the code that still had two training loops (commit b83989c), except what a row of the history says since: the loss and the
+frames of a whole update where batches are accumulated, and fractions of epochs in pretraining. Nothing here imports the code under test, so that these
 tests stay as they are when it moves: they run the commands and read their output. Only an intended change of the results may write the file again:
 
     python -m tests.ms.test_golden tests/ms/golden.json

@@ -40,7 +40,7 @@ class Step:
     """Takes notes and moves the weights a little, so that each state is another; `finite` says which calls were."""
 
     def __init__(self, network, finite=lambda call: True, kill=None):
-        self.network, self.finite, self.kill, self.notes = network, finite, kill, []
+        self.network, self.finite, self.kill, self.notes, self.losses = network, finite, kill, [], []
 
     def __call__(self, rate, update, *inputs):
         if len(self.notes) == self.kill:
@@ -51,7 +51,8 @@ class Step:
         weight = self.network.weight
         if update and finite:
             weight.set_data(Tensor(0.9 * weight.asnumpy() + int(batch[:4], 16) / 65536, ms.float32))
-        return np.array([weight.asnumpy().mean() if finite else np.inf], np.float32), 1.0, finite
+        self.losses.append(weight.asnumpy().mean() + int(batch[:2], 16) / 256 if finite else np.inf)
+        return np.array(self.losses[-1:], np.float32), 1.0, finite
 
     def is_new(self, inputs):
         return False
@@ -123,6 +124,8 @@ def test_accumulation(trainer):
     assert [update for *_, update in run.step.notes] == [False, True, False, True, True] * 3
     rows = [row for row in read_history(run.exp_dir) if "loss" in row]
     assert [row["update"] for row in rows] == list(range(1, 10))
+    losses = run.step.losses
+    assert [row["loss"] for row in rows[:3]] == pytest.approx([np.mean(losses[:2]), np.mean(losses[2:4]), losses[4]]), "of the whole update"
     assert [rate for _, rate, _ in run.step.notes][1:2] == pytest.approx([rows[0]["learning_rate"]])
 
 

@@ -7,7 +7,7 @@ import torch
 from mindspore import Tensor, nn, ops
 
 from asrlib.ms.data.dataset import ctc_frames
-from asrlib.ms.objectives.losses import ctc_loss
+from asrlib.ms.objectives.ctc import ctc_loss
 
 FRAMES, VOCAB, BLANK = 12, 6, 5
 LABELS = [[0], [1, 2, 3], [4, 4, 4], [2, 2, 1, 1, 0], [0, 1, 2, 3], [], [3, 3, 3, 3, 3, 3], [1, 1]]
