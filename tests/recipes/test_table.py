@@ -7,6 +7,7 @@ hypotheses.
 
 import csv
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 with (ROOT / "egs/recipes.csv").open(encoding="utf-8", newline="") as stream:
     ROWS = list(csv.DictReader(stream))
 NAMES = [f"{row['recipe']}-{row['mode']}" for row in ROWS]
+MEASURED = re.compile(r"INFO: (memory: |an update: |\d+ graphs compiled)|computed in \d+ parts")
 FULL = [row for row in ROWS if row["mode"] == "full"]
 rows = pytest.mark.parametrize("row", ROWS, ids=NAMES)
 
@@ -88,9 +90,9 @@ def spoken(tmp_path_factory):
 @pytest.mark.recipe
 @pytest.mark.parametrize("row", FULL, ids=[row["recipe"] for row in FULL])
 def test_full_size(row, call, spoken, beam):
-    """Through all stages to the tables. The durations of the stages are printed (-rP shows them)."""
+    """Through all stages to the tables. Batches, compilation, memory and the durations of the stages are printed (-rP shows them)."""
     output = call(row["recipe"], *words(f"{row['command']} {row['limits']}", spoken, beam))
-    print("\n".join(output.splitlines()[-9:]))
+    print("\n".join([line for line in output.splitlines() if MEASURED.search(line)] + output.splitlines()[-9:]))
     assert "Successfully finished." in output
     exp = call.project / "egs" / row["recipe"] / "exp"
     for pattern in row["expected"].split():
