@@ -1,4 +1,4 @@
-"""egs/common/stages.sh: what a stage promises, on a recipe of three stages with small commands."""
+"""egs/common/stages.sh, on a recipe of three stages with small commands."""
 
 import os
 import signal
@@ -20,6 +20,7 @@ run_option force bool false "again"
 run_option dry_run bool false "plan"
 option text text hello "what stage 1 writes"
 run_option nj int 1 "jobs"
+run_option memory_gb int "" "memory"
 parse_options "$@"
 . "{ROOT}/egs/common/stages.sh"
 
@@ -30,8 +31,8 @@ stage_2() {{
     run ./write.sh work/b/part "$(cat work/a/out.txt 2>/dev/null || true)"
     run ./copy.sh work/a/out.txt "work/b/out 2.txt"
 }}
-stage 3 "telling" work/c needs "work/b/out 2.txt"
-stage_3() {{ echo "nothing to do"; }}
+stage 3 "training" work/c needs "work/b/out 2.txt"
+stage_3() {{ [ ! -e train.sh ] || run ./train.sh; }}
 run_stages "$@"
 """
 
@@ -85,7 +86,7 @@ def test_runs_all_and_ends_with_a_table(call, tmp_path):
     assert header.split() == ["stage", "title", "result", "seconds", "outputs"]
     assert first.split()[:3] == ["1", "writing", "done"] and first.split()[4] == "work/a/out.txt"
     assert second.split()[:3] == ["2", "copying", "done"]
-    assert third.split()[:3] == ["3", "telling", "done"]
+    assert third.split()[:3] == ["3", "training", "done"]
     assert last.startswith("Successfully finished. [elapsed=") and last.endswith("s]")
 
 
@@ -154,15 +155,15 @@ def test_skip_stages(call):
     call()
     output, calls = call("--skip_stages", "1 3", "--force", "true")
     assert calls == ALL[1:]
-    assert output.count("left out (--skip_stages)") == 2
+    assert output.count("skipped (--skip_stages)") == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--stage", "3", "--stop_stage", "2"], "--stage 3 is after --stop_stage 2"),
-        (["--stage", "0"], "--stage 0: there is no such stage; stages: 1 2 3"),
-        (["--skip_stages", "2 9"], "--skip_stages: there is no stage '9'"),
+        (["--stage", "0"], "--stage 0: no such stage; stages: 1 2 3"),
+        (["--skip_stages", "2 9"], "--skip_stages: no stage '9'"),
         (["--skip_stages", "*"], "--skip_stages: '*' is not a number"),
     ],
 )
@@ -217,9 +218,52 @@ def test_error_of_a_stage_that_is_not_a_command_of_its_own(fail, recipe, tmp_pat
     assert not (tmp_path / "calls").exists()
 
 
-def test_killed_for_memory_is_said(fail, write_script):
-    write_script("copy.sh", "#!/usr/bin/env bash\nkill -KILL $$\n")
-    assert "stage 2 (copying) failed: killed (SIGKILL), as the system does when memory runs out" in fail(1)[1]
+KILLED = "#!/usr/bin/env bash\nkill -KILL $$\n"
+
+
+@pytest.fixture
+def resume_command(recipe, tmp_path, write_script):
+    """resume_command(arguments): what the recipe says after a stage was killed with SIGKILL, on a machine with 12.9 GB of available memory."""
+    write_script("sitecustomize.py", "import asrlib.utils.memory\nasrlib.utils.memory.available_memory = lambda: 12.9e9\n")
+
+    def call(*arguments: str) -> list[str]:
+        done = bash(recipe, *arguments, cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stderr.splitlines()[-2:]
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("given", "resumed"),
+    [
+        ([], "--memory_gb 8"),
+        (["--nj", "2"], "--nj 2 --stage 3 --memory_gb 8"),
+        (["--memory_gb", "30", "--text", "bye"], "--text bye --stage 3 --memory_gb 20"),
+        (["--text", "bye", "--memory-gb=4", "--nj", "2"], "--text bye --nj 2 --stage 3 --memory_gb 2"),
+        (["--memory_gb=1"], "--memory_gb 1"),
+    ],
+)
+def test_killed_training_resumes_with_less_memory(resume_command, write_script, tmp_path, given, resumed):
+    """Two thirds of --memory_gb, else of the available memory."""
+    write_script("train.sh", KILLED)
+    cause, command = resume_command(*given)
+    assert cause.endswith("stage 3 (training) failed: killed by signal 9 (SIGKILL), probably out of memory")
+    assert command.startswith(f"To resume: {tmp_path}/run.sh ") and command.endswith(resumed) and command.count("memory") == 1
+
+
+def test_training_that_fails_otherwise_resumes_with_the_same_memory(resume_command, write_script, tmp_path):
+    write_script("train.sh", "#!/usr/bin/env bash\nexit 1\n")
+    assert resume_command()[1] == f"To resume: {tmp_path}/run.sh --stage 3"
+    assert resume_command("--memory_gb", "30")[1] == f"To resume: {tmp_path}/run.sh --memory_gb 30 --stage 3"
+
+
+def test_other_killed_stage_resumes_with_the_same_memory(resume_command, write_script, tmp_path):
+    write_script("copy.sh", KILLED)
+    cause, command = resume_command("--memory_gb", "30")
+    assert cause.endswith("stage 2 (copying) failed: killed by signal 9 (SIGKILL), probably out of memory")
+    assert command == f"To resume: {tmp_path}/run.sh --memory_gb 30 --stage 2"
+    assert resume_command()[1] == f"To resume: {tmp_path}/run.sh --stage 2"
 
 
 def test_resume_of_a_recipe_called_by_its_bare_name(recipe, tmp_path, write_script):
@@ -236,7 +280,7 @@ def test_stage_stops_at_its_first_failing_command(fail, write_script, tmp_path):
 @pytest.mark.parametrize("body", ["true", ': >"$2"'])
 def test_success_without_the_product_is_a_failure(fail, write_script, body, tmp_path):
     write_script("copy.sh", f"#!/usr/bin/env bash\n{body}\n")
-    assert "work/b/out 2.txt was not made, or is empty" in fail(1)[1]
+    assert "its output work/b/out 2.txt is missing or empty" in fail(1)[1]
     assert not (tmp_path / "work/b/.stages/2.done").exists()
 
 
@@ -260,7 +304,7 @@ def test_killed_in_the_middle_and_started_again(recipe, call, write_script, tmp_
     assert not (tmp_path / "work/b/.stages/2.done").exists()
     output, calls = call()
     assert "stage 1: writing: skipped" in output
-    assert ("another run is at work on it" in output) == (not whole_group)
+    assert ("another run has locked work/b: waiting" in output) == (not whole_group)
     assert calls[-2:] == ["copy work/a/out.txt", "end"]
     assert (tmp_path / "work/b/out 2.txt").read_text() == "hello\n"
     assert call()[1] == []
