@@ -9,7 +9,7 @@ import pytest
 
 from tests.shell.conftest import ROOT, bash
 
-# `work/` holds what the stages make; `calls` in the current folder counts which commands really ran.
+# `work/` holds the outputs of the stages, `calls` the commands that ran.
 SCRIPT = f"""#!/usr/bin/env bash
 # A recipe.
 . "{ROOT}/egs/common/begin.sh"
@@ -52,7 +52,7 @@ def recipe(write_script, tmp_path):
 
 @pytest.fixture
 def call(recipe, tmp_path):
-    """A call of the recipe that must succeed: its output, and the commands that ran."""
+    """call(arguments): the output of the recipe, which must succeed, and the commands that ran."""
 
     def call(*arguments: str) -> tuple[str, list[str]]:
         (tmp_path / "calls").write_text("")
@@ -65,7 +65,7 @@ def call(recipe, tmp_path):
 
 @pytest.fixture
 def fail(recipe, tmp_path):
-    """A call that must fail with the exit code given: standard output and standard error."""
+    """fail(code, arguments): standard output and standard error of the recipe, which must end with this exit code."""
 
     def call(code: int, *arguments: str) -> tuple[str, str]:
         done = bash(recipe, *arguments, cwd=tmp_path)
@@ -104,7 +104,7 @@ def test_second_call_skips_everything(call):
     assert output.count("skipped, nothing has changed") == 3
 
 
-def test_how_it_is_run_does_not_count(call):
+def test_run_options_do_not_rerun_stages(call):
     call()
     assert call("--nj", "7")[1] == []
 
@@ -125,7 +125,7 @@ def test_changed_input_runs_its_stage(call, tmp_path):
     assert calls[0] == ALL[0]
 
 
-def test_yaml_counts_by_its_section(call, tmp_path):
+def test_yaml_section_is_compared_by_content(call, tmp_path):
     call()
     (tmp_path / "config.yaml").write_text("text:\n  a: 1\nother:\n  b: 3\n")
     assert call()[1] == []
@@ -133,7 +133,7 @@ def test_yaml_counts_by_its_section(call, tmp_path):
     assert "its inputs have changed" in call()[0]
 
 
-def test_missing_product_runs_its_stage(call, tmp_path):
+def test_missing_output_runs_its_stage(call, tmp_path):
     call()
     (tmp_path / "work/b/out 2.txt").unlink()
     output, calls = call()
@@ -167,17 +167,17 @@ def test_skip_stages(call):
         (["--skip_stages", "*"], "--skip_stages: '*' is not a number"),
     ],
 )
-def test_wrong_range_exits_with_2(fail, arguments, message):
+def test_invalid_range_exits_with_2(fail, arguments, message):
     assert message in fail(2, *arguments)[1]
 
 
-def test_missing_need_names_the_stage_that_makes_it(fail, tmp_path):
+def test_missing_input_names_the_stage_that_makes_it(fail, tmp_path):
     _, error = fail(1, "--stage", "2")
     assert error == f"{tmp_path}/run.sh: stage 2 (copying) needs work/a/out.txt, which stage 1 (writing) makes: run --stage 1 first\n"
     assert not (tmp_path / "work").exists()
 
 
-def test_missing_need_of_the_user(fail, tmp_path):
+def test_missing_input_of_the_user(fail, tmp_path):
     (tmp_path / "config.yaml").unlink()
     assert fail(1)[1].endswith("stage 1 (writing) needs config.yaml, which is missing\n")
 
@@ -193,7 +193,7 @@ def test_dry_run_shows_the_plan_and_touches_nothing(call, tmp_path):
     assert call("--dry_run", "true")[0].count("would be skipped") == 3
 
 
-def test_failure_shows_the_log_and_how_to_resume(fail, call, write_script, tmp_path):
+def test_failure_prints_the_log_and_the_command_to_resume(fail, call, write_script, tmp_path):
     copy = write_script("copy.sh", "#!/usr/bin/env bash\nfor i in {1..30}; do echo line $i; done\nexit 7\n")
     output, error = fail(1, "--stage", "1", "--text", "it's a 'test'")
     assert "line 1\n" in output
@@ -208,8 +208,8 @@ def test_failure_shows_the_log_and_how_to_resume(fail, call, write_script, tmp_p
     assert (tmp_path / "work/b/out 2.txt").read_text() == "it's a 'test'\n"
 
 
-def test_error_of_a_stage_that_is_not_a_command_of_its_own(fail, recipe, tmp_path):
-    """The shell's own errors in a stage are told once, with their line, and the way to resume."""
+def test_error_of_a_stage_outside_of_run(fail, recipe, tmp_path):
+    """Errors of the shell in a stage are reported once, with their line and the command to resume."""
     recipe.write_text(SCRIPT.replace("stage_1() {", "stage_1() {\n    $dry_run || grep nothing /dev/null\n"))
     line = recipe.read_text().splitlines().index("    $dry_run || grep nothing /dev/null") + 1
     output, error = fail(1)
@@ -278,20 +278,20 @@ def test_stage_stops_at_its_first_failing_command(fail, write_script, tmp_path):
 
 
 @pytest.mark.parametrize("body", ["true", ': >"$2"'])
-def test_success_without_the_product_is_a_failure(fail, write_script, body, tmp_path):
+def test_success_without_the_output_is_a_failure(fail, write_script, body, tmp_path):
     write_script("copy.sh", f"#!/usr/bin/env bash\n{body}\n")
     assert "its output work/b/out 2.txt is missing or empty" in fail(1)[1]
     assert not (tmp_path / "work/b/.stages/2.done").exists()
 
 
-def test_folder_that_cannot_be_written(fail, tmp_path):
+def test_directory_that_is_not_writable(fail, tmp_path):
     (tmp_path / "work").write_text("a file, not a folder")
     assert "stage 1: cannot write to work/a" in fail(1)[1]
 
 
 @pytest.mark.parametrize("whole_group", [True, False])
-def test_killed_in_the_middle_and_started_again(recipe, call, write_script, tmp_path, whole_group):
-    """SIGKILL while stage 2 works, also with a command that outlives the recipe: the next call waits for it and redoes the stage."""
+def test_killed_and_started_again(recipe, call, write_script, tmp_path, whole_group):
+    """SIGKILL in stage 2: the next call runs the stage again, and waits for a command that is still running."""
     slow = '#!/usr/bin/env bash\necho "copy $1" >>calls\necho half >"$2"\ntouch started\nsleep 1.5\ncp "$1" "$2"\necho end >>calls\n'
     write_script("copy.sh", slow)
     process = subprocess.Popen(["bash", str(recipe)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -310,7 +310,7 @@ def test_killed_in_the_middle_and_started_again(recipe, call, write_script, tmp_
     assert call()[1] == []
 
 
-def test_interrupted_says_how_to_resume(recipe, write_script, tmp_path):
+def test_interrupt_prints_the_command_to_resume(recipe, write_script, tmp_path):
     write_script("copy.sh", "#!/usr/bin/env bash\ntouch started\nsleep 20\n")
     process = subprocess.Popen(
         ["bash", str(recipe)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True

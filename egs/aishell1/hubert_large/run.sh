@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # HuBERT large pretrained in MindSpore, converted to PyTorch, and fine-tuned in ESPnet on AISHELL-1 as a frozen s3prl upstream: from the corpus to a
 # table of CERs.
-# --mini true does all of it in minutes, on a small corpus of synthesised Mandarin in AISHELL-1's layout.
+# --mini true runs all stages in minutes, on a small corpus of synthesised Mandarin in AISHELL-1's layout.
 
 # shellcheck source=egs/common/begin.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"

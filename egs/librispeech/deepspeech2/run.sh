@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # DeepSpeech2 trained from scratch on LibriSpeech: from the corpus to a table of word error rates.
-# --mini true does all of it in minutes, on a small corpus of synthesised speech in LibriSpeech's layout.
+# --mini true runs all stages in minutes, on a small corpus of synthesised speech in LibriSpeech's layout.
 
 # shellcheck source=egs/common/begin.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"

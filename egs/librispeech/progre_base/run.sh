@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ProgRE base pretrained in MindSpore on LibriSpeech, converted to PyTorch, and fine-tuned in ESPnet as a frozen s3prl upstream: from the corpus to a
 # table of error rates.
-# --mini true does all of it in minutes, on a small corpus of synthesised speech in LibriSpeech's layout.
+# --mini true runs all stages in minutes, on a small corpus of synthesised speech in LibriSpeech's layout.
 
 # shellcheck source=egs/common/begin.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
