@@ -11,7 +11,10 @@
 # shellcheck disable=SC2034  # for finetune_sweep.sh
 model=wav2vec2 size=base pretraining_recipe=egs/aishell2/wav2vec2_base
 
+# The options of the corpus and the commands of stages 0 and 1.
 # shellcheck source=egs/aishell1/corpus.sh
 . ../corpus.sh
+
+# Run the stages: corpus, pretraining by the other recipe, fine-tuning in ESPnet, decoding and scoring, table and curve.
 # shellcheck source=egs/common/finetune_sweep.sh
 . ../../common/finetune_sweep.sh "$@"

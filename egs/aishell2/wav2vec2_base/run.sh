@@ -10,7 +10,10 @@
 # shellcheck disable=SC2034  # for pretrain.sh
 model=wav2vec2 size=base finetuning_recipe=egs/aishell1/mandarin_wav2vec2
 
+# The options of the corpus and the commands of stages 0 and 1.
 # shellcheck source=egs/aishell2/corpus.sh
 . ../corpus.sh
+
+# Run the stages: corpus, pretraining in MindSpore, conversion to PyTorch.
 # shellcheck source=egs/common/pretrain.sh
 . ../../common/pretrain.sh "$@"

@@ -9,7 +9,10 @@
 # shellcheck disable=SC2034  # for ctc.sh
 model=jasper
 
+# The options of the corpus and the commands of stages 0 and 1.
 # shellcheck source=egs/custom/corpus.sh
 . ../corpus.sh
+
+# Run the stages: corpus, features, training in MindSpore, conversion to PyTorch, decoding and scoring.
 # shellcheck source=egs/common/ctc.sh
 . ../../common/ctc.sh "$@"

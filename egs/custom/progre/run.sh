@@ -12,7 +12,10 @@ model=progre
 option_group "Options of this recipe"
 option size 'choice:base|large' base "size of the model"
 
+# The options of the corpus and the commands of stages 0 and 1.
 # shellcheck source=egs/custom/corpus.sh
 . ../corpus.sh
+
+# Run the stages: corpus, targets, pretraining in MindSpore, conversion to PyTorch, fine-tuning in ESPnet, decoding and scoring.
 # shellcheck source=egs/common/ssl.sh
 . ../../common/ssl.sh "$@"

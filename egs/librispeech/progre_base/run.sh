@@ -9,7 +9,10 @@
 # shellcheck disable=SC2034  # for ssl.sh
 model=progre size=base
 
+# The options of the corpus and the commands of stages 0 and 1.
 # shellcheck source=egs/librispeech/corpus.sh
 . ../corpus.sh
+
+# Run the stages: corpus, targets, pretraining in MindSpore, conversion to PyTorch, fine-tuning in ESPnet, decoding and scoring.
 # shellcheck source=egs/common/ssl.sh
 . ../../common/ssl.sh "$@"
