@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The environment of every recipe and test: `. path.sh` from anywhere. Makes tools/venv on first use (tools/setup.sh); not with dry_run=true.
+# The environment of recipes and tests: `. path.sh`, from any directory. Creates tools/venv on first use (tools/setup.sh), except with dry_run=true.
 
 ROOT=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 export ROOT
@@ -10,14 +10,14 @@ fi
 
 export PATH="$ROOT/tools/venv/bin:$PATH"
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
-unset PYTHONHOME                                 # of another Python
-export LC_ALL=C                                  # Kaldi's order of ids: by bytes
-export PYTHONUTF8=1 PYTHONIOENCODING=UTF-8       # text is UTF-8 all the same
-export NLTK_DATA="$ROOT/tools/venv/nltk_data"    # g2p_en would download on import
+unset PYTHONHOME                                 # it belongs to another Python
+export LC_ALL=C                                  # Kaldi sorts ids by bytes
+export PYTHONUTF8=1 PYTHONIOENCODING=UTF-8       # but text is UTF-8
+export NLTK_DATA="$ROOT/tools/venv/nltk_data"    # otherwise g2p_en downloads on import
 export GLOG_v=3                                  # MindSpore: errors only
 export TOKENIZERS_PARALLELISM=false TF_CPP_MIN_LOG_LEVEL=3
 
-# A user without a name, or without a folder for caches in a home (containers): libraries fail on that, so they get both
+# Libraries fail if the user has no name or no writable cache directory, as in containers: set the variables that provide them
 if [ "${dry_run:-false}" != true ] && ! {
     id -un && [ -d "${HOME:-}" ] && mkdir -p "${XDG_CACHE_HOME:-$HOME/.cache}" && [ -w "${XDG_CACHE_HOME:-$HOME/.cache}" ]
 } >/dev/null 2>&1; then

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# All tests: ruff, shellcheck, mypy, pytest, as many files at a time as there are cores (-n 0: one after the other, as --pdb needs).
-# Other options and arguments go to pytest: tests/run.sh tests/score -k sclite
+# Runs all checks and tests: ruff, shellcheck, mypy and pytest, one process per core (at most four; -n 0: no processes, as --pdb needs).
+# Other options and arguments are passed to pytest: tests/run.sh tests/score -k sclite
 #
-#   --recipes true   also run whole recipes: those on the mini corpora, and every recipe (egs/recipes.csv) with its published network on a few dozen
-#                    utterances; many minutes each
+#   --recipes true   also run whole recipes: those on the mini corpora, and all of egs/recipes.csv with the published network on a few dozen
+#                    utterances; each takes many minutes
 
 set -euo pipefail
-unset CDPATH # with it, cd may find another folder of that name
+unset CDPATH # with CDPATH, cd may go to another directory of that name
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
 
 case ${1:-} in
@@ -26,6 +26,6 @@ python -m ruff check .
 mapfile -t scripts < <(find . -path ./tools/venv -prune -o \( -name '*.sh' -o -path ./.ci/run \) -print)
 shellcheck -x "${scripts[@]}"
 python -m mypy
-workers=$(nproc) && [ "$workers" -le 4 ] || workers=4 # each may take 3 GB
+workers=$(nproc) && [ "$workers" -le 4 ] || workers=4 # each may need 3 GB of memory
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} # the workers share the cores
 python -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder "${selection[@]}" "$@"

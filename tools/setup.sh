@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Makes tools/venv, the Python environment of the project, from tools/requirements.lock. A second call does nothing.
+# Creates tools/venv, the Python environment of the project, from tools/requirements.lock. Does nothing if it is complete.
 #
 # Usage: tools/setup.sh [--cpu [true|false]] [--torch_index URL] [--force]
-#   --cpu               leave the CUDA libraries out: 5 GB of disk instead of 8. Where pip finds no CPU build of torch (PyPI has none), it says so
-#                       and installs the build with CUDA
-#   --torch_index URL   --cpu, with that build from this package index, or an error; PyTorch's own is https://download.pytorch.org/whl/cpu
-#   --force             make the environment anew
-# Without options the variant that is there stays. The variable PYTHON names the Python to use (3.10 to 3.12);
-# else the first suitable one of python3.11, python3.10, python3.12 and python3 is taken. Package indexes are those that pip and uv are configured for.
+#   --cpu               install torch without CUDA libraries: 5 GB of disk instead of 8. If pip finds no CPU build (PyPI has none), install the build
+#                       with CUDA libraries after a warning
+#   --torch_index URL   like --cpu, but from this package index, and fail if it has no CPU build; PyTorch's is https://download.pytorch.org/whl/cpu
+#   --force             create the environment again from scratch
+# Without options an existing environment keeps its variant. The variable PYTHON selects the Python (3.10 to 3.12); default: the first suitable one of
+# python3.11, python3.10, python3.12 and python3. Package indexes are those that pip and uv are configured for.
 
 set -Eeuo pipefail
-unset CDPATH # with it, cd prints its target and may find another folder of that name
+unset CDPATH # with CDPATH, cd prints its target and may go to another directory of that name
 [[ ${BASH_SOURCE[0]} != */* ]] || cd "${BASH_SOURCE[0]%/*}"
 cd -P ..
 top=$PWD venv=$PWD/tools/venv lock=$PWD/tools/requirements.lock log=$PWD/tools/.setup.log
-mark=$venv/.complete # variant, path and hash of the lock; written last
+mark=$venv/.complete # variant, path and hash of the lock file; written after everything is installed
 torch=$(grep '^torch==' "$lock") cpu_index=https://download.pytorch.org/whl/cpu
 cpu='' torch_index='' force=false
 
@@ -54,7 +54,7 @@ complete() {
     ! $force && [ -r "$mark" ] && [ "$(cat "$mark")" = "$(fingerprint)" ] && "$venv/bin/python" -c '' 2>/dev/null
 }
 
-# Why a Python does not serve; nothing if it does.
+# python_fault PYTHON: why a Python is unsuitable; empty if it is suitable.
 python_fault() {
     "$1" -c '
 import os, sys, sysconfig
@@ -67,7 +67,7 @@ try:
 except ImportError:
     print("has no venv (Debian, Ubuntu: apt install %s-venv)" % name)
 if not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")):
-    print("has no headers, which pyworld is built with (Debian, Ubuntu: apt install %s-dev)" % name)
+    print("has no headers, which pyworld needs (Debian, Ubuntu: apt install %s-dev)" % name)
 ' 2>/dev/null || echo "does not run"
 }
 
@@ -80,49 +80,49 @@ find_python() {
         [ -n "$fault" ] || { echo "$candidate" && return; }
         faults+="; $candidate $fault"
     done
-    die "no suitable Python (3.10, 3.11 or 3.12 with venv and headers)$faults: install one, or name it in the variable PYTHON"
+    die "no suitable Python (3.10, 3.11 or 3.12 with venv and headers)$faults: install one, or set the variable PYTHON to one"
 }
 
 check_machine() {
     case $(uname -m) in x86_64 | aarch64 | arm64) ;; *) die "this machine is $(uname -m): MindSpore has wheels for x86-64 and aarch64 only" ;; esac
-    command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || die "no C++ compiler, which pyworld is built with: install g++"
+    command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || die "no C++ compiler, which pyworld needs: install g++"
     if [[ $variant == cpu=true* ]]; then check_disk 6; else check_disk 12; fi
 }
 
-# GB that must be free: those of the environment and of what the installer unpacks meanwhile.
+# check_disk GB: fails if less is free. The installer needs space for unpacking besides that of the environment.
 check_disk() {
     local free
     free=$(df -Pk "$top/tools" | awk 'NR == 2 { printf "%d", $4 / 1048576 }')
-    [ "$free" -ge "$1" ] || die "too little disk: $free GB free in $top/tools, $1 GB needed"
+    [ "$free" -ge "$1" ] || die "not enough disk space: $free GB free in $top/tools, $1 GB needed"
 }
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 
 last_error() { grep -i error "$log" | tail -n 1; }
 
-# An empty environment with uv; without uv if only that cannot be had.
+# make_venv PYTHON: an empty environment with uv, or without uv if it cannot be downloaded.
 make_venv() {
     rm -rf "$venv"
     "$1" -m venv "$venv" >"$log" 2>&1 || die "$1 -m venv failed: $(tail -n 1 "$log")"
     if ! pip install --retries 1 --timeout 30 "$(grep '^uv==' "$lock")" >>"$log" 2>&1; then
         pip install --retries 1 --timeout 30 --no-deps "$(grep '^tqdm==' "$lock")" >>"$log" 2>&1 ||
-            die "no package can be fetched: check the network, or pip's index settings ($(last_error))"
-        say "uv cannot be had here: installing with pip, which takes longer"
+            die "cannot download packages: check the network and pip's index settings ($(last_error))"
+        say "uv cannot be downloaded: installing with pip, which takes longer"
     fi
 }
 
-# Installs a file of requirements with uv, from pip's index if one is set; with pip where uv does not get through.
+# install FILE: installs a requirements file with uv, from pip's index if one is set, or with pip if uv fails.
 install() {
     local index
     if [ -x "$venv/bin/uv" ]; then
         index=${PIP_INDEX_URL:-$(pip config get global.index-url 2>/dev/null || true)}
         "$venv/bin/uv" pip install --python "$venv/bin/python" --no-deps ${index:+--default-index "$index"} -r "$1" && return
-        say "uv did not get through: trying pip"
+        say "uv failed: trying pip"
     fi
-    pip install --no-deps -r "$1" || die "the packages could not be installed (see above): mend that and run tools/setup.sh again"
+    pip install --no-deps -r "$1" || die "installation failed (see above): fix the cause and run tools/setup.sh again"
 }
 
-# Puts one build of torch in (options and requirement for pip); fails, and leaves none, if that cannot be had or asks for CUDA libraries.
+# try_torch PIP_OPTION... REQUIREMENT: installs a build of torch; fails, with none installed, if it is missing or requires CUDA libraries.
 try_torch() {
     pip install --retries 1 --no-deps "$@" >>"$log" 2>&1 || return
     "$venv/bin/python" -c 'import importlib.metadata as m, sys; sys.exit(any("nvidia" in r for r in m.requires("torch") or ()))' && return
@@ -131,18 +131,18 @@ try_torch() {
     return 1
 }
 
-# Puts the CPU build of torch in: from --torch_index, else the one that pip's indexes and folders have under its own name, else one in pip's folders.
+# Installs the CPU build of torch: from --torch_index, else version +cpu from pip's indexes and directories, else any CPU build in pip's directories.
 install_cpu_torch() {
     say "looking for a CPU build of $torch"
     if [ -n "$torch_index" ]; then
         try_torch --index-url "$torch_index" "$torch+cpu" || try_torch --index-url "$torch_index" "$torch" ||
-            die "no CPU build of $torch for this Python at $torch_index ($(last_error)): check the address, or leave --torch_index out"
+            die "no CPU build of $torch for this Python at $torch_index ($(last_error)): check the URL, or omit --torch_index"
     else
         try_torch "$torch+cpu" || try_torch --no-index "$torch"
     fi
 }
 
-# The packages of the lock. torchaudio's own libraries fit one version of torch only; it does without them.
+# Installs the lock file. torchaudio's compiled libraries work with one version of torch only, and torchaudio works without them.
 install_all() {
     local wanted=$lock
     if [[ $variant == cpu=true* ]]; then
@@ -151,23 +151,23 @@ install_all() {
             grep -vE '^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==' "$lock" >"$wanted"
         else
             say "pip finds no CPU build of $torch for this Python (see tools/.setup.log);" \
-                "to have one, stop this and run: tools/setup.sh --torch_index $cpu_index"
+                "to install one, interrupt this and run: tools/setup.sh --torch_index $cpu_index"
             check_disk 12
         fi
     fi
     [ "$wanted" != "$lock" ] ||
-        say "installing $torch with CUDA libraries: 2.6 GB of them to download, 8 GB of disk in all (--cpu asks for 5 GB without them)"
+        say "installing $torch with CUDA libraries: 2.6 GB to download, 8 GB of disk in total (5 GB with --cpu)"
     install "$wanted"
     rm -f "$venv"/lib/python3*/site-packages/torchaudio/lib/*.so
 }
 
-# The command `asrlib`, beside python -m asrlib.bin.NAME; nothing needs it.
+# Installs the command `asrlib`, an alternative to python -m asrlib.bin.NAME that nothing depends on.
 install_project() {
     pip install --no-deps --no-build-isolation --no-index -e "$top" >>"$log" 2>&1 ||
-        say "the command asrlib could not be installed ($(last_error)): use python -m asrlib.bin.NAME, or see $log"
+        say "cannot install the command asrlib ($(last_error)): use python -m asrlib.bin.NAME, or see $log"
 }
 
-# g2p_en looks for two NLTK resources on import, and would download them; it never uses them here.
+# g2p_en downloads two NLTK resources on import if they are missing; the project never uses them, so empty files will do.
 make_nltk_data() {
     "$venv/bin/python" - "$venv/nltk_data" <<'END'
 import pathlib, sys, zipfile
@@ -180,27 +180,27 @@ END
 
 if complete; then exit 0; fi
 { : >>"$top/tools/.setup.lock"; } 2>/dev/null ||
-    die "tools/venv is not complete, or this user may not run its Python, and $top/tools cannot be written:" \
-        "let its owner run tools/setup.sh (PYTHON: a Python for all)"
+    die "tools/venv is incomplete, or this user may not execute its Python, and $top/tools is not writable:" \
+        "its owner must run tools/setup.sh (with PYTHON set to a Python that all users may execute)"
 exec 9>"$top/tools/.setup.lock"
 if ! flock -n 9; then
-    say "another set-up is at work: waiting for it"
+    say "another tools/setup.sh is running: waiting for it to finish"
     flock 9
     if complete; then exit 0; fi
 fi
 
 if ! $force && [ -r "$mark" ] && [ "$(head -n 2 "$mark")" = "$(fingerprint | head -n 2)" ] && "$venv/bin/python" -c '' 2>/dev/null; then
-    say "tools/requirements.lock has changed: bringing tools/venv up to date"
+    say "tools/requirements.lock has changed: updating tools/venv"
     rm "$mark"
 else
-    python=$(find_python) || exit # it has said why
+    python=$(find_python) || exit # it has printed the error
     check_machine
     if [ -d "$venv" ] && [ ! -e "$mark" ]; then
-        say "tools/venv is half-made, an earlier set-up was stopped: making it anew"
+        say "tools/venv is incomplete because an earlier set-up was interrupted: creating it again"
     elif [ -d "$venv" ]; then
-        say "tools/venv was made with other options, or for another folder: making it anew"
+        say "tools/venv was created with other options or in another directory: creating it again"
     fi
-    say "making tools/venv with $python; this takes some minutes the first time"
+    say "creating tools/venv with $python; this takes some minutes"
     make_venv "$python"
 fi
 install_all

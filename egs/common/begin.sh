@@ -1,13 +1,13 @@
 # shellcheck shell=bash disable=SC2034
-# The first file that a run.sh sources. It sets strict mode, reports every unexpected error with its place, makes the recipe's folder ($recipe) the
-# current one (the caller's is $called_from), and defines `option` (parse_options.sh).
+# The first file that a run.sh sources. It sets strict mode, reports unexpected errors with file and line, changes to the recipe's directory ($recipe;
+# the caller's is $called_from), and defines `option` (parse_options.sh).
 
 set -uo pipefail
-shopt -s inherit_errexit # $(...) stops at an error, too
-unset CDPATH # with it, cd prints its target and may find another folder of that name
+shopt -s inherit_errexit # errexit also applies inside $(...)
+unset CDPATH # with CDPATH, cd prints its target and may go to another directory of that name
 
-# Stop at an error and report it. Only the shell that has called this reports: what fails in a subshell of it is reported as the command that started
-# the subshell.
+# Stops at errors and reports them. Only the shell that has called this reports: an error in one of its subshells is reported as a failure of the
+# command that started the subshell.
 report_errors() {
     error_level=$BASH_SUBSHELL
     trap '_report_error "$?" "$BASH_COMMAND"' ERR
@@ -21,11 +21,11 @@ _report_error() {
 
 report_errors
 called_from=$PWD
-script=$(readlink -f "${BASH_SOURCE[1]}") # also where run.sh is called through a link
+script=$(readlink -f "${BASH_SOURCE[1]}") # run.sh may be called through a link
 recipe=${script%/*}
 common=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 cd "$recipe"
-case $0 in */*) called_as=$0 ;; *) called_as=./$0 ;; esac # as it can be pasted into a shell
+case $0 in */*) called_as=$0 ;; *) called_as=./$0 ;; esac # in a form that a shell finds
 
 # shellcheck source=egs/common/parse_options.sh
 . "$common/parse_options.sh"

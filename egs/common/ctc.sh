@@ -1,18 +1,19 @@
 # shellcheck shell=bash disable=SC2154
-# Recipes trained from scratch with CTC: corpus, features, training in MindSpore, conversion, decoding, scores. The last line of a run.sh:
+# Stages of recipes trained from scratch with CTC: features, training in MindSpore, conversion, decoding and scoring. The last line of a run.sh:
 #     . ../../common/ctc.sh "$@"
-# The recipe has set $model, and sourced its corpus (recipe.sh says what that defines).
+# run.sh has set $model and sourced its corpus.sh (see recipe.sh).
 
-option_group "Options of every recipe trained with CTC"
-option train_config path "" "file with model and training; none: MODEL.yaml in the recipe's conf, else in the top conf (conf/mini with --mini true)"
-option train_args text "" 'keys of train_config to set, e.g. "trainer.epochs=3 optim.learning_rate=1e-4"'
-option pretrained_model path "" "file of a trained checkpoint to start from (.safetensors or .ckpt)"
-option labels path "" "file with one label a line; none: from the text of the training set"
+option_group "Options of recipes trained from scratch with CTC"
+option train_config path "" \
+    "configuration of model and training; none: MODEL.yaml in the recipe's conf, else in the top-level conf (conf/mini with --mini true)"
+option train_args text "" 'keys of train_config to override, e.g. "trainer.epochs=3 optim.learning_rate=1e-4"'
+option pretrained_model path "" "trained checkpoint to start from (.safetensors or .ckpt)"
+option labels path "" "file with one label per line; none: made from the training text"
 option num_shards int 8 \
-    "MindRecord shards of the features of the training set, and of the validation set, as much disk again; 0: none, training reads the archives"
-option decode_modes 'words:greedy|beam' greedy 'ways to decode, of "greedy beam"'
-option ngram int 0 "order of an n-gram language model made of the training text for the beam, which is then decoded, too; 0: none"
-option published path "" "file with published results, a Markdown table, for RESULTS.md; none: the recipe's published.md"
+    "MindRecord shards of the training and validation features (they double the disk space); 0: none, training reads the archives"
+option decode_modes 'words:greedy|beam' greedy 'decoding modes, of "greedy beam"'
+option ngram int 0 "order of an n-gram language model of the training text; adds beam to the default of --decode_modes; 0: none"
+option published path "" "Markdown table of published results for RESULTS.md; none: the recipe's published.md"
 
 # shellcheck source=egs/common/recipe.sh
 . "$common/recipe.sh" "$@"
@@ -21,19 +22,19 @@ train_config=${train_config:-$(config_file "${model:?}.yaml")}
 [ -n "$labels" ] || [ -z "${default_labels:-}" ] || labels=$ROOT/$default_labels
 [ -n "$published" ] || [ ! -e published.md ] || published=published.md
 dump_dirs=("${data_names[@]/#/"$dumpdir/"}")
-sharded=()
-[ "$num_shards" -eq 0 ] || sharded=("${dump_dirs[@]:0:2}")
+shard_dirs=()
+[ "$num_shards" -eq 0 ] || shard_dirs=("${dump_dirs[@]:0:2}")
 exp=$expdir/${tag:-$(experiment_name "$train_config" "$train_args" "$pretrained_model")}
 given_lm=(${lm:+"$lm"})
 if [ "$ngram" -gt 0 ]; then
-    [ -z "$lm" ] || _refuse "--ngram makes a language model, --lm names one: choose"
+    [ -z "$lm" ] || _refuse "--ngram and --${librispeech_lm:+librispeech_}lm are mutually exclusive"
     lm=$exp/$ngram-gram.arpa
     [ -n "${option_given[decode_modes]+given}" ] || decode_modes=(greedy beam)
 fi
 
 stage 2 "feature extraction" "$dumpdir" \
     needs "${data_dirs[@]}" "$train_config:features" ${labels:+"$labels"} \
-    makes "${dump_dirs[@]/%//feats.scp}" "${dump_dirs[@]/%//text}" "${sharded[@]/%//mindrecord/shards.json}" "$tokens"
+    makes "${dump_dirs[@]/%//feats.scp}" "${dump_dirs[@]/%//text}" "${shard_dirs[@]/%//mindrecord/shards.json}" "$tokens"
 stage_2() {
     local name feature_args
     feature_args=$(tr ' ' '\n' <<<"$train_args" | sed -n '/^features\./p' | paste -sd ' ')
@@ -41,7 +42,7 @@ stage_2() {
         asr extract_features --train_config "$train_config" --data_dir "$datadir/$name" --dump_dir "$dumpdir/$name" \
             --nj "$nj" --cmd_backend "$cmd_backend" --allow_pipes "${allow_pipes:-false}" ${feature_args:+--train_args "$feature_args"}
     done
-    for name in "${sharded[@]}"; do
+    for name in "${shard_dirs[@]}"; do
         asr make_mindrecord --dump_dir "$name" --num_shards "$num_shards" --nj "$nj" --cmd_backend "$cmd_backend"
     done
     asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --check "$datadir/dev/text" \
@@ -67,15 +68,15 @@ stage_4() {
 stage 5 "fine-tuning" "$exp"
 stage_5() { echo "nothing to fine-tune: $model is trained from scratch"; }
 
-mapfile -t scores < <(score_files "$exp")
+mapfile -t result_files < <(score_files "$exp")
 stage 6 "decoding and scoring" "$exp" \
     needs "$exp/model.safetensors" "${dump_dirs[@]:2}" "${given_lm[@]}" ${inference_config:+"$inference_config"} ${published:+"$published"} \
-    makes "${scores[@]}" "$exp/RESULTS.md"
+    makes "${result_files[@]}" "$exp/RESULTS.md"
 stage_6() {
     local inference_config=$inference_config
     [ "$ngram" -eq 0 ] || asr make_ngram --text "$datadir/train/text" --valid_text "$datadir/dev/text" --order "$ngram" --out "$lm"
     if [ -n "$lm" ] && [ -z "$inference_config" ] && [[ " ${decode_modes[*]} " == *" beam "* ]]; then
-        inference_config=$exp/beam.yaml # the weights of the language model that are best on dev
+        inference_config=$exp/beam.yaml # language model weights tuned on dev
         asr tune_beam --exp_dir "$exp" --data_dir "$dumpdir/dev" --lm "$lm" --out "$inference_config" --nj "$inference_nj" --device "$device"
     fi
     decode_sets "$exp" "$dumpdir"

@@ -1,27 +1,27 @@
 # shellcheck shell=bash
-# Options of a recipe. run.sh, corpus.sh and the chain declare them in turn; recipe.sh then calls `parse_options "$@"`.
+# Command-line options of a recipe. run.sh, corpus.sh and the common scripts declare them; recipe.sh then calls `parse_options "$@"`.
 #
 #     option_group "Options of LibriSpeech"              a heading in --help
 #     option NAME TYPE DEFAULT HELP                      sets the variable NAME to DEFAULT
-#     run_option NAME TYPE DEFAULT HELP                  likewise; it only says how stages run, so that another value makes no stage stale
+#     run_option NAME TYPE DEFAULT HELP                  the same for options that do not change results: a new value does not rerun stages
 #
-# Types: text; bool (true or false); int (a whole number); number; choice:a|b|c; path; and, as arrays, words; words:a|b|c (at least one of these);
-# ints; paths. An option whose default is empty may be empty. Paths of the user are relative to where the recipe was called, those of the defaults to
-# the recipe's folder.
-# On the command line: --name value or --name=value, with - or _ in the name; anything else ends with exit code 2. Values are never evaluated as code.
+# Types: text; bool (true or false); int (a whole number); number; choice:a|b|c; path; and as arrays: words; words:a|b|c (at least one of them);
+# ints; paths. An option may be empty if its default is empty. Relative paths on the command line start at the caller's directory, relative paths in
+# defaults at the recipe's directory.
+# Syntax: --name value or --name=value, with - or _ in the name; anything else is an error with exit code 2. Values are never evaluated as code.
 
 declare -a option_names=() run_options=()
 declare -A option_type=() option_default=() option_help=() option_heading=()
-declare -A option_given=() # those on the command line, as they stand there
-option_heading_next=
+declare -A option_given=() # values on the command line, unchanged
+next_heading=
 
-option_group() { option_heading_next=$1; }
+option_group() { next_heading=$1; }
 
 option() {
     [[ $# -eq 4 && $1 =~ ^[a-z][a-z0-9_]*$ && -z ${option_type[$1]+known} ]] || _refuse "option $*: expected NAME TYPE DEFAULT HELP, with a new name"
     option_names+=("$1")
-    option_type[$1]=$2 option_default[$1]=$3 option_help[$1]=$4 option_heading[$1]=$option_heading_next
-    option_heading_next=
+    option_type[$1]=$2 option_default[$1]=$3 option_help[$1]=$4 option_heading[$1]=$next_heading
+    next_heading=
     _set_option "$1" "$3"
 }
 
@@ -36,19 +36,19 @@ parse_options() {
         case $1 in
             --help | -h) _print_help && exit 0 ;;
             --?*) ;;
-            *) _refuse "unexpected argument '$1': options are given as --name value, a value with spaces in quotes" ;;
+            *) _refuse "unexpected argument '$1': write options as --name value, and quote values with spaces" ;;
         esac
         name=${1%%=*}
         name=${name#--}
         name=${name//-/_}
-        [ -n "${option_type[$name]+known}" ] || _refuse "unknown option '${1%%=*}'; did you mean --$(_nearest "$name")? (--help lists all)"
+        [ -n "${option_type[$name]+known}" ] || _refuse "unknown option '${1%%=*}'; did you mean --$(_closest_option "$name")? (--help lists all)"
         if [[ $1 == *=* ]]; then
             value=${1#*=}
         elif [ $# -gt 1 ] && [[ $2 != --[a-z]* ]]; then
             value=$2
             shift
         else
-            _refuse "--$name needs a value (one that begins with -- as --$name=VALUE)"
+            _refuse "--$name needs a value (write --$name=VALUE if it begins with --)"
         fi
         shift
         _check_value "$name" "$value"
@@ -65,37 +65,37 @@ _check_value() {
         bool) [[ $value == true || $value == false ]] || _refuse "--$name: '$value' is not true or false" ;;
         int) [[ $value =~ ^[0-9]{1,15}$ ]] || _refuse "--$name: '$value' is not a number" ;;
         number) [[ $value =~ ^([0-9]+\.?|[0-9]*\.[0-9]+)([eE][-+]?[0-9]+)?$ ]] || _refuse "--$name: '$value' is not a number" ;;
-        choice:*) _is_one_of "$type" "$value" || _refuse "--$name: '$value' is not one of $(_listed "$type" ', ')" ;;
+        choice:*) _is_one_of "$type" "$value" || _refuse "--$name: '$value' is not one of $(_joined_values "$type" ', ')" ;;
         words* | ints)
             _split_words words "$value"
-            [[ $type != words:* || ${#words[@]} -gt 0 ]] || _refuse "--$name: name at least one of $(_listed "$type" ' ')"
+            [[ $type != words:* || ${#words[@]} -gt 0 ]] || _refuse "--$name: give at least one of $(_joined_values "$type" ' ')"
             for word in "${words[@]}"; do
                 [[ $type != ints || $word =~ ^[0-9]{1,15}$ ]] || _refuse "--$name: '$word' is not a number"
-                [[ $type != words:* ]] || _is_one_of "$type" "$word" || _refuse "--$name: '$word' is not one of $(_listed "$type" ' ')"
+                [[ $type != words:* ]] || _is_one_of "$type" "$word" || _refuse "--$name: '$word' is not one of $(_joined_values "$type" ' ')"
             done
             ;;
-        path) [[ $value != *$'\n'* ]] || _refuse "--$name: a path must not have a line break in it" ;;
+        path) [[ $value != *$'\n'* ]] || _refuse "--$name: a path must not contain a line break" ;;
     esac
 }
 
 _is_one_of() { [[ $2 != *'|'* && "|${1#*:}|" == *"|$2|"* ]]; }
 
-# The values of a type "choice:a|b" with something else between them.
-_listed() {
+# _joined_values TYPE SEPARATOR: the values of a type like "choice:a|b".
+_joined_values() {
     local values=${1#*:}
     printf '%s' "${values//|/$2}"
 }
 
-# _set_option NAME VALUE [FOLDER]: into the variable NAME, of its type; relative paths of the user count from FOLDER.
+# _set_option NAME VALUE [DIR]: assigns a value to the variable NAME, according to its type; relative paths start at DIR.
 _set_option() {
-    local _value=$2 _folder=${3:-}
-    # Called in the recipe's folder: the same paths as the defaults
-    [[ $_folder != "${recipe:-}" && ! $_folder -ef ${recipe:-/nonexistent} ]] || _folder=''
+    local _value=$2 _dir=${3:-}
+    # Called in the recipe's directory: leave paths relative, like those of the defaults
+    [[ $_dir != "${recipe:-}" && ! $_dir -ef ${recipe:-/nonexistent} ]] || _dir=''
     case ${option_type[$1]} in
-        paths) _split_paths "$1" "$_value" "$_folder" ;;
+        paths) _split_paths "$1" "$_value" "$_dir" ;;
         words* | ints) _split_words "$1" "$_value" ;;
         path)
-            [[ -z $_value || -z $_folder || $_value == /* ]] || _value=$_folder/$_value
+            [[ -z $_value || -z $_dir || $_value == /* ]] || _value=$_dir/$_value
             printf -v "$1" '%s' "$_value"
             ;;
         int) printf -v "$1" '%s' "${_value:+$((10#0$_value))}" ;; # 08 is eight
@@ -109,8 +109,7 @@ _split_words() {
     IFS=$' \t\n' read -r -d '' -a "$1" <<<"$2" || true
 }
 
-# _split_paths ARRAY TEXT FOLDER: one path a line or, if there is but one line, with spaces between them; the longest words that exist together are
-# one path.
+# _split_paths ARRAY TEXT DIR: splits at line breaks or, if there are none, at spaces, except those of existing paths: the longest one is taken.
 _split_paths() {
     local -n _paths=$1
     local _rest _path _prefix=${3:+$3/}
@@ -126,7 +125,7 @@ _split_paths() {
     done <<<"$2"
 }
 
-# path_list PATH...: the reverse, for a command's option: with spaces between them or, if one has a space in it, each on a line.
+# path_list PATH...: joins paths to one value for a command's option: by spaces or, if a path contains a space, by line breaks.
 path_list() {
     local path IFS=' '
     for path; do
@@ -137,7 +136,7 @@ path_list() {
 
 _exists() { if [[ $1 == /* ]]; then [ -e "$1" ]; else [ -e "$2$1" ]; fi; }
 
-# The comment at the top of the called script, then every option with its default.
+# Prints the comment at the top of the called script, then all options with their defaults.
 _print_help() {
     local name type note lists=false
     awk 'NR > 1 { if (!/^#/) exit; if (!/shellcheck/) { sub(/^# ?/, ""); print } }' "${script:-${BASH_SOURCE[-1]}}"
@@ -151,12 +150,12 @@ _print_help() {
         esac
         printf '  --%-18s %s%s [default: %s]\n' "$name" "$note" "${option_help[$name]}" "${option_default[$name]:-none}"
     done
-    ! $lists || printf '\n%s\n' 'Several folders or files are one value, with spaces between them: --test_dirs "a b".' \
-        'One that exists may have spaces in its name; line breaks separate them, too.'
+    ! $lists || printf '\n%s\n%s\n' 'Separate several paths by spaces in one value: --test_dirs "a b". Existing paths may contain spaces.' \
+        'Line breaks separate paths as well.'
 }
 
 # The option with the smallest edit distance to $1.
-_nearest() {
+_closest_option() {
     printf '%s\n' "${option_names[@]}" | awk -v given="$1" '
         function distance(a, b,    i, j, cost, row, before, left) {
             for (j = 0; j <= length(b); j++) row[j] = j

@@ -1,21 +1,20 @@
 # shellcheck shell=bash disable=SC2154
-# Recipes that end with a pretrained model and its kept checkpoints: corpus, pretraining in MindSpore, conversion of each checkpoint. The last line of
-# a run.sh:
+# Stages of recipes that only pretrain: pretraining in MindSpore and conversion of every kept checkpoint. The last line of a run.sh:
 #     . ../../common/pretrain.sh "$@"
-# The recipe has set $model (wav2vec2), $size (base) and $used_by, the recipe that fine-tunes, and sourced its corpus (recipe.sh says what that
-# defines).
+# run.sh has set $model (wav2vec2), $size (base) and $finetuning_recipe, the recipe that fine-tunes the checkpoints, and sourced its corpus.sh (see
+# recipe.sh).
 
 option_group "Options of recipes that pretrain"
-option pretrain_config path "" "file; none: that of the model, with --mini true the small one"
-option pretrain_args text "" 'keys of it to set, e.g. "trainer.updates=1000"'
-option pretrained_model path "" "file of a pretrained model to start from: ours, or one of fairseq, s3prl or transformers"
+option pretrain_config path "" "pretraining configuration; none: that of the model (conf/mini with --mini true)"
+option pretrain_args text "" 'keys of pretrain_config to override, e.g. "trainer.updates=1000"'
+option pretrained_model path "" "pretrained model to start from: of this project, fairseq, s3prl or transformers"
 
 # shellcheck source=egs/common/recipe.sh
 . "$common/recipe.sh" "$@"
 
 pretrain_config=${pretrain_config:-$(config_file "$(pretraining_config "${model:?}" "${size:?}")")}
 exp=$expdir/${tag:-$(experiment_name "$pretrain_config" "$pretrain_args" "$pretrained_model")}
-start=${pretrained_model:+${exp}_start}
+converted_model=${pretrained_model:+${exp}_start} # pretrained_model in our format
 
 stage 2 "feature extraction" "$dumpdir"
 stage_2() { echo "nothing to extract: $model takes waveforms and needs no targets"; }
@@ -25,9 +24,9 @@ stage 3 "pretraining" "$exp" \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     [ -z "$pretrained_model" ] ||
-        asr convert --to ms --pretrain_config "$pretrain_config" --checkpoint "$pretrained_model" --out "$start"
+        asr convert --to ms --pretrain_config "$pretrain_config" --checkpoint "$pretrained_model" --out "$converted_model"
     launch pretrain "$exp" --pretrain_config "$pretrain_config" --train_dir "$datadir/train" --valid_dir "$datadir/dev" \
-        --device "$device" --force "$force" ${start:+--pretrained_model "$start/model.safetensors"} \
+        --device "$device" --force "$force" ${converted_model:+--pretrained_model "$converted_model/model.safetensors"} \
         ${seed:+--seed "$seed"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
 }
 
@@ -39,9 +38,9 @@ stage_4() {
 }
 
 stage 5 "fine-tuning" "$exp"
-stage_5() { echo "nothing to fine-tune here: ${used_by:?} does, from the checkpoints in $exp/updates"; }
+stage_5() { echo "nothing to fine-tune here: ${finetuning_recipe:?} does, from the checkpoints in $exp/updates"; }
 
 stage 6 "decoding and scoring" "$exp"
-stage_6() { echo "nothing to decode here: $used_by does"; }
+stage_6() { echo "nothing to decode here: $finetuning_recipe does"; }
 
 run_stages "$@"

@@ -1,30 +1,32 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Self-supervised recipes: corpus, targets, pretraining in MindSpore, conversion, ESPnet fine-tuning through an s3prl upstream, decoding, scores. The
-# last line of a run.sh:
+# Stages of self-supervised recipes: targets, pretraining in MindSpore, conversion, ESPnet fine-tuning with an s3prl upstream, decoding and scoring.
+# The last line of a run.sh:
 #     . ../../common/ssl.sh "$@"
-# The recipe has set $model (progre|hubert) and $size (base|large), and sourced its corpus (recipe.sh says what that defines).
+# run.sh has set $model (progre|hubert) and $size (base|large) and sourced its corpus.sh (see recipe.sh).
 #
-# Pretraining goes in iterations, each with its configuration, its targets and its number of clusters:
+# Pretraining has several iterations, each with its configuration, targets and number of clusters:
 #     --pretrain_configs "hubert_base.yaml hubert_base.yaml progre_large.yaml" --targets "mfcc 6 9" --clusters "100 500 500"
-# trains on clusters of MFCC, then of that model's hidden state 6, then of the second model's hidden state 9 (Hsu et al. 2021, section 4).
+# The first model predicts clusters of MFCC, the second clusters of the first model's hidden state 6, the third clusters of the second model's hidden
+# state 9 (Hsu et al. 2021, section 4).
 
 option_group "Options of self-supervised recipes"
-option pretrain_configs paths "" "files, one for each iteration; none: those of the published model, with --mini true one small model"
-option targets words "" "what each iteration predicts clusters of: mfcc, or the hidden state of the model before"
-option mfcc_args words "" 'options of make_targets for the clusters of MFCC, e.g. "--cmvn true" (what --mini true does)'
-option clusters ints "" "how many clusters each iteration has"
-option pretrain_args text "" 'keys of the pretraining configurations to set, e.g. "trainer.updates=1000"'
-option pretrained_model path "" "file of a pretrained model instead of pretraining: ours, or a HuBERT of fairseq, s3prl or transformers"
-option upstream 'choice:progre_ms|hubert_ms|hubert_fairseq' "" "which model is pretrained, or taken from --pretrained_model; none: the recipe's"
-option speakers 'choice:labels|clusters' labels "where the speakers that ProgRE tells apart come from; clusters where utt2spk says nothing"
-option num_speakers int 100 "with --speakers clusters: how many"
-option asr_config path "" "file with ESPnet's configuration; none: asr_conformer.yaml (conf/mini with --mini true)"
-option asr_args text "" 'keys of asr_config to set, e.g. "optim_conf.lr=1e-3 max_epoch=20"'
-option cache_states 'choice:auto|true|false' auto "compute the frozen upstream's hidden states once, where they fit into --cache_gb"
-option cache_gb number 50 "GB for the hidden states of the training and validation sets"
-option ablation bool false "also fine-tune on the same model with random weights and on log-mel features, and compare"
-option decode_modes 'words:greedy|beam|joint' "greedy joint" 'ways to decode, of "greedy beam joint"'
-option published path "" "file with published results, a Markdown table, for RESULTS.md; none: the corpus's"
+option pretrain_configs paths "" "pretraining configuration of each iteration; none: those of the published model, with --mini true one small model"
+option targets words "" "features to cluster for each iteration: mfcc, or the number of a hidden state of the previous model"
+option mfcc_args words "" 'options of make_targets for MFCC clusters, e.g. "--cmvn true" (the default with --mini true)'
+option clusters ints "" "number of clusters of each iteration"
+option pretrain_args text "" 'keys of the pretraining configurations to override, e.g. "trainer.updates=1000"'
+option pretrained_model path "" "pretrained model to use instead of pretraining: of this project, or a HuBERT of fairseq, s3prl or transformers"
+option upstream 'choice:progre_ms|hubert_ms|hubert_fairseq' "" "type of the pretrained model; none: that of the recipe"
+option speakers 'choice:labels|clusters' labels "speaker classes for ProgRE: labels of utt2spk, or clusters if utt2spk has no speakers"
+option num_speakers int 100 "number of clusters for --speakers clusters"
+option asr_config path "" "ESPnet configuration; none: asr_conformer.yaml (conf/mini with --mini true)"
+option asr_args text "" 'keys of asr_config to override, e.g. "optim_conf.lr=1e-3 max_epoch=20"'
+run_option cache_states 'choice:auto|true|false' auto \
+    "compute the frozen upstream's hidden states once and store them; auto: if they fit into --cache_gb"
+run_option cache_gb number 50 "maximum size of the stored hidden states of training and validation set, in GB"
+option ablation bool false "also fine-tune with randomly initialised weights and with log-mel features, and compare"
+option decode_modes 'words:greedy|beam|joint' "greedy joint" 'decoding modes, of "greedy beam joint"'
+option published path "" "Markdown table of published results for RESULTS.md; none: that of the corpus"
 
 # shellcheck source=egs/common/recipe.sh
 . "$common/recipe.sh" "$@"
@@ -33,7 +35,7 @@ upstream=${upstream:-${model:?}_ms}
 model=${upstream%_*}
 [ "$upstream" != hubert_fairseq ] || [ -n "$pretrained_model" ] ||
     _refuse "--upstream hubert_fairseq needs --pretrained_model FILE (of fairseq, s3prl or transformers)"
-# What is published: two iterations of HuBERT base, the large models on clusters of the second one's layer 9
+# Published: two iterations of HuBERT base; the large models are trained on clusters of the second one's layer 9
 if [ ${#pretrain_configs[@]} -eq 0 ]; then
     if $mini; then
         names=("$model.yaml") default_targets=(mfcc) default_clusters=(100)
@@ -50,19 +52,19 @@ fi
 if [ -n "$pretrained_model" ]; then
     pretrain_configs=("${pretrain_configs[-1]}")
 elif [ ${#pretrain_configs[@]} -ne ${#targets[@]} ] || [ ${#pretrain_configs[@]} -ne ${#clusters[@]} ]; then
-    _refuse "--pretrain_configs, --targets and --clusters must be as many: '${pretrain_configs[*]}', '${targets[*]}', '${clusters[*]}'"
+    _refuse "--pretrain_configs, --targets and --clusters must have the same length: '${pretrain_configs[*]}', '${targets[*]}', '${clusters[*]}'"
 fi
-last=$((${#pretrain_configs[@]} - 1))
+last_iteration=$((${#pretrain_configs[@]} - 1))
 asr_config=${asr_config:-$(config_file asr_conformer.yaml)}
 published=${published:-${default_published:+$ROOT/$default_published}}
-tag=${tag:-$(experiment_name "${pretrain_configs[last]}" "$pretrain_args" "$pretrained_model")}
+tag=${tag:-$(experiment_name "${pretrain_configs[last_iteration]}" "$pretrain_args" "$pretrained_model")}
 exp=$expdir/$tag
 asr_tag=$(experiment_name "$asr_config" "$asr_args")
 asr_exp=$expdir/${asr_tag}_$tag
 
-scratch=true target_files=()  # whether stage 3 pretrains, on what of stage 2
+run_pretraining=true target_files=() # outputs of stage 2 for pretraining
 if [ -n "$pretrained_model" ]; then
-    scratch=false
+    run_pretraining=false
 else
     target_files=("$dumpdir"/{train,dev}/targets/"km${clusters[0]}.safetensors")
     [ "$model" != progre ] || target_files+=("$dumpdir"/{train,dev}/targets/pitch.safetensors "$dumpdir/train/targets/speakers.json")
@@ -71,8 +73,8 @@ fi
 stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes "${target_files[@]}" "$tokens"
 stage_2() {
     local name
-    asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --out "$tokens" # ESPnet has <unk> for others
-    $scratch || return 0
+    asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --out "$tokens" # ESPnet maps other characters to <unk>
+    $run_pretraining || return 0
     make_clusters mfcc "${clusters[0]}" "km${clusters[0]}" "${mfcc_args[@]}"
     [ "$model" = progre ] || return 0
     for name in train dev; do
@@ -85,7 +87,7 @@ make_targets() {
     asr make_targets --data_dir "$datadir/$1" --dump_dir "$dumpdir/$1" "${@:2}" --nj "$nj" --cmd_backend "$cmd_backend"
 }
 
-# make_clusters TYPE NUMBER NAME [OPTION...]: learnt on the training set, applied to the validation set.
+# make_clusters TYPE NUMBER NAME [OPTION...]: k-means of the training set, applied to both sets.
 make_clusters() {
     make_targets train --type "$1" --num_clusters "$2" --name "$3" "${@:4}"
     make_targets dev --type "$1" --centroids "$dumpdir/train/targets/$3.centroids.safetensors" --name "$3" "${@:4}"
@@ -95,22 +97,22 @@ stage 3 "pretraining" "$exp" \
     needs "${pretrain_configs[@]}" "${target_files[@]}" ${pretrained_model:+"$pretrained_model"} \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
-    if ! $scratch; then
-        asr convert --to ms --pretrain_config "${pretrain_configs[last]}" --checkpoint "$pretrained_model" --out "$exp"
+    if ! $run_pretraining; then
+        asr convert --to ms --pretrain_config "${pretrain_configs[last_iteration]}" --checkpoint "$pretrained_model" --out "$exp"
         return
     fi
-    local i name=km${clusters[0]} out before
-    for ((i = 0; i <= last; i++)); do
+    local i name=km${clusters[0]} iteration_exp previous_exp
+    for ((i = 0; i <= last_iteration; i++)); do
         if [ "$i" -gt 0 ]; then
-            name=$(basename "$before")_layer${targets[i]}_km${clusters[i]}
+            name=$(basename "$previous_exp")_layer${targets[i]}_km${clusters[i]}
             if $dry_run || $force || [ ! -s "$dumpdir/dev/targets/$name.safetensors" ]; then
-                make_clusters layer "${clusters[i]}" "$name" --exp_dir "$before" --layer "${targets[i]}"
+                make_clusters layer "${clusters[i]}" "$name" --exp_dir "$previous_exp" --layer "${targets[i]}"
             fi
         fi
-        out=$exp
-        [ "$i" -eq "$last" ] || out=${exp}_iteration$((i + 1))
-        pretrain "${pretrain_configs[i]}" "$name" "${clusters[i]}" "$out" "$pretrain_args"
-        before=$out
+        iteration_exp=$exp
+        [ "$i" -eq "$last_iteration" ] || iteration_exp=${exp}_iteration$((i + 1))
+        pretrain "${pretrain_configs[i]}" "$name" "${clusters[i]}" "$iteration_exp" "$pretrain_args"
+        previous_exp=$iteration_exp
     done
 }
 
@@ -127,7 +129,7 @@ stage_4() {
     asr compare_layers --exp_dir "$exp" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
 }
 
-# The systems that are fine-tuned: the pretrained one and, for comparison, the same network with random weights and log-mel features
+# The fine-tuned systems: the pretrained model and, with --ablation true, the same network with random weights and log-mel features
 systems=("$asr_exp")
 baselines=("${asr_exp}_random" "$expdir/${asr_tag}_logmel")
 ! $ablation || systems+=("${baselines[@]}")
@@ -151,19 +153,19 @@ finetune() {
         --asr_config "$asr_config" ${asr_args:+--asr_args "$asr_args"} --cache_states "$cache_states" --cache_gb "$cache_gb" \
         --nj "$nj" --cmd_backend "$cmd_backend"
     asr finetune --asr_config "$asr_config" --train_dir "$dump/train" --valid_dir "$dump/dev" --tokens "$tokens" --exp_dir "$1" "${options[@]}" \
-        --ngpu "$gpus" --force "$force" ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
+        --ngpu "$espnet_ngpu" --force "$force" ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 
-# random_upstream EXP: the network as pretraining begins with it
+# random_upstream EXP: the initial network of pretraining
 random_upstream() {
     asr random_upstream --exp_dir "$exp" --out "$1"
     asr convert --exp_dir "$1"
 }
 
-mapfile -t scores < <(for system in "${systems[@]}"; do score_files "$system"; done)
+mapfile -t result_files < <(for system in "${systems[@]}"; do score_files "$system"; done)
 stage 6 "decoding and scoring" "$asr_exp" \
     needs "${systems[@]/%//inference}" "${data_dirs[@]:2}" ${lm:+"$lm"} ${inference_config:+"$inference_config"} ${published:+"$published"} \
-    makes "${scores[@]}" "$asr_exp/RESULTS.md"
+    makes "${result_files[@]}" "$asr_exp/RESULTS.md"
 stage_6() {
     local system
     for system in "${systems[@]}"; do

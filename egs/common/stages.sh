@@ -1,20 +1,22 @@
 # shellcheck shell=bash disable=SC2154  # the options are set before
-# What a stage promises, for all recipes. Sourced after the options are parsed: $stage $stop_stage skip_stages (an array) $force $dry_run.
+# Runs the stages of a recipe. Sourced after the options are parsed: $stage $stop_stage skip_stages (an array) $force $dry_run.
 #
 #   stage 2 "feature extraction" dump  needs conf/a.yaml:features data/train/text  makes dump/train/feats.scp
 #   stage_2() { run python -m asrlib.bin.extract_features ...; }
 #   ...
-#   run_stages
+#   run_stages "$@"
 #
-# A stage says what it needs and stops there if that is missing; it is skipped when its commands, its needs and its products are as they were when it
-# ended; its mark (WORKDIR/.stages/N.done) is written last, its output goes to the terminal and to WORKDIR/log/stage_N.log; on failure the command to
-# resume is printed. Needs count by size and time, a folder by all its files, a .yaml by its content, `FILE.yaml:SECTION` by that section alone.
+# A stage stops with an error if one of its inputs (needs) is missing. It is skipped if its commands, inputs and outputs (makes) are unchanged since
+# it was last finished. Inputs are compared by size and modification time, directories by all their files, .yaml files by their content, and
+# `FILE.yaml:SECTION` by the content of that section.
+# The output of a stage goes to the terminal and to DIR/log/stage_N.log. DIR/.stages/N.done is written after the stage has succeeded; it holds the
+# digest of the inputs and the commands. After a failure the command to resume is printed.
 
-declare -a stage_numbers=() stage_table=() recipe_arguments=()
+declare -a stage_numbers=() summary_rows=() recipe_arguments=()
 declare -A stage_title=() stage_dir=() stage_needs=() stage_makes=()
 current_stage=
 
-# stage N TITLE WORKDIR needs PATH... makes PATH...: declares a stage; function stage_N holds its commands, each through `run`.
+# stage N TITLE DIR needs PATH... makes PATH...: declares a stage. The function stage_N holds its commands, each called through `run`.
 stage() {
     local number=$1 word list=
     stage_numbers+=("$number")
@@ -29,29 +31,29 @@ stage() {
     done
 }
 
-# run CMD...: shows a command and runs it; ends the stage if it fails.
+# run CMD...: prints a command and runs it; ends the stage if it fails.
 run() {
     echo "\$$(_quoted "$@")"
     [ "$dry_run" = true ] || "$@" || exit
 }
 
-say() { printf '%s %s\n' "$(date '+%F %T')" "$*"; }
+log() { printf '%s %s\n' "$(date '+%F %T')" "$*"; }
 
 run_stages() {
     local number
     recipe_arguments=("$@")
-    _check_range
-    trap '_resume_command "interrupted"; exit 130' INT TERM
+    _check_stage_options
+    trap '_print_resume_command "interrupted"; exit 130' INT TERM
     for number in "${stage_numbers[@]}"; do
         if [ "$number" -lt "$stage" ] || [ "$number" -gt "$stop_stage" ]; then
             continue
         elif [[ " ${skip_stages[*]} " == *" $number "* ]]; then
-            say "stage $number: ${stage_title[$number]}: left out (--skip_stages)"
-            _row "$number" "left out" 0
+            log "stage $number: ${stage_title[$number]}: skipped (--skip_stages)"
+            _add_summary_row "$number" skipped 0
         elif [ "$dry_run" = true ]; then
-            _plan_stage "$number"
+            _print_stage_plan "$number"
         else
-            _do_stage "$number"
+            _run_stage "$number"
         fi
     done
     if [ "$dry_run" = true ]; then
@@ -59,80 +61,79 @@ run_stages() {
         return
     fi
     echo
-    printf '%-5s  %-22s  %-9s  %7s  %s\n' stage title result seconds outputs "${stage_table[@]}"
+    printf '%-5s  %-22s  %-9s  %7s  %s\n' stage title result seconds outputs "${summary_rows[@]}"
     echo "Successfully finished. [elapsed=${SECONDS}s]"
-    exit 0  # bash reads a script while it runs: what was edited meanwhile is not read any further
+    exit 0 # bash reads a script while it runs it: do not read further if the file was edited meanwhile
 }
 
-_check_range() {
+_check_stage_options() {
     local number
     for number in "${skip_stages[@]}"; do
-        [ -n "${stage_title[$number]+known}" ] || _stop 2 "--skip_stages: there is no stage '$number'; stages: ${stage_numbers[*]}"
+        [ -n "${stage_title[$number]+known}" ] || _exit_with 2 "--skip_stages: no stage '$number'; stages: ${stage_numbers[*]}"
     done
-    [ "$stage" -le "$stop_stage" ] || _stop 2 "--stage $stage is after --stop_stage $stop_stage: nothing to do"
-    [ -n "${stage_title[$stage]+known}" ] || _stop 2 "--stage $stage: there is no such stage; stages: ${stage_numbers[*]}"
+    [ "$stage" -le "$stop_stage" ] || _exit_with 2 "--stage $stage is after --stop_stage $stop_stage: nothing to do"
+    [ -n "${stage_title[$stage]+known}" ] || _exit_with 2 "--stage $stage: no such stage; stages: ${stage_numbers[*]}"
 }
 
-_do_stage() {
-    local number=$1 begin=$SECONDS dir=${stage_dir[$1]} mark lock log inputs plan reason status
-    mark=$dir/.stages/$number.done log=$dir/log/stage_$number.log
+_run_stage() {
+    local number=$1 begin=$SECONDS dir=${stage_dir[$1]} done_file lock log_file digest commands reason status
+    done_file=$dir/.stages/$number.done log_file=$dir/log/stage_$number.log
     current_stage=$number
     _check_needs "$number"
-    { mkdir -p "$dir/.stages" "$dir/log" && : >>"$mark.lock"; } 2>/dev/null ||
-        _stop 1 "stage $number: cannot write to $dir: free it, or choose another folder"
-    exec {lock}>>"$mark.lock"
-    flock -n "$lock" || { say "stage $number: another run is at work on it in $dir: waiting for its end" && flock "$lock"; }
-    inputs=$(_inputs "$number") plan=$(_plan "$number")
-    reason=$(_why "$number" "$inputs" "$plan")
+    { mkdir -p "$dir/.stages" "$dir/log" && : >>"$done_file.lock"; } 2>/dev/null ||
+        _exit_with 1 "stage $number: cannot write to $dir: check its permissions or choose another directory"
+    exec {lock}>>"$done_file.lock"
+    flock -n "$lock" || { log "stage $number: another run has locked $dir: waiting for it to finish" && flock "$lock"; }
+    digest=$(_inputs_digest "$number") commands=$(_stage_commands "$number")
+    reason=$(_reason_to_run "$number" "$digest" "$commands")
     if [ -z "$reason" ]; then
-        say "stage $number: ${stage_title[$number]}: skipped, nothing has changed since $(date -r "$mark" '+%F %T') (--force true runs it again)"
-        _row "$number" skipped 0
+        log "stage $number: ${stage_title[$number]}: skipped, nothing has changed since $(date -r "$done_file" '+%F %T') (--force true runs it again)"
+        _add_summary_row "$number" skipped 0
     else
-        say "stage $number: ${stage_title[$number]}: $reason"
-        rm -f "$mark"
-        trap - ERR && set +e # a failure below is told with the way to resume
-        (report_errors && "stage_$number") </dev/null 2>&1 | tee -i "$log"
+        log "stage $number: ${stage_title[$number]}: $reason"
+        rm -f "$done_file"
+        trap - ERR && set +e # a failure of the next command is reported by _stage_failed
+        (report_errors && "stage_$number") </dev/null 2>&1 | tee -i "$log_file"
         status=${PIPESTATUS[0]}
         report_errors
-        [ "$status" -eq 0 ] || _fail "$number" "$log" "$(_cause "$status")"
-        _check_makes "$number" "$log"
-        printf '%s\n' "$inputs" "$plan" >"$mark.tmp" && mv "$mark.tmp" "$mark"
-        _row "$number" "done" $((SECONDS - begin))
+        [ "$status" -eq 0 ] || _stage_failed "$log_file" "$(_describe_exit_code "$status")" "$status"
+        _check_makes "$number" "$log_file"
+        printf '%s\n' "$digest" "$commands" >"$done_file.tmp" && mv "$done_file.tmp" "$done_file"
+        _add_summary_row "$number" "done" $((SECONDS - begin))
     fi
     exec {lock}>&-
 }
 
-_plan_stage() {
+_print_stage_plan() {
     local number=$1 path reason
-    reason=$(_why "$number" "$(_inputs "$number")" "$(_plan "$number")")
+    reason=$(_reason_to_run "$number" "$(_inputs_digest "$number")" "$(_stage_commands "$number")")
     printf 'stage %s: %s: %s\n' "$number" "${stage_title[$number]}" "${reason:-would be skipped, nothing has changed}"
     while IFS= read -r path; do [ -z "$path" ] || echo "  needs $path"; done <<<"${stage_needs[$number]}"
     "stage_$number" | sed 's/^/  /'
     while IFS= read -r path; do [ -z "$path" ] || echo "  makes $path"; done <<<"${stage_makes[$number]}"
 }
 
-# Why a stage must run: empty when nothing has changed since its mark was written.
-_why() {
-    local number=$1 inputs=$2 plan=$3 mark=${stage_dir[$1]}/.stages/$1.done path
+# _reason_to_run N DIGEST COMMANDS: why a stage must run; empty if nothing has changed since it was finished.
+_reason_to_run() {
+    local number=$1 digest=$2 commands=$3 done_file=${stage_dir[$1]}/.stages/$1.done path
     [ "$force" != true ] || { echo "runs (--force true)" && return; }
-    [ -s "$mark" ] || { echo "runs" && return; }
-    [ "$(tail -n +2 "$mark")" = "$plan" ] || { echo "runs again, its options have changed" && return; }
-    [ "$(head -n 1 "$mark")" = "$inputs" ] || { echo "runs again, its inputs have changed" && return; }
+    [ -s "$done_file" ] || { echo "runs" && return; }
+    [ "$(tail -n +2 "$done_file")" = "$commands" ] || { echo "runs again, its options have changed" && return; }
+    [ "$(head -n 1 "$done_file")" = "$digest" ] || { echo "runs again, its inputs have changed" && return; }
     while IFS= read -r path; do
         [ -z "$path" ] || [ -e "$path" ] || { echo "runs again, $path is missing" && return; }
     done <<<"${stage_makes[$number]}"
 }
 
-# The commands of a stage, with the defaults of the options that only say how it runs: the part of its fingerprint that holds its options. In a
-# subshell.
-_plan() {
+# The commands of a stage, with every run_option at its default. Called in a subshell.
+_stage_commands() {
     local name
     for name in "${run_options[@]}"; do _set_option "$name" "${option_default[$name]}"; done
     dry_run=true command_line='' "stage_$1"
 }
 
-# One line that changes with the files a stage needs.
-_inputs() {
+# A digest of the inputs of a stage, on one line.
+_inputs_digest() {
     local path
     while IFS= read -r path; do
         case $path in
@@ -140,25 +141,26 @@ _inputs() {
             *.yaml:*) awk -v section="${path##*:}:" '/^[^ #]/ { on = ($1 == section) } on' <"${path%:*}" ;;
             *.yaml) cat "$path" ;;
             *) find -L "$path" -type f -printf '%p %s %T@\n' | sort ;;
-        esac || true # missing: with --dry_run true
+        esac || true # with --dry_run true inputs may be missing
     done <<<"${stage_needs[$1]}" 2>/dev/null | sha256sum
 }
 
 _check_needs() {
-    local number=$1 path maker
+    local number=$1 path producer
     while IFS= read -r path; do
         [[ $path != *.yaml:* ]] || path=${path%:*}
         [ -n "$path" ] && [ ! -e "$path" ] || continue
-        maker=$(_maker "$path")
-        if [ -n "$maker" ]; then
-            _stop 1 "stage $number (${stage_title[$number]}) needs $path, which stage $maker (${stage_title[$maker]}) makes: run --stage $maker first"
+        producer=$(_producer "$path")
+        if [ -n "$producer" ]; then
+            _exit_with 1 "stage $number (${stage_title[$number]}) needs $path," \
+                "which stage $producer (${stage_title[$producer]}) makes: run --stage $producer first"
         fi
-        _stop 1 "stage $number (${stage_title[$number]}) needs $path, which is missing"
+        _exit_with 1 "stage $number (${stage_title[$number]}) needs $path, which is missing"
     done <<<"${stage_needs[$number]}"
 }
 
-# The stage that makes a path, or the folder it is in.
-_maker() {
+# The stage that makes a path or a directory above it; empty if none does.
+_producer() {
     local number path
     for number in "${stage_numbers[@]}"; do
         while IFS= read -r path; do
@@ -168,61 +170,69 @@ _maker() {
     return 0
 }
 
+# _check_makes N LOG_FILE
 _check_makes() {
     local path
     while IFS= read -r path; do
         if [ -n "$path" ] && { [ ! -e "$path" ] || [ -f "$path" ] && [ ! -s "$path" ]; }; then
-            _fail "$1" "$2" "$path was not made, or is empty"
+            _stage_failed "$2" "its output $path is missing or empty"
         fi
     done <<<"${stage_makes[$1]}"
 }
 
-# What an exit code says.
-_cause() {
+_describe_exit_code() {
     case $1 in
-        137) echo "killed (SIGKILL), as the system does when memory runs out" ;;
+        137) echo "killed by signal 9 (SIGKILL), probably out of memory" ;;
         129 | 1[3-9]?) echo "killed by signal $(($1 - 128))" ;;
         *) echo "exit code $1" ;;
     esac
 }
 
-_row() {
+# _add_summary_row N RESULT SECONDS
+_add_summary_row() {
     local outputs
     outputs=$(printf '%s' "${stage_makes[$1]}" | tr '\n' ' ')
-    [ ${#outputs} -le 90 ] || outputs="${stage_dir[$1]}/ ($(printf '%s' "${stage_makes[$1]}" | wc -l) files and folders)"
-    stage_table+=("$1" "${stage_title[$1]}" "$2" "$3" "$outputs")
+    [ ${#outputs} -le 90 ] || outputs="${stage_dir[$1]}/ ($(printf '%s' "${stage_makes[$1]}" | wc -l) files and directories)"
+    summary_rows+=("$1" "${stage_title[$1]}" "$2" "$3" "$outputs")
 }
 
-_fail() {
+# _stage_failed LOG_FILE CAUSE [EXIT_CODE]: the end of the log, the cause, the command to resume. Training that was killed for memory resumes with
+# less of it.
+_stage_failed() {
+    local smaller=
+    [ "${3:-}" != 137 ] || [ "$current_stage" -ne 3 ] || smaller=$(_smaller_memory_gb) || smaller=
     {
-        printf '\nThe last lines of %s:\n' "$2"
-        tail -n 10 "$2" | sed 's/^/| /'
-        if [[ $3 == *"memory runs out"* && $current_stage -eq 3 ]]; then
-            _resume_command "$3" " --memory_gb $(_less_memory)"
-        else
-            _resume_command "$3"
-        fi
+        printf '\nThe last lines of %s:\n' "$1"
+        tail -n 10 "$1" | sed 's/^/| /'
     } >&2
+    _print_resume_command "$2" "$smaller"
     exit 1
 }
 
-# Two thirds of the memory, in GB, that training was told of or that is free: what it may be told next.
-_less_memory() {
-    awk -v told="${memory_gb:-0}" '$1 == "MemAvailable:" { all = told > 0 ? told : $2 / 1e6; printf "%d", all * 2 / 3 < 1 ? 1 : all * 2 / 3 }' /proc/meminfo
+# Two thirds of the memory in GB that training was limited to (--memory_gb), or else of the available memory, as training computes it.
+_smaller_memory_gb() {
+    python -c '
+import sys
+from asrlib.utils.memory import GB, available_memory
+
+limit = float(sys.argv[1]) if sys.argv[1] else available_memory() / GB
+print(max(1, int(limit * 2 / 3)))' "${memory_gb:-}"
 }
 
-# The call of the recipe as it was, but from the stage that failed, and without --force, which would begin it anew.
-_resume_command() {
-    local arguments=() word before=
+# _print_resume_command CAUSE [MEMORY_GB]: the command of the user with the failed stage as --stage, without --force, which would start over, and with
+# --memory_gb if one is given.
+_print_resume_command() {
+    local arguments=() word previous='' replaced='stage|force'
+    [ -z "${2:-}" ] || replaced+='|memory[-_]gb'
     for word in "${recipe_arguments[@]}"; do
-        [[ $word =~ ^--(stage|force)(=|$) || $before =~ ^--(stage|force)$ ]] || arguments+=("$word")
-        before=$word
+        [[ $word =~ ^--($replaced)(=|$) || $previous =~ ^--($replaced)$ ]] || arguments+=("$word")
+        previous=$word
     done
     echo "$0: stage $current_stage (${stage_title[$current_stage]}) failed: $1"
-    echo "To resume:$(_quoted "$called_as" "${arguments[@]}") --stage $current_stage${2:-}"
+    echo "To resume:$(_quoted "$called_as" "${arguments[@]}") --stage $current_stage${2:+ --memory_gb $2}"
 } >&2
 
-# The words as they are pasted into a shell, each with a space before it.
+# The words quoted for a shell, each with a space before it.
 _quoted() {
     local word
     for word; do
@@ -231,7 +241,8 @@ _quoted() {
     done
 }
 
-_stop() {
-    printf '%s: %s\n' "$0" "$2" >&2
+# _exit_with EXIT_CODE MESSAGE...
+_exit_with() {
+    printf '%s: %s\n' "$0" "${*:2}" >&2
     exit "$1"
 }

@@ -1,4 +1,4 @@
-"""Recipes run as a user runs them, with their folders in a temporary one."""
+"""Runs recipes with their output directories in a temporary directory."""
 
 import json
 import os
@@ -14,13 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Recipe:
-    """A recipe whose downloads, data, dump and exp are under `folder`."""
+    """A recipe with downloads, data, dump and exp under `folder`."""
 
     def __init__(self, name: str, folder: Path):
         self.script, self.folder = ROOT / "egs" / name / "run.sh", folder
 
     def __call__(self, *options: str) -> str:
-        """Runs it; what it printed. AssertionError with the end of that if it fails."""
+        """Runs the recipe and returns its output. AssertionError with the end of the output if it fails."""
         folders = [word for name, place in self._folders() for word in (name, str(place))]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         done = subprocess.run([self.script, *folders, *options], capture_output=True, text=True, env=environment, check=False)

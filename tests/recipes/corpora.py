@@ -1,4 +1,4 @@
-"""Small corpora in the official layouts of the real ones: empty ones, enough for a plan, and spoken ones, a few dozen utterances of 1 to 16 s."""
+"""Small corpora in the layouts of the real ones: empty ones for dry runs, and synthesised ones of a few dozen utterances of 1 to 16 s."""
 
 import itertools
 from argparse import Namespace
@@ -25,12 +25,12 @@ KALDI = {"train": 48, "test": 8}
 
 
 def folders(top: Path) -> dict[str, Path]:
-    """Where the corpora are, by the names that egs/recipes.csv has for them."""
+    """Directories of the corpora, by their names in egs/recipes.csv."""
     return {"librispeech": top / "LibriSpeech", "aishell1": top / "data_aishell", "aishell2": top / "AISHELL-2", "kaldi": top / "kaldi"}
 
 
 def make_empty(top: Path) -> dict[str, Path]:
-    """The folders that a recipe looks for before it begins."""
+    """Only the files and directories that recipes check before stage 0."""
     places = folders(top)
     for name in LIBRISPEECH:
         (places["librispeech"] / name).mkdir(parents=True)
@@ -46,7 +46,7 @@ def make_empty(top: Path) -> dict[str, Path]:
 
 
 def make_spoken(top: Path, work: Path) -> dict[str, Path]:
-    """The corpora, of sentences of the mini corpora, which are synthesised in `work`."""
+    """Corpora of sentences from the mini corpora, which are synthesised in `work`."""
     synthesise_librispeech(work, train_minutes=20, dev_minutes=1, test_minutes=1, other_minutes=1)
     synthesise_aishell1(work, train_minutes=25, dev_minutes=1, test_minutes=1)
     options = Namespace(train_sets=["train-clean-100"], valid_sets=[], test_sets=[], check_counts="auto", audio=False, fix=False)
@@ -62,7 +62,7 @@ def make_spoken(top: Path, work: Path) -> dict[str, Path]:
 
 
 def _pieces(data: KaldiDir) -> Iterator[tuple[np.ndarray, str]]:
-    """Audio and text of SECONDS in turn: sentences one after the other, the last one cut off together with its last words."""
+    """Endless pairs of audio and text with the durations SECONDS in turn: joined sentences, the last one truncated together with its text."""
     sentences: Iterator[Utterance] = itertools.cycle(data.utterances())
     for seconds in itertools.cycle(SECONDS):
         parts, texts, wanted = [], [], seconds * RATE

@@ -1,10 +1,10 @@
-"""The recipes of DeepSpeech2, from a corpus to its tables."""
+"""DeepSpeech2 recipes, all stages."""
 
 import pytest
 
 
 def test_every_stage_on_a_tiny_corpus(recipe, tones, tmp_path):
-    """All stages with a network of a few thousand weights: what they make, and that nothing runs a second time."""
+    """All stages with a network of a few thousand weights make their outputs; the second call skips all of them."""
     run = recipe("custom/deepspeech2")
     small = "model_conf.conv_channels=2 model_conf.hidden_size=8 model_conf.hidden_layers=2 trainer.epochs=1 batch.batch_size=4 batch.buckets=1"
     options = ["--train_dir", tones / "train", "--valid_dir", tones / "dev", "--test_dirs", tones / "test", "--train_args", small, "--tag", "tiny"]
@@ -23,7 +23,7 @@ def test_every_stage_on_a_tiny_corpus(recipe, tones, tmp_path):
 
 @pytest.mark.recipe
 def test_librispeech_mini(recipe, tmp_path):
-    """Word error rate on unseen voices: at most 10 % (greedy), in one call; skipped by the second."""
+    """Greedy WER on unseen voices is at most 10 %; the second call skips all stages."""
     run = recipe("librispeech/deepspeech2")
     assert "Successfully finished" in run("--mini", "true")
     result = run.result("deepspeech2", "test_clean")
@@ -33,7 +33,7 @@ def test_librispeech_mini(recipe, tmp_path):
 
 @pytest.mark.recipe
 def test_spoken_digits(recipe, shared):
-    """Real recordings at 8 kHz, without any option but the folders: word error rate at most 5 %."""
+    """Real recordings at 8 kHz with default options: WER is at most 5 %."""
     run = recipe("custom/deepspeech2")
     run("--train_dir", str(shared / "speech/fsdd/data/train"), "--test_dirs", str(shared / "speech/fsdd/data/test"))
     result = run.result("deepspeech2", "test")
@@ -42,7 +42,7 @@ def test_spoken_digits(recipe, shared):
 
 @pytest.mark.recipe
 def test_real_recordings_of_librispeech(recipe, shared):
-    """206 real utterances through all stages: complete tables, whatever the error rate."""
+    """206 real utterances through all stages make complete tables, whatever the error rate."""
     run = recipe("librispeech/deepspeech2")
     sets = ["--train_sets", "train-clean-100", "--valid_sets", "dev-clean", "--test_sets", "test-clean test-other"]
     config = str(run.script.parents[3] / "conf/mini/deepspeech2.yaml")

@@ -1,8 +1,7 @@
-"""egs/recipes.csv: every recipe plans what the table says; its full size really runs, with the published network, on a few dozen utterances.
+"""egs/recipes.csv: dry runs of every recipe, and full-size runs with the published networks on a few dozen utterances.
 
-A row: the recipe, mini or full, the command as options of run.sh, what limits it to minutes where it is really run, what its experiments then hold,
-and what the recipe's README claims of it. {librispeech} and the like are folders of corpora, {beam} a configuration of a beam search of two
-hypotheses.
+Columns: recipe; mode (mini or full); command, options of run.sh; limits, options that shorten a real run to minutes; expected, patterns of outputs;
+claim, the result in the recipe's README. {librispeech} etc. are directories of corpora, {beam} is a beam search configuration with two hypotheses.
 """
 
 import csv
@@ -36,7 +35,7 @@ def beam(tmp_path):
 
 @pytest.fixture
 def call(tmp_path):
-    """call(recipe, options): the output of a recipe in a copy of the shell, so that what it makes lies in the temporary folder."""
+    """call(recipe, options): the output of a recipe in a copy of the scripts, so that all outputs are in the temporary directory."""
     project = tmp_path / "project"
     shutil.copytree(ROOT / "egs", project / "egs", ignore=shutil.ignore_patterns("mini", "downloads", "data", "dump", "exp"))
     shutil.copy(ROOT / "path.sh", project)
@@ -64,7 +63,7 @@ def test_every_recipe_has_a_mini_and_a_full_row():
 
 @rows
 def test_plan(row, call, tmp_path, beam):
-    """Without and with the limits: all stages, and what is expected is made."""
+    """Without and with the limits the plan has all stages and the expected outputs."""
     places = make_empty(tmp_path / "corpora")
     folder = "mini/exp" if row["mode"] == "mini" else "exp"
     for limits in dict.fromkeys(("", row["limits"])):
@@ -90,7 +89,7 @@ def spoken(tmp_path_factory):
 @pytest.mark.recipe
 @pytest.mark.parametrize("row", FULL, ids=[row["recipe"] for row in FULL])
 def test_full_size(row, call, spoken, beam):
-    """Through all stages to the tables. Batches, compilation, memory and the durations of the stages are printed (-rP shows them)."""
+    """Runs all stages and prints batches, compilation, memory and the durations of the stages (shown with -rP)."""
     output = call(row["recipe"], *words(f"{row['command']} {row['limits']}", spoken, beam))
     print("\n".join([line for line in output.splitlines() if MEASURED.search(line)] + output.splitlines()[-9:]))
     assert "Successfully finished." in output
@@ -102,7 +101,7 @@ def test_full_size(row, call, spoken, beam):
 
 @pytest.mark.recipe
 def test_spoken_corpora_are_prepared(call, spoken, beam):
-    """Stages 0 and 1 of every full-size recipe: the corpora are in the official layouts."""
+    """Stages 0 and 1 of every full-size recipe accept the synthesised corpora."""
     for row in FULL:
         output = call(row["recipe"], *words(f"{row['command']} {row['limits']}", spoken, beam), "--stop_stage", "1")
         assert "Successfully finished." in output, row["recipe"]

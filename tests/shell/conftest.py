@@ -1,4 +1,4 @@
-"""Scripts in a folder of their own, and how to call them."""
+"""Scripts in a temporary directory, and functions that call them."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def bash(
     script: Path | str, *arguments: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess:
-    """Runs a script with bash; what came out is in stdout, stderr and returncode."""
+    """Runs a script with bash and captures its output."""
     command = ["bash", str(script), *arguments]
     return subprocess.run(command, cwd=cwd, env=os.environ | (env or {}), capture_output=True, text=True, timeout=timeout, check=False)
 
 
-# Notes each command in `calls` and makes what the real one would, with a line of its options in it.
+# Appends each command to $CALLS and creates the files of the real one, with its options as content.
 PYTHON = """#!/usr/bin/env bash
 name=${2#asrlib.bin.}
 echo "$name" >>"$CALLS"
@@ -68,7 +68,7 @@ esac
 
 
 def copy_of_the_shell(folder: Path, write_script) -> Path:
-    """What recipes are made of, in a folder: its python makes files alone, and its setup.sh nothing."""
+    """Copies egs, conf and path.sh to a directory, with a python that only creates files and a setup.sh that does nothing."""
     shutil.copytree(ROOT / "egs", folder / "egs", ignore=shutil.ignore_patterns("mini", "downloads", "data", "dump", "exp"))
     shutil.copytree(ROOT / "conf", folder / "conf")
     shutil.copy(ROOT / "path.sh", folder)
@@ -78,7 +78,7 @@ def copy_of_the_shell(folder: Path, write_script) -> Path:
 
 
 def kaldi_folders(top: Path, *names: str) -> list[str]:
-    """Data directories of one line; their names."""
+    """Creates data directories with one utterance and returns their names."""
     for name in names:
         (top / name).mkdir(parents=True)
         (top / name / "wav.scp").write_text("a a.wav\n")
@@ -87,7 +87,7 @@ def kaldi_folders(top: Path, *names: str) -> list[str]:
 
 @pytest.fixture
 def write_script(tmp_path):
-    """write_script(name, text): an executable script under tmp_path."""
+    """write_script(name, text): the path of an executable script under tmp_path."""
 
     def write(name: str, text: str) -> Path:
         path = tmp_path / name
@@ -101,13 +101,13 @@ def write_script(tmp_path):
 
 @pytest.fixture
 def project(tmp_path, write_script):
-    """A copy of the shell of the project, whose python makes files alone."""
+    """A copy of the scripts of the project, with a python that only creates files."""
     return copy_of_the_shell(tmp_path, write_script)
 
 
 @pytest.fixture
 def call(project):
-    """call(recipe, options): its output, and the commands that ran, after a success."""
+    """call(recipe, options): the output of a recipe and the commands that it ran; it must end with exit code `code`."""
 
     def call(recipe: Path, *arguments: str, code: int = 0) -> tuple[str, list[str]]:
         calls = project / "calls"

@@ -1,4 +1,4 @@
-"""egs/common/begin.sh: where a recipe is, and that it never ends without a message."""
+"""egs/common/begin.sh: error messages and directories."""
 
 import pytest
 
@@ -13,7 +13,7 @@ outer() {{ inner; echo not reached; }}
 
 @pytest.fixture
 def fails(write_script):
-    """The only line that a script says whose last line is given, and the number of that line."""
+    """fails(line): the only error message of a script that ends in this line, without the name of the script."""
 
     def call(line: str) -> str:
         script = write_script("run.sh", SCRIPT + line + "\necho not reached\n")
@@ -39,7 +39,7 @@ def fails(write_script):
         ("$(exit 3)", "line 5: exit code 3 of: $(exit 3)"),
     ],
 )
-def test_an_error_is_told_once_with_its_place(fails, line, message):
+def test_an_error_is_reported_once_with_its_line(fails, line, message):
     assert fails(line) == message
 
 
@@ -47,13 +47,13 @@ def test_an_error_is_told_once_with_its_place(fails, line, message):
     "line",
     ["inner || true", "if inner; then :; fi", "! inner", "value=$(inner || echo none)", "[ -e /nonexistent ] || true", "mapfile -t a < <(inner)"],
 )
-def test_what_is_expected_is_not_told(write_script, line):
+def test_handled_failures_are_not_reported(write_script, line):
     done = bash(write_script("run.sh", SCRIPT + line + "\necho reached\n"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "reached\n", "")
 
 
 def test_folders(write_script, tmp_path):
-    """The recipe's folder and the caller's, from anywhere, through a link, with spaces, with CDPATH."""
+    """The directories of the recipe and the caller: called from another directory, through a link, with spaces, with CDPATH."""
     script = write_script("some where/egs/run.sh", SCRIPT + 'printf "%s|%s|%s\\n" "$recipe" "$PWD" "$called_from"\n')
     (tmp_path / "a link.sh").symlink_to(script)
     elsewhere = tmp_path / "other folder"

@@ -1,4 +1,4 @@
-"""egs/common/parse_options.sh: what a user may type."""
+"""egs/common/parse_options.sh: valid and invalid options."""
 
 from pathlib import Path
 
@@ -93,10 +93,10 @@ def test_separate_value_may_begin_with_one_dash(values):
         (["--share", "a"], "--share: 'a' is not a number"),
         (["--layers", "1 x[$(touch pwned)]"], "--layers: 'x[$(touch' is not a number"),
         (["--modes", "greedy magic"], "--modes: 'magic' is not one of greedy beam"),
-        (["--modes", " "], "--modes: name at least one of greedy beam"),
+        (["--modes", " "], "--modes: give at least one of greedy beam"),
         (["--modes", "greedy|beam"], "--modes: 'greedy|beam' is not one of greedy beam"),
         (["--backend", "local|slurm"], "--backend: 'local|slurm' is not one of local, slurm"),
-        (["--model", "a\nb"], "--model: a path must not have a line break in it"),
+        (["--model", "a\nb"], "--model: a path must not contain a line break"),
         (["--backend", "loc"], "--backend: 'loc' is not one of local, slurm"),
         (["--stage"], "--stage needs a value"),
         (["--stage", "--force", "true"], "--stage needs a value"),
@@ -106,7 +106,7 @@ def test_separate_value_may_begin_with_one_dash(values):
         ([""], "unexpected argument ''"),
     ],
 )
-def test_refused_with_exit_code_2(script, tmp_path, arguments, message):
+def test_invalid_options_exit_with_2(script, tmp_path, arguments, message):
     done = bash(script, *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
@@ -133,7 +133,7 @@ def test_help_lists_every_option_with_default_and_comment(script):
         "--modes": "ways [default: greedy]",
         "--layers": "layers [default: none]",
     }
-    assert "line breaks separate them, too" in done.stdout
+    assert "Line breaks separate paths as well." in done.stdout
 
 
 def test_numbers_are_decimal(values):
@@ -148,7 +148,7 @@ def test_words_are_not_patterns_of_files(values):
 
 
 def test_paths_count_from_the_caller_not_from_the_recipe(script, tmp_path):
-    """Relative paths of the user are in the folder of the caller; in the folder of the recipe they stay as they are."""
+    """Relative paths start at the caller's directory; if that is the recipe's directory they stay unchanged."""
     here = tmp_path / "some where"
     here.mkdir()
 
@@ -175,8 +175,8 @@ def test_paths_count_from_the_caller_not_from_the_recipe(script, tmp_path):
         ("\nno such", ["no such"]),
     ],
 )
-def test_folders_with_spaces_in_their_names(values, tmp_path, monkeypatch, given, paths):
-    """The shell and the commands of asrlib.bin read such lists alike."""
+def test_directories_with_spaces_in_their_names(values, tmp_path, monkeypatch, given, paths):
+    """The shell and the commands of asrlib.bin parse such lists in the same way."""
     for name in ("test set", "other", "other set"):
         (tmp_path / name).mkdir()
     assert values("--test_dirs", given)["test_dirs"] == "".join(f"<{path}>" for path in paths)
@@ -198,6 +198,6 @@ def test_options_of_all_scripts_in_the_order_of_their_calls(write_script):
 
 
 @pytest.mark.parametrize("line", ['option nj int 4 "jobs"', "option nj2 int 4", 'option "x[1]" int 4 "jobs"'])
-def test_a_wrong_declaration_is_refused(write_script, line):
+def test_invalid_declaration(write_script, line):
     done = bash(write_script("run.sh", f'. "{ROOT}/egs/common/begin.sh"\noption nj int 4 "jobs"\n{line}\necho on\n'))
     assert done.returncode == 2 and done.stdout == "" and "expected NAME TYPE DEFAULT HELP" in done.stderr

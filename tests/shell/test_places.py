@@ -1,4 +1,4 @@
-"""Recipes in unusual places: spaces in every path, CDPATH, links, users without a name or a home."""
+"""Recipes in unusual environments: spaces in paths, CDPATH, links, users without a name or without HOME."""
 
 import os
 import re
@@ -16,7 +16,7 @@ RECIPES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("egs/*/*/run.
 
 @pytest.fixture
 def spaces(tmp_path, write_script):
-    """A copy of the shell in a folder with spaces in its name, and data directories likewise beside it."""
+    """A copy of the scripts in a directory with spaces in its name, next to data directories with spaces in their names."""
     kaldi_folders(tmp_path / "my data", "train set", "test set", "other set")
     return copy_of_the_shell(tmp_path / "my  project", write_script)
 
@@ -27,7 +27,7 @@ def commands(calls: Path) -> list[str]:
 
 @pytest.mark.parametrize("recipe", [CUSTOM, PROGRE])
 def test_spaces_in_every_path(spaces, tmp_path, recipe):
-    """All stages, the caller in a folder with spaces, too; nothing runs a second time; the data directories are called as the user's are."""
+    """All stages, called from a directory with spaces; a second call skips them; data directories keep the names that the user gave them."""
     calls, out = tmp_path / "calls", tmp_path / "my results"
     options = ["--train_dir", "train set", "--test_dirs", "test set other set", "--tag", "a tag", "--mini", "true"]
     for name in ("datadir", "dumpdir", "expdir", "download_dir"):
@@ -46,7 +46,7 @@ def test_spaces_in_every_path(spaces, tmp_path, recipe):
 
 
 def test_resume_with_spaces(spaces, tmp_path):
-    """The command that is printed is the call that goes on."""
+    """The printed command resumes the run."""
     options = ["--train_dir", "train set", "--test_dirs", "test set\nother set", "--expdir", "my exp"]
     python = spaces / "tools/venv/bin/python"
     text = python.read_text()
@@ -75,7 +75,7 @@ def test_plan_in_a_checkout_with_spaces(spaces, tmp_path, recipe):
 
 
 def test_several_devices_do_not_need_a_script_of_the_environment(spaces):
-    """The first line of a script in bin/ does not survive a space in its path."""
+    """The shebang of a script in bin/ fails if its path contains a space."""
     plan = bash(spaces / "egs/aishell1/progre_large/run.sh", "--ngpu", "2", "--dry_run", "true").stdout
     launched = [line.split()[1:4] for line in plan.splitlines() if "worker_num" in line]
     assert launched == [["python", "-m", "mindspore.parallel.cluster.run"]] * 3
@@ -93,7 +93,7 @@ def test_several_devices_do_not_need_a_script_of_the_environment(spaces):
         ("set train/.", "there is already a set train: rename the folder"),
     ],
 )
-def test_folders_that_will_not_do(project, data, message):
+def test_invalid_directories(project, data, message):
     kaldi_folders(project, "train", "set")
     done = bash(project / CUSTOM, "--train_dir", "train", "--test_dirs", data, cwd=project)
     assert done.returncode == 2 and message.format(project=project) in done.stderr and done.stdout == ""
@@ -102,7 +102,7 @@ def test_folders_that_will_not_do(project, data, message):
 @pytest.mark.parametrize("recipe", [CUSTOM, "egs/librispeech/deepspeech2/run.sh", "egs/aishell1/mandarin_wav2vec2/run.sh"])
 @pytest.mark.parametrize("called", ["relative", "link", "link to the folder", "bash"])
 def test_cdpath_and_links(project, tmp_path, recipe, called):
-    """With CDPATH exported, and through a link, the help and the plan are as they always are."""
+    """The plan is the same with CDPATH exported and through a link."""
     data = (
         ["--train_dir", *kaldi_folders(project, "train"), "--test_dirs", *kaldi_folders(project, "test")]
         if "custom" in recipe
@@ -145,7 +145,7 @@ def test_path_sh_with_cdpath_and_through_a_link(project, tmp_path):
 
 
 def test_path_sh_without_a_home(project, tmp_path):
-    """What asrlib.utils.places says is set, as it stands; where nothing is amiss, Python is not asked."""
+    """path.sh exports what asrlib.utils.places prints, unevaluated; it does not run Python if nothing is missing."""
     python = project / "tools/venv/bin/python"
     python.write_text(f"#!/usr/bin/env bash\necho called >>{tmp_path}/asked\nprintf 'XDG_CACHE_HOME=/a b\\nHOME=$(touch {tmp_path}/pwned)\\n'\n")
     show = '. ./path.sh; echo "$XDG_CACHE_HOME|$HOME"'
@@ -163,7 +163,7 @@ def test_path_sh_without_a_home(project, tmp_path):
 
 @pytest.fixture
 def everybodys():
-    """A temporary folder that every user can reach, unlike pytest's."""
+    """A temporary directory that every user can access, unlike pytest's."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         os.chmod(folder, 0o777)
         yield folder
@@ -172,10 +172,10 @@ def everybodys():
 LIBRARIES = "import librosa, nltk, s3prl.util.download, numpy; librosa.effects.trim(numpy.ones(4000))"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can switch to another user")
 @pytest.mark.parametrize(("home", "code"), [("/nonexistent", ""), ("/", ""), ("", ""), (None, LIBRARIES)])
 def test_a_user_without_a_name_or_a_home(everybodys, home, code):
-    """numba, which fails without a place for its cache, NLTK and s3prl, which want a home, and our own commands."""
+    """numba needs a directory for its cache, NLTK and s3prl need a home; the commands of the project work as well."""
     variables = {"PATH": os.environ["PATH"], "TMPDIR": everybodys} | ({} if home is None else {"HOME": home})
     code += "\nimport getpass, os, pathlib; pathlib.Path.home(); print(getpass.getuser(), os.access(os.environ['XDG_CACHE_HOME'], os.W_OK))"
     user = [

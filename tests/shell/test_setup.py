@@ -1,4 +1,4 @@
-"""tools/setup.sh: what it refuses, and when it makes the environment anew; never a whole installation."""
+"""tools/setup.sh: its errors, and when it creates the environment again; never a whole installation."""
 
 import os
 import re
@@ -13,8 +13,8 @@ from tests.shell.conftest import ROOT, bash
 
 TOOLS = ("awk", "bash", "cat", "chmod", "cp", "df", "flock", "grep", "head", "mkdir", "mv", "rm", "sed", "sha256sum", "tail", "touch", "uname")
 
-# A Python whose venv holds a python that answers for pip: NETWORK=false lets nothing through, UV=false only uv not,
-# TORCH=false no CPU build; CUDA=true takes every torch for a build with CUDA, PROJECT=false cannot install the project.
+# A Python whose venv holds a fake pip. NETWORK=false: nothing can be downloaded; UV=false: uv cannot; TORCH=false: there is no CPU build; CUDA=true:
+# every torch is a build with CUDA; PROJECT=false: the project cannot be installed.
 PYTHON = """#!/usr/bin/env bash
 case "$1 $2" in
     "-c "*nvidia*) [ "$CUDA" = false ] ;;
@@ -26,7 +26,8 @@ case "$1 $2" in
         case "$*" in
             *"config get"*) exit 1 ;;
             *" uv=="*) [ "$NETWORK$UV" = truetrue ] || { echo "ERROR: no uv" && exit 1; }
-                       printf '#!/usr/bin/env bash\\necho "uv ${*: -1}" >>"$CALLS"\\n[ "$UV_INSTALLS" = true ]\\n' >"${0%/*}/uv" && chmod +x "${0%/*}/uv" ;;
+                       printf '#!/usr/bin/env bash\\necho "uv ${*: -1}" >>"$CALLS"\\n[ "$UV_INSTALLS" = true ]\\n' >"${0%/*}/uv"
+                       chmod +x "${0%/*}/uv" ;;
             *" torch=="*) [ "$TORCH" = true ] || { echo "ERROR: no torch" && exit 1; } ;;
             *" -e "*) [ "$PROJECT" = true ] || { echo "ERROR: read-only" && exit 1; } ;;
             *) [ "$NETWORK" = true ] || { echo "ERROR: Could not find a version that satisfies the requirement" && exit 1; } ;;
@@ -81,7 +82,7 @@ def test_no_python(project, setup):
     (project / "bin/python3.11").unlink()
     message, _ = setup(code=1)
     assert message == (
-        "tools/setup.sh: error: no suitable Python (3.10, 3.11 or 3.12 with venv and headers): install one, or name it in the variable PYTHON\n"
+        "tools/setup.sh: error: no suitable Python (3.10, 3.11 or 3.12 with venv and headers): install one, or set the variable PYTHON to one\n"
     )
 
 
@@ -90,7 +91,7 @@ def test_unsuitable_python_says_why(setup):
 
 
 def test_named_python_is_judged(setup, project, write_script):
-    """The interpreter of these tests would do, so the next check is what stops; an executable that is no Python does not."""
+    """The Python of these tests is suitable, so the next check fails; an executable that is not a Python is unsuitable."""
     (project / "bin/c++").unlink()
     assert "error: no C++ compiler" in setup(code=1, PYTHON=sys.executable)[0]
     write_script("bin/snake", "#!/usr/bin/env bash\nexit 1\n")
@@ -98,7 +99,7 @@ def test_named_python_is_judged(setup, project, write_script):
 
 
 def test_named_python_with_a_space_in_its_path(setup, write_script):
-    assert "making tools/venv with " in setup(PYTHON=str(write_script("my bin/python", PYTHON)))[0]
+    assert "creating tools/venv with " in setup(PYTHON=str(write_script("my bin/python", PYTHON)))[0]
 
 
 def test_called_in_its_own_folder_with_cdpath(project, setup):
@@ -106,13 +107,13 @@ def test_called_in_its_own_folder_with_cdpath(project, setup):
     (project / "decoy/tools").mkdir(parents=True)
     for called, cwd in (("setup.sh", project / "tools"), ("tools/setup.sh", project)):
         done = bash(called, "--help", cwd=cwd, env={"CDPATH": f"{project}/decoy:/tmp"})
-        assert done.returncode == 0 and done.stdout.startswith("Makes tools/venv") and done.stderr == ""
+        assert done.returncode == 0 and done.stdout.startswith("Creates tools/venv") and done.stderr == ""
 
 
 def test_environment_of_another_user(project, setup):
-    """Who can neither use it nor make it is told so."""
-    (project / "tools/.setup.lock").mkdir()  # stands for a folder that cannot be written
-    assert f"error: tools/venv is not complete, or this user may not run its Python, and {project}/tools cannot be written" in setup(code=1)[0]
+    """A user who can neither use nor create it gets an error."""
+    (project / "tools/.setup.lock").mkdir()  # stands for a directory that is not writable
+    assert f"error: tools/venv is incomplete, or this user may not execute its Python, and {project}/tools is not writable" in setup(code=1)[0]
 
 
 def test_unexpected_error_names_its_place(project, setup):
@@ -124,7 +125,7 @@ def test_unexpected_error_names_its_place(project, setup):
 def test_too_little_disk(setup, project, write_script):
     (project / "bin/df").unlink()
     write_script("bin/df", "#!/usr/bin/env bash\necho Filesystem 1024-blocks Used Available\necho disk 1 1 $((8 * 1048576)) 1% /\n")
-    assert "error: too little disk: 8 GB free" in setup(code=1)[0]
+    assert "error: not enough disk space: 8 GB free" in setup(code=1)[0]
     assert not (project / "tools/venv").exists()
     setup("--cpu")  # 6 GB are enough
 
@@ -142,7 +143,7 @@ def test_unknown_machine(setup, project, write_script):
 
 def test_no_network(setup, project):
     message, calls = setup(code=1, NETWORK="false")
-    assert message.splitlines()[-1].startswith("tools/setup.sh: error: no package can be fetched: check the network")
+    assert message.splitlines()[-1].startswith("tools/setup.sh: error: cannot download packages: check the network")
     assert len(calls) == 2
     assert not (project / "tools/venv/.complete").exists()
 
@@ -151,7 +152,7 @@ def test_installs_with_uv_then_does_nothing(setup, project):
     message, calls = setup()
     assert calls[-2] == f"uv {project}/tools/requirements.lock"
     assert calls[-1] == f"pip install --no-deps --no-build-isolation --no-index -e {project}"
-    told = r"installing torch==[\d.]+ with CUDA libraries: 2.6 GB of them to download, 8 GB of disk in all \(--cpu asks for 5 GB without them\)\n"
+    told = r"installing torch==[\d.]+ with CUDA libraries: 2.6 GB to download, 8 GB of disk in total \(5 GB with --cpu\)\n"
     assert re.search(told, message)
     assert message.splitlines()[-1] == "tools/setup.sh: tools/venv is ready"
     begin = time.perf_counter()
@@ -166,34 +167,34 @@ def test_falls_back_to_pip(setup, project, variables):
     assert (project / "tools/venv/.complete").exists()
 
 
-def test_half_made_environment_is_made_anew(setup, project):
+def test_incomplete_environment_is_created_again(setup, project):
     (project / "tools/venv/bin").mkdir(parents=True)
     (project / "tools/venv/leftover").touch()
-    assert "tools/venv is half-made, an earlier set-up was stopped: making it anew" in setup()[0]
+    assert "tools/venv is incomplete because an earlier set-up was interrupted: creating it again" in setup()[0]
     assert not (project / "tools/venv/leftover").exists()
     assert setup() == ("", [])
 
 
-def test_environment_whose_python_is_gone_is_made_anew(setup, project):
+def test_environment_whose_python_is_missing_is_created_again(setup, project):
     setup()
     (project / "tools/venv/bin/python").unlink()
-    assert "making it anew" in setup()[0]
+    assert "creating it again" in setup()[0]
 
 
-def test_moved_environment_is_made_anew(setup, project):
+def test_moved_environment_is_created_again(setup, project):
     setup()
     mark = project / "tools/venv/.complete"
     mark.write_text(mark.read_text().replace(str(project), "/elsewhere"))
-    assert "for another folder: making it anew" in setup()[0]
+    assert "in another directory: creating it again" in setup()[0]
 
 
-def test_changed_lock_brings_it_up_to_date(setup, project):
+def test_changed_lock_updates_it(setup, project):
     setup()
     (project / "tools/venv/kept").touch()
     with (project / "tools/requirements.lock").open("a") as lock:
         lock.write("zzz==1.0\n")
     message, calls = setup()
-    assert "requirements.lock has changed: bringing tools/venv up to date" in message
+    assert "requirements.lock has changed: updating tools/venv" in message
     assert calls[-2].startswith("uv ")
     assert (project / "tools/venv/kept").exists()
     assert setup() == ("", [])
@@ -208,12 +209,12 @@ def test_cpu_variant(setup, project):
     }
     assert setup() == ("", [])  # without options the variant stays
     assert setup("--cpu=true") == ("", [])
-    assert "made with other options" in setup("--cpu", "false")[0]
+    assert "created with other options" in setup("--cpu", "false")[0]
 
 
 @pytest.mark.parametrize("options", [[], ["--cpu"]])
 def test_torchaudios_own_libraries_are_removed(setup, project, options):
-    """They fit the torch that torchaudio was made for, and no other."""
+    """They work only with the torch that torchaudio was built for."""
     setup(*options)
     assert not list((project / "tools/venv").glob("lib/*/site-packages/torchaudio/lib/*.so"))
 
@@ -226,14 +227,14 @@ def test_both_variants_have_one_version_of_torch(setup, project):
 
 @pytest.mark.parametrize(("variables", "reason"), [({"TORCH": "false"}, "ERROR: no torch\n"), ({"CUDA": "true"}, "is a build with CUDA\n")])
 def test_no_cpu_build(setup, project, variables, reason):
-    """What pip's indexes have, then what its folders have; it says what comes instead, how large that is and what to type, before that is fetched."""
+    """Looks in pip's indexes, then in its directories; before installing the CUDA build, prints its size and the command for a CPU build."""
     message, calls = setup("--cpu", **variables)
     asked = [call for call in calls if " torch==" in call]
     assert len(asked) == 2 and asked[0].endswith("+cpu") and "--no-index" in asked[1] and not asked[1].endswith("+cpu")
-    told = "to have one, stop this and run: tools/setup.sh --torch_index https://download.pytorch.org/whl/cpu\n"
+    told = "to install one, interrupt this and run: tools/setup.sh --torch_index https://download.pytorch.org/whl/cpu\n"
     assert re.search(rf"pip finds no CPU build of torch==[\d.]+ for this Python \(see tools/.setup.log\); {re.escape(told)}", message)
     assert reason in (project / "tools/.setup.log").read_text()
-    assert "with CUDA libraries: 2.6 GB of them to download, 8 GB of disk in all" in message
+    assert "with CUDA libraries: 2.6 GB to download, 8 GB of disk in total" in message
     assert calls[-2] == f"uv {project}/tools/requirements.lock"
     assert ("pip uninstall --yes torch" in calls) == ("CUDA" in variables)
     assert setup("--cpu") == ("", [])
@@ -243,7 +244,7 @@ def test_no_cpu_build_and_no_disk_for_the_other(setup, project, write_script):
     (project / "bin/df").unlink()
     write_script("bin/df", "#!/usr/bin/env bash\necho Filesystem 1024-blocks Used Available\necho disk 1 1 $((8 * 1048576)) 1% /\n")
     message, calls = setup("--cpu", code=1, TORCH="false")
-    assert message.endswith(f"error: too little disk: 8 GB free in {project}/tools, 12 GB needed\n")
+    assert message.endswith(f"error: not enough disk space: 8 GB free in {project}/tools, 12 GB needed\n")
     assert not any(call.startswith("uv ") for call in calls)
 
 
@@ -255,18 +256,18 @@ def test_torch_index(setup):
 
 
 def test_torch_index_without_a_cpu_build(setup, project):
-    """Whoever names an index wants no other build."""
+    """With --torch_index no other build is installed."""
     message, calls = setup("--torch_index", "file:///wheels", code=1, TORCH="false")
-    told = r"error: no CPU build of torch==[\d.]+ for this Python at file:///wheels \(ERROR: no torch\): check the address, or leave --torch_index out\n"
+    told = r"error: no CPU build of torch==[\d.]+ for this Python at file:///wheels \(ERROR: no torch\): check the URL, or omit --torch_index\n"
     assert re.search(told, message)
     assert not any(call.startswith("uv ") for call in calls)
     assert not (project / "tools/venv/.complete").exists()
 
 
 def test_project_that_cannot_be_installed(setup):
-    """A folder that cannot be written takes the command asrlib away, nothing else."""
+    """In a read-only directory only the command asrlib is missing."""
     message, _ = setup(PROJECT="false")
-    assert "the command asrlib could not be installed (ERROR: read-only): use python -m asrlib.bin.NAME, or see " in message
+    assert "cannot install the command asrlib (ERROR: read-only): use python -m asrlib.bin.NAME, or see " in message
     assert message.splitlines()[-1] == "tools/setup.sh: tools/venv is ready"
 
 
@@ -302,4 +303,4 @@ def test_two_set_ups_at_once(project, setup):
     both = [subprocess.Popen(["bash", str(project / "tools/setup.sh")], env=env, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     output = sorted(process.communicate(timeout=60)[1] for process in both)
     assert [process.returncode for process in both] == [0, 0]
-    assert sum("making tools/venv with" in text for text in output) == 1
+    assert sum("creating tools/venv with" in text for text in output) == 1

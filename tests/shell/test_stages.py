@@ -1,4 +1,4 @@
-"""egs/common/stages.sh: what a stage promises, on a recipe of three stages with small commands."""
+"""egs/common/stages.sh, on a recipe of three stages with small commands."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 
 from tests.shell.conftest import ROOT, bash
 
-# `work/` holds what the stages make; `calls` in the current folder counts which commands really ran.
+# `work/` holds the outputs of the stages, `calls` the commands that ran.
 SCRIPT = f"""#!/usr/bin/env bash
 # A recipe.
 . "{ROOT}/egs/common/begin.sh"
@@ -20,6 +20,7 @@ run_option force bool false "again"
 run_option dry_run bool false "plan"
 option text text hello "what stage 1 writes"
 run_option nj int 1 "jobs"
+run_option memory_gb int "" "memory"
 parse_options "$@"
 . "{ROOT}/egs/common/stages.sh"
 
@@ -30,8 +31,8 @@ stage_2() {{
     run ./write.sh work/b/part "$(cat work/a/out.txt 2>/dev/null || true)"
     run ./copy.sh work/a/out.txt "work/b/out 2.txt"
 }}
-stage 3 "telling" work/c needs "work/b/out 2.txt"
-stage_3() {{ echo "nothing to do"; }}
+stage 3 "training" work/c needs "work/b/out 2.txt"
+stage_3() {{ [ ! -e train.sh ] || run ./train.sh; }}
 run_stages "$@"
 """
 
@@ -51,7 +52,7 @@ def recipe(write_script, tmp_path):
 
 @pytest.fixture
 def call(recipe, tmp_path):
-    """A call of the recipe that must succeed: its output, and the commands that ran."""
+    """call(arguments): the output of the recipe, which must succeed, and the commands that ran."""
 
     def call(*arguments: str) -> tuple[str, list[str]]:
         (tmp_path / "calls").write_text("")
@@ -64,7 +65,7 @@ def call(recipe, tmp_path):
 
 @pytest.fixture
 def fail(recipe, tmp_path):
-    """A call that must fail with the exit code given: standard output and standard error."""
+    """fail(code, arguments): standard output and standard error of the recipe, which must end with this exit code."""
 
     def call(code: int, *arguments: str) -> tuple[str, str]:
         done = bash(recipe, *arguments, cwd=tmp_path)
@@ -85,7 +86,7 @@ def test_runs_all_and_ends_with_a_table(call, tmp_path):
     assert header.split() == ["stage", "title", "result", "seconds", "outputs"]
     assert first.split()[:3] == ["1", "writing", "done"] and first.split()[4] == "work/a/out.txt"
     assert second.split()[:3] == ["2", "copying", "done"]
-    assert third.split()[:3] == ["3", "telling", "done"]
+    assert third.split()[:3] == ["3", "training", "done"]
     assert last.startswith("Successfully finished. [elapsed=") and last.endswith("s]")
 
 
@@ -103,7 +104,7 @@ def test_second_call_skips_everything(call):
     assert output.count("skipped, nothing has changed") == 3
 
 
-def test_how_it_is_run_does_not_count(call):
+def test_run_options_do_not_rerun_stages(call):
     call()
     assert call("--nj", "7")[1] == []
 
@@ -124,7 +125,7 @@ def test_changed_input_runs_its_stage(call, tmp_path):
     assert calls[0] == ALL[0]
 
 
-def test_yaml_counts_by_its_section(call, tmp_path):
+def test_yaml_section_is_compared_by_content(call, tmp_path):
     call()
     (tmp_path / "config.yaml").write_text("text:\n  a: 1\nother:\n  b: 3\n")
     assert call()[1] == []
@@ -132,7 +133,7 @@ def test_yaml_counts_by_its_section(call, tmp_path):
     assert "its inputs have changed" in call()[0]
 
 
-def test_missing_product_runs_its_stage(call, tmp_path):
+def test_missing_output_runs_its_stage(call, tmp_path):
     call()
     (tmp_path / "work/b/out 2.txt").unlink()
     output, calls = call()
@@ -154,29 +155,29 @@ def test_skip_stages(call):
     call()
     output, calls = call("--skip_stages", "1 3", "--force", "true")
     assert calls == ALL[1:]
-    assert output.count("left out (--skip_stages)") == 2
+    assert output.count("skipped (--skip_stages)") == 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--stage", "3", "--stop_stage", "2"], "--stage 3 is after --stop_stage 2"),
-        (["--stage", "0"], "--stage 0: there is no such stage; stages: 1 2 3"),
-        (["--skip_stages", "2 9"], "--skip_stages: there is no stage '9'"),
+        (["--stage", "0"], "--stage 0: no such stage; stages: 1 2 3"),
+        (["--skip_stages", "2 9"], "--skip_stages: no stage '9'"),
         (["--skip_stages", "*"], "--skip_stages: '*' is not a number"),
     ],
 )
-def test_wrong_range_exits_with_2(fail, arguments, message):
+def test_invalid_range_exits_with_2(fail, arguments, message):
     assert message in fail(2, *arguments)[1]
 
 
-def test_missing_need_names_the_stage_that_makes_it(fail, tmp_path):
+def test_missing_input_names_the_stage_that_makes_it(fail, tmp_path):
     _, error = fail(1, "--stage", "2")
     assert error == f"{tmp_path}/run.sh: stage 2 (copying) needs work/a/out.txt, which stage 1 (writing) makes: run --stage 1 first\n"
     assert not (tmp_path / "work").exists()
 
 
-def test_missing_need_of_the_user(fail, tmp_path):
+def test_missing_input_of_the_user(fail, tmp_path):
     (tmp_path / "config.yaml").unlink()
     assert fail(1)[1].endswith("stage 1 (writing) needs config.yaml, which is missing\n")
 
@@ -192,7 +193,7 @@ def test_dry_run_shows_the_plan_and_touches_nothing(call, tmp_path):
     assert call("--dry_run", "true")[0].count("would be skipped") == 3
 
 
-def test_failure_shows_the_log_and_how_to_resume(fail, call, write_script, tmp_path):
+def test_failure_prints_the_log_and_the_command_to_resume(fail, call, write_script, tmp_path):
     copy = write_script("copy.sh", "#!/usr/bin/env bash\nfor i in {1..30}; do echo line $i; done\nexit 7\n")
     output, error = fail(1, "--stage", "1", "--text", "it's a 'test'")
     assert "line 1\n" in output
@@ -207,8 +208,8 @@ def test_failure_shows_the_log_and_how_to_resume(fail, call, write_script, tmp_p
     assert (tmp_path / "work/b/out 2.txt").read_text() == "it's a 'test'\n"
 
 
-def test_error_of_a_stage_that_is_not_a_command_of_its_own(fail, recipe, tmp_path):
-    """The shell's own errors in a stage are told once, with their line, and the way to resume."""
+def test_error_of_a_stage_outside_of_run(fail, recipe, tmp_path):
+    """Errors of the shell in a stage are reported once, with their line and the command to resume."""
     recipe.write_text(SCRIPT.replace("stage_1() {", "stage_1() {\n    $dry_run || grep nothing /dev/null\n"))
     line = recipe.read_text().splitlines().index("    $dry_run || grep nothing /dev/null") + 1
     output, error = fail(1)
@@ -217,9 +218,52 @@ def test_error_of_a_stage_that_is_not_a_command_of_its_own(fail, recipe, tmp_pat
     assert not (tmp_path / "calls").exists()
 
 
-def test_killed_for_memory_is_said(fail, write_script):
-    write_script("copy.sh", "#!/usr/bin/env bash\nkill -KILL $$\n")
-    assert "stage 2 (copying) failed: killed (SIGKILL), as the system does when memory runs out" in fail(1)[1]
+KILLED = "#!/usr/bin/env bash\nkill -KILL $$\n"
+
+
+@pytest.fixture
+def resume_command(recipe, tmp_path, write_script):
+    """resume_command(arguments): what the recipe says after a stage was killed with SIGKILL, on a machine with 12.9 GB of available memory."""
+    write_script("sitecustomize.py", "import asrlib.utils.memory\nasrlib.utils.memory.available_memory = lambda: 12.9e9\n")
+
+    def call(*arguments: str) -> list[str]:
+        done = bash(recipe, *arguments, cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stderr.splitlines()[-2:]
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("given", "resumed"),
+    [
+        ([], "--memory_gb 8"),
+        (["--nj", "2"], "--nj 2 --stage 3 --memory_gb 8"),
+        (["--memory_gb", "30", "--text", "bye"], "--text bye --stage 3 --memory_gb 20"),
+        (["--text", "bye", "--memory-gb=4", "--nj", "2"], "--text bye --nj 2 --stage 3 --memory_gb 2"),
+        (["--memory_gb=1"], "--memory_gb 1"),
+    ],
+)
+def test_killed_training_resumes_with_less_memory(resume_command, write_script, tmp_path, given, resumed):
+    """Two thirds of --memory_gb, else of the available memory."""
+    write_script("train.sh", KILLED)
+    cause, command = resume_command(*given)
+    assert cause.endswith("stage 3 (training) failed: killed by signal 9 (SIGKILL), probably out of memory")
+    assert command.startswith(f"To resume: {tmp_path}/run.sh ") and command.endswith(resumed) and command.count("memory") == 1
+
+
+def test_training_that_fails_otherwise_resumes_with_the_same_memory(resume_command, write_script, tmp_path):
+    write_script("train.sh", "#!/usr/bin/env bash\nexit 1\n")
+    assert resume_command()[1] == f"To resume: {tmp_path}/run.sh --stage 3"
+    assert resume_command("--memory_gb", "30")[1] == f"To resume: {tmp_path}/run.sh --memory_gb 30 --stage 3"
+
+
+def test_other_killed_stage_resumes_with_the_same_memory(resume_command, write_script, tmp_path):
+    write_script("copy.sh", KILLED)
+    cause, command = resume_command("--memory_gb", "30")
+    assert cause.endswith("stage 2 (copying) failed: killed by signal 9 (SIGKILL), probably out of memory")
+    assert command == f"To resume: {tmp_path}/run.sh --memory_gb 30 --stage 2"
+    assert resume_command()[1] == f"To resume: {tmp_path}/run.sh --stage 2"
 
 
 def test_resume_of_a_recipe_called_by_its_bare_name(recipe, tmp_path, write_script):
@@ -234,20 +278,20 @@ def test_stage_stops_at_its_first_failing_command(fail, write_script, tmp_path):
 
 
 @pytest.mark.parametrize("body", ["true", ': >"$2"'])
-def test_success_without_the_product_is_a_failure(fail, write_script, body, tmp_path):
+def test_success_without_the_output_is_a_failure(fail, write_script, body, tmp_path):
     write_script("copy.sh", f"#!/usr/bin/env bash\n{body}\n")
-    assert "work/b/out 2.txt was not made, or is empty" in fail(1)[1]
+    assert "its output work/b/out 2.txt is missing or empty" in fail(1)[1]
     assert not (tmp_path / "work/b/.stages/2.done").exists()
 
 
-def test_folder_that_cannot_be_written(fail, tmp_path):
+def test_directory_that_is_not_writable(fail, tmp_path):
     (tmp_path / "work").write_text("a file, not a folder")
     assert "stage 1: cannot write to work/a" in fail(1)[1]
 
 
 @pytest.mark.parametrize("whole_group", [True, False])
-def test_killed_in_the_middle_and_started_again(recipe, call, write_script, tmp_path, whole_group):
-    """SIGKILL while stage 2 works, also with a command that outlives the recipe: the next call waits for it and redoes the stage."""
+def test_killed_and_started_again(recipe, call, write_script, tmp_path, whole_group):
+    """SIGKILL in stage 2: the next call runs the stage again, and waits for a command that is still running."""
     slow = '#!/usr/bin/env bash\necho "copy $1" >>calls\necho half >"$2"\ntouch started\nsleep 1.5\ncp "$1" "$2"\necho end >>calls\n'
     write_script("copy.sh", slow)
     process = subprocess.Popen(["bash", str(recipe)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
@@ -260,13 +304,13 @@ def test_killed_in_the_middle_and_started_again(recipe, call, write_script, tmp_
     assert not (tmp_path / "work/b/.stages/2.done").exists()
     output, calls = call()
     assert "stage 1: writing: skipped" in output
-    assert ("another run is at work on it" in output) == (not whole_group)
+    assert ("another run has locked work/b: waiting" in output) == (not whole_group)
     assert calls[-2:] == ["copy work/a/out.txt", "end"]
     assert (tmp_path / "work/b/out 2.txt").read_text() == "hello\n"
     assert call()[1] == []
 
 
-def test_interrupted_says_how_to_resume(recipe, write_script, tmp_path):
+def test_interrupt_prints_the_command_to_resume(recipe, write_script, tmp_path):
     write_script("copy.sh", "#!/usr/bin/env bash\ntouch started\nsleep 20\n")
     process = subprocess.Popen(
         ["bash", str(recipe)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True

@@ -1,4 +1,4 @@
-"""The benchmarks run, on sizes that take no time, and print and write what they should; no test says anything of times."""
+"""Benchmarks run on tiny sizes and write complete tables; their times are not tested."""
 
 import json
 import os
@@ -54,13 +54,13 @@ def test_table_and_json(ran, name):
 
 
 def test_features_of_all_cases_agree(ran):
-    """The benchmark compares the same computation."""
+    """All cases compute the same."""
     values = [result["value"] for result in ran("features")[1]["results"]]
     assert values == pytest.approx([values[0]] * 3, rel=1e-4)
 
 
 def test_searches_find_as_much(ran):
-    """torchaudio's decoder has the same options: no advantage by searching less."""
+    """torchaudio's decoder has the same options and finds hypotheses as good."""
     error_rates = {result["name"]: result["value"] for result in ran("decoding")[1]["results"]}
     assert error_rates["greedy"] == error_rates["torch_greedy"]
     assert error_rates["beam"] == pytest.approx(error_rates["torchaudio_beam"], abs=3.0)
@@ -102,7 +102,7 @@ def thread_setting():
 
 
 def test_environment_of_a_case(common, monkeypatch):
-    """Its own variables, and no cap on oneDNN that a shell or an import of asrlib.ms left behind."""
+    """A case has its own variables, without the limit on oneDNN that the shell or an import of asrlib.ms has set."""
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     result = common.measure([common.Case("threads", thread_setting, env={"OMP_NUM_THREADS": "3"})], 2)["threads"]
     assert result.value == 3 and len(result.seconds) == 2

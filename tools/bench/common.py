@@ -1,7 +1,7 @@
-"""Cases of a benchmark, each in a process of its own, timed in turn; their table and their JSON.
+"""Runs the cases of a benchmark, each in its own process, and writes a table and JSON.
 
-All processes are set up first, and warmed by one repetition; then every round times one repetition of each case, so that whatever else the machine
-does falls on all of them. Ratios are medians over the rounds of the times within one round.
+All processes are set up first and warmed up by one repetition. Every round then times one repetition of each case, so that other load on the machine
+affects all cases alike. Ratios are computed within each round; the median over the rounds is reported.
 """
 
 import contextlib
@@ -30,19 +30,19 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 @dataclass(frozen=True)
 class Case:
-    """make(*arguments), called in the case's process, returns one repetition; `value` makes a number of its result that tells what it came to."""
+    """make(*arguments) is called in the case's process and returns the function to time; `value` summarises its result as a number."""
 
     name: str
     make: Callable[..., Callable[[], Any]]
     arguments: tuple = ()
     value: Callable[[Any], float] = float
-    rounds: int | None = None  # only so many rounds; None: all
+    rounds: int | None = None  # number of rounds to take part in; None: all
     env: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
 class Result:
-    """setup_seconds: imports, building, compilation and the first repetition, whose number is `value`; peak_mb: of the resident memory."""
+    """setup_seconds: imports, building, compilation and the first repetition, which also gives `value`; peak_mb: peak resident memory."""
 
     name: str
     setup_seconds: float
@@ -51,13 +51,13 @@ class Result:
     seconds: list[float] = field(default_factory=list)
 
     def over(self, other: "Result") -> float:
-        """How many times the other's time this one takes."""
+        """Ratio of this case's time to the other's."""
         return statistics.median(mine / theirs for mine, theirs in zip(self.seconds, other.seconds, strict=False))
 
 
 @dataclass(frozen=True)
 class Bar:
-    """What a ratio has to be: at most, or at least, `limit`."""
+    """The target of a ratio: at most or at least `limit`."""
 
     what: str
     ratio: float
@@ -72,9 +72,9 @@ class Bar:
 def parser(doc: str, cases: Sequence[str], repeats: int) -> Parser:
     """The options of every benchmark."""
     options = Parser(doc)
-    options.add_argument("--cases", default=",".join(cases), help="what to time; ratios are to the first")
-    options.add_argument("--repeats", type=int, default=repeats, help="rounds")
-    options.add_argument("--out", type=Path, help="JSON file for all figures")
+    options.add_argument("--cases", default=",".join(cases), help="cases to time; ratios are relative to the first")
+    options.add_argument("--repeats", type=int, default=repeats, help="number of rounds")
+    options.add_argument("--out", type=Path, help="JSON file for all results")
     return options
 
 
@@ -83,12 +83,12 @@ def chosen(cases: Sequence[Case], names: str) -> list[Case]:
     known = {case.name: case for case in cases}
     unknown = [name for name in names.split(",") if name not in known]
     if unknown:
-        raise UserError(f"--cases: no case {unknown[0]!r}; there are {', '.join(known)}")
+        raise UserError(f"--cases: no case {unknown[0]!r}; cases: {', '.join(known)}")
     return [known[name] for name in names.split(",")]
 
 
 def measure(cases: Sequence[Case], repeats: int) -> dict[str, Result]:
-    """Times the cases, `repeats` rounds. UserError when a case fails; what it said stands above."""
+    """Times the cases in `repeats` rounds. UserError when a case fails; its own output is printed before."""
     with contextlib.ExitStack() as stack:
         processes = {}
         for case in cases:
@@ -103,7 +103,7 @@ def measure(cases: Sequence[Case], repeats: int) -> dict[str, Result]:
 
 
 class _Process:
-    """The process of a case. It sleeps (SIGSTOP) while others are timed, for thread pools may spin."""
+    """The process of a case. It is stopped (SIGSTOP) while others are timed, because thread pools may spin."""
 
     def __init__(self, case: Case):
         context = get_context("spawn")
@@ -142,7 +142,7 @@ class _Process:
 
 
 def _serve(pipe, case: Case) -> None:
-    """Answers first with setup seconds and value, then every message with the seconds of one repetition and the peak memory."""
+    """Sends setup seconds and value, then answers every message with the seconds of one repetition and the peak memory."""
     try:
         begin = time.perf_counter()
         repetition = case.make(*case.arguments)
@@ -153,23 +153,23 @@ def _serve(pipe, case: Case) -> None:
             begin = time.perf_counter()
             repetition()
             pipe.send((time.perf_counter() - begin, _peak_mb()))
-    except EOFError:  # the parent has gone
+    except EOFError:  # the parent has ended
         pass
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
-        os._exit(1)  # thread pools would hold up a usual end
+        os._exit(1)  # thread pools would block a normal exit
 
 
 def _peak_mb() -> float:
-    """Highest resident memory of this process since it began; getrusage would count that of the process it was forked from."""
+    """Peak resident memory of this process; getrusage would include that of the process it was forked from."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1024
 
 
 @contextlib.contextmanager
 def _environment(env: dict[str, str]) -> Iterator[None]:
-    """The variables of a case; whatever the shell says of oneDNN's instruction sets is left to the cases."""
+    """Sets the variables of a case, and unsets the limit on oneDNN's instruction sets that the shell may have."""
     before = dict(os.environ)
     os.environ.pop("ONEDNN_MAX_CPU_ISA", None)
     os.environ.update(env)
@@ -181,7 +181,7 @@ def _environment(env: dict[str, str]) -> Iterator[None]:
 
 
 def table(results: dict[str, Result], value: str, audio_seconds: float = 0.0) -> str:
-    """One line a case: median, range, ratio to the first case, peak memory and its ratio; with audio_seconds the real-time factor."""
+    """One line per case: median, range, ratio to the first case, peak memory and its ratio; with audio_seconds the real-time factor."""
     first = next(iter(results.values()))
     rows = [["case", "seconds", "min", "max", "times first", "peak MB", "times first", "setup s", value, "real-time factor"]]
     for result in results.values():
@@ -194,13 +194,13 @@ def table(results: dict[str, Result], value: str, audio_seconds: float = 0.0) ->
 
 
 def report_bars(bars: Sequence[Bar]) -> None:
-    """A line for each: what was found, what it has to be."""
+    """Prints each ratio with its target."""
     for bar in bars:
         print(f"{bar.what}: {bar.ratio:.3f}, {'at least' if bar.at_least else 'at most'} {bar.limit:g}: {'met' if bar.met else 'MISSED'}")
 
 
 def report(args, results: dict[str, Result], value: str, bars: Sequence[Bar] = (), audio_seconds: float = 0.0) -> None:
-    """Prints the table and the bars, and writes all of it to args.out."""
+    """Prints the table and the targets, and writes everything to args.out."""
     print(table(results, value, audio_seconds))
     report_bars(bars)
     if args.out:

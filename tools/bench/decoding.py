@@ -1,7 +1,7 @@
 """CTC decoding on one core: greedy, and beam search with a word n-gram, in asrlib and in torchaudio, on the same emissions.
 
-The emissions are made from sentences of made-up words: peaks at their letters, blanks between, and noise. The table gives the word error rate beside
-the real-time factor, so that a search that is fast because it finds less shows. torch_greedy is the decoder of torchaudio's tutorial.
+The emissions are generated from sentences of random words: peaks at their letters, blanks between them, and noise. The table lists the word error
+rate next to the real-time factor, since a search may be fast because it finds worse hypotheses. torch_greedy is the decoder of torchaudio's tutorial.
 """
 
 import functools
@@ -22,10 +22,10 @@ FRAME_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Task:
-    """Sentences whose words are drawn with Zipf's frequencies, and their emissions; the same in every process."""
+    """Sentences with words drawn from a Zipf distribution, and their emissions; the same in every process."""
 
     utterances: int
-    words: int  # of the vocabulary
+    words: int  # size of the vocabulary
     noise: float
     seed: int = 0
 
@@ -80,7 +80,7 @@ def torch_greedy(task: Task) -> Callable[[], list[str]]:
 
 
 def torchaudio_beam(task: Task, lm: str, beam_size: int) -> Callable[[], list[str]]:
-    """With the options of asrlib's BeamConfig: alpha 1, beta 1, threshold 30, alignments summed."""
+    """Options as in asrlib's BeamConfig: alpha 1, beta 1, threshold 30, alignments summed."""
     import torch
     from torchaudio.models.decoder import ctc_decoder
 
@@ -95,13 +95,13 @@ def torchaudio_beam(task: Task, lm: str, beam_size: int) -> Callable[[], list[st
 
 
 def _over(task: Task, decode: Callable[[np.ndarray], str]) -> Callable[[], list[str]]:
-    """A repetition over all emissions."""
+    """Returns a function that decodes all emissions."""
     emissions = task.emissions()
     return lambda: [decode(x) for x in emissions]
 
 
 def word_error_rate(task: Task, hypotheses: list[str]) -> float:
-    """In percent, over all sentences."""
+    """Word error rate over all sentences, in percent."""
     from asrlib.score.error_rate import count_errors
 
     return count_errors([" ".join(sentence) for sentence in task.test()], hypotheses).error_rate
@@ -109,11 +109,11 @@ def word_error_rate(task: Task, hypotheses: list[str]) -> float:
 
 def main(argv=None) -> int | None:
     options = parser(__doc__, ("greedy", "torch_greedy", "beam", "torchaudio_beam"), repeats=7)
-    options.add_argument("--utterances", type=int, default=50, help="sentences of 6 to 23 words")
-    options.add_argument("--words", type=int, default=5000, help="of the vocabulary")
-    options.add_argument("--noise", type=float, default=2.2, help="deviation of the noise on the logits, whose peaks are 10 high")
-    options.add_argument("--order", type=int, default=3, help="of the n-gram model")
-    options.add_argument("--beam_size", type=int, default=128, help="hypotheses kept")
+    options.add_argument("--utterances", type=int, default=50, help="number of sentences, of 6 to 23 words each")
+    options.add_argument("--words", type=int, default=5000, help="size of the vocabulary")
+    options.add_argument("--noise", type=float, default=2.2, help="standard deviation of the noise added to the logits, whose peaks are 10")
+    options.add_argument("--order", type=int, default=3, help="order of the n-gram model")
+    options.add_argument("--beam_size", type=int, default=128, help="beam size")
     args = options.parse_args(argv)
 
     from asrlib.decode.ngram import estimate, write_arpa

@@ -1,7 +1,7 @@
-"""Log spectrograms of DeepSpeech2 on one core: asrlib against librosa.
+"""DeepSpeech2's log spectrograms on one core: asrlib compared with librosa.
 
-Cases: asrlib; librosa, magnitudes by librosa.magphase as the published code has them; librosa_short, the shortest way to the same, np.abs of
-librosa.stft. All are log1p of the magnitudes, normalised over the utterance.
+Cases: asrlib; librosa, with librosa.magphase as in the published code; librosa_short, with np.abs of librosa.stft, the shortest code for the same
+result. All compute log1p of the magnitudes, normalised over the utterance.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from asrlib.utils.cli import run
 
 
 def recordings(seconds: float, config: FeatureConfig) -> list[np.ndarray]:
-    """Noise in utterances of 2 to 16 s that last `seconds` together, as long as LibriSpeech's mostly are."""
+    """Noise in utterances of 2 to 16 s, like most of LibriSpeech's, `seconds` in total."""
     rng, left, utterances = np.random.default_rng(0), round(seconds * config.sample_rate), []
     while left > 0:
         utterances.append(0.1 * rng.normal(size=min(left, round(rng.uniform(2, 16) * config.sample_rate))).astype(np.float32))
@@ -42,7 +42,7 @@ def librosa_features(seconds: float, published: bool) -> Callable[[], float]:
 
 
 def _over(seconds: float, extract: Callable) -> Callable[[], float]:
-    """A repetition over all recordings; its number is the largest value of the features, the same in all cases."""
+    """Returns a function that processes all recordings and returns the largest feature value, the same for all cases."""
     config = FeatureConfig()
     utterances = recordings(seconds, config)
     return lambda: max(extract(samples, config).max() for samples in utterances)
@@ -50,7 +50,7 @@ def _over(seconds: float, extract: Callable) -> Callable[[], float]:
 
 def main(argv=None) -> int | None:
     options = parser(__doc__, ("asrlib", "librosa", "librosa_short"), repeats=15)
-    options.add_argument("--audio_seconds", type=float, default=300.0, help="audio in one repetition")
+    options.add_argument("--audio_seconds", type=float, default=300.0, help="seconds of audio in one repetition")
     args = options.parse_args(argv)
     cases = (
         Case("asrlib", asrlib_features, (args.audio_seconds,), env=ONE_THREAD),

@@ -1,9 +1,9 @@
-"""Peak memory of training over batches of several lengths, update by update, in asrlib and in PyTorch: each in a process of its own.
+"""Peak memory of training on batches of several lengths, after each update, in asrlib and in PyTorch, each in its own process.
 
-  memory.py --config conf/deepspeech2.yaml --lengths 1500 1440 1380 --batch_size 4       lengths: frames, or of waveforms seconds
+  memory.py --config conf/deepspeech2.yaml --lengths 1500 1440 1380 --batch_size 4       lengths in frames, for waveforms in seconds
   memory.py --config conf/hubert_base.yaml --lengths 10 9.5 9 --batch_size 2
 
-The lengths come twice: what the second round adds is a leak. Compilation is timed by the first batch of each length less the second one.
+Every length is used twice: memory that the second round adds is a leak. The compilation time is the time of the first round minus that of the second.
 """
 
 import time
@@ -22,7 +22,7 @@ from asrlib.utils.memory import GB, peak_memory
 
 
 def measure(make, shapes, pipe) -> None:
-    """Sends the peak memory in bytes and the seconds of every update."""
+    """Sends peak memory (bytes) and time (seconds) of every update."""
     step = make(shapes[0])
     for shape in shapes:
         begin = time.perf_counter()
@@ -46,9 +46,9 @@ def rows(make, shapes) -> list[tuple[float, float]]:
 
 
 def makers(config):
-    """Ours and PyTorch's step of a configuration, and its shapes of a length."""
+    """The step of asrlib and that of PyTorch for a configuration, and a function (batch size, length) -> Shape."""
     if isinstance(config, PretrainConfig):
-        return partial(pretrain_step.asrlib_step, config), partial(pretrain_step.torch_step, config), lambda size, length: pretrain_step.Shape(size, length)
+        return partial(pretrain_step.asrlib_step, config), partial(pretrain_step.torch_step, config), pretrain_step.Shape
     labels = 40
     return (
         partial(train_step.asrlib_step, config),
@@ -60,10 +60,10 @@ def makers(config):
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--config", type=Path, required=True, help="training or pretraining YAML")
-    parser.add_argument("--args", type=assignments, default=[], help='changes of it, "key=value key=value"')
-    parser.add_argument("--lengths", type=float, nargs="+", required=True, help="frames, or seconds of waveforms")
-    parser.add_argument("--batch_size", type=int, default=2, help="utterances")
-    parser.add_argument("--cases", default="asrlib,torch", help="which to measure")
+    parser.add_argument("--args", type=assignments, default=[], help='keys of it to override, "key=value key=value"')
+    parser.add_argument("--lengths", type=float, nargs="+", required=True, help="lengths in frames, for waveforms in seconds")
+    parser.add_argument("--batch_size", type=int, default=2, help="utterances per batch")
+    parser.add_argument("--cases", default="asrlib,torch", help="cases to measure")
     args = parser.parse_args(argv)
     config = load_experiment_config(args.config, [*args.args, "optim.accumulate=1"])
     ours, theirs, shape_of = makers(config)

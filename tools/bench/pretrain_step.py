@@ -1,7 +1,7 @@
-"""One pretraining step of HuBERT or wav2vec 2.0 (forward, loss, backward, update) in asrlib against PyTorch.
+"""One pretraining step of HuBERT or wav2vec 2.0 (forward, loss, backward, update): asrlib compared with PyTorch.
 
-Cases: asrlib; torch, transformers' HubertModel with the same loss or its Wav2Vec2ForPreTraining, fused AdamW and its fastest attention. Dropouts are as configured
-in both, layers are never dropped, and every batch makes an update (optim.accumulate=1).
+Cases: asrlib; torch, transformers' HubertModel with the same loss or its Wav2Vec2ForPreTraining, with fused AdamW and its fastest attention. Both use
+the configured dropouts, no layer dropout, and one update per batch (optim.accumulate=1).
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ RATE = 16000
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a batch of utterances of one length."""
+    """A batch of utterances of equal length."""
 
     utterances: int
     seconds: float
@@ -35,7 +35,7 @@ class Shape:
         return wavs, rng.integers(0, config.model_conf.num_classes, size, dtype=np.int32), (rng.random(size) < 0.5).astype(np.float32)
 
     def negatives(self, mask: np.ndarray, config: PretrainConfig) -> np.ndarray:
-        """(B, T, T): how often each frame is a negative of a masked one."""
+        """(B, T, T): how often each frame is a negative of each masked frame."""
         counts, rng = np.zeros((*mask.shape, mask.shape[1]), np.float32), np.random.default_rng(1)
         for row in range(len(mask)):
             draw_negatives(mask[row], config.loss.negatives, rng, counts[row])
@@ -43,7 +43,7 @@ class Shape:
 
 
 def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[..., float]:
-    """A step on a batch of that shape, or of the one that it is called with."""
+    """Returns a function that runs a step on a batch of this shape, or of the shape that it is called with."""
     import asrlib.ms  # noqa: F401  (before mindspore is imported)
 
     import mindspore as ms  # isort: skip
@@ -59,7 +59,7 @@ def asrlib_step(config: PretrainConfig, shape: Shape) -> Callable[..., float]:
 
 
 def _inputs(config: PretrainConfig, shape: Shape) -> tuple[np.ndarray, ...]:
-    """A batch as our loss takes it."""
+    """A batch in the form of asrlib's loss."""
     wavs, targets, mask = shape.batch(config)
     lengths, keep = np.full(len(wavs), wavs.shape[1], np.int32), np.ones(config.model_conf.layers, np.float32)
     seed, share = np.array(1, np.int32), np.array(1, np.float32)
@@ -90,7 +90,7 @@ def torch_step(config: PretrainConfig, shape: Shape) -> Callable[..., float]:
 
 
 def contrastive(config: PretrainConfig):
-    """transformers' loss of a step as a function of the batch's shape, and the parameters."""
+    """transformers' loss as a function of the batch's shape, and the parameters."""
     import torch
     import transformers
 
@@ -111,7 +111,7 @@ def contrastive(config: PretrainConfig):
 
 
 def masked_prediction(config: PretrainConfig):
-    """The loss of a step of transformers' HuBERT as a function of the batch's shape, and the parameters."""
+    """The loss of transformers' HuBERT as a function of the batch's shape, and the parameters."""
     import torch
     import transformers
     from torch.nn import functional as F
@@ -135,12 +135,13 @@ def masked_prediction(config: PretrainConfig):
 
 def main(argv=None) -> int | None:
     options = parser(__doc__, ("asrlib", "torch"), repeats=5)
-    options.add_argument("--pretrain_config", type=Path, default=ROOT / "conf" / "hubert_base.yaml", help="a HuBERT or a wav2vec 2.0")
-    options.add_argument("--pretrain_args", nargs="*", default=[], help="changes of the configuration, key=value")
-    options.add_argument("--batch_size", type=int, default=1, help="utterances")
-    options.add_argument("--seconds", type=float, default=5.0, help="of each utterance")
+    options.add_argument("--pretrain_config", type=Path, default=ROOT / "conf" / "hubert_base.yaml", help="configuration of HuBERT or wav2vec 2.0")
+    options.add_argument("--pretrain_args", nargs="*", default=[], help="keys of the configuration to override, key=value")
+    options.add_argument("--batch_size", type=int, default=1, help="utterances per batch")
+    options.add_argument("--seconds", type=float, default=5.0, help="seconds of each utterance")
     args = options.parse_args(argv)
-    config, shape = load_pretrain_config(args.pretrain_config, [*args.pretrain_args, "optim.accumulate=1"]), Shape(args.batch_size, args.seconds)
+    config = load_pretrain_config(args.pretrain_config, [*args.pretrain_args, "optim.accumulate=1"])
+    shape = Shape(args.batch_size, args.seconds)
     cases = (
         Case("asrlib", asrlib_step, (config, shape)),
         Case("torch", torch_step, (config, shape)),
@@ -151,7 +152,7 @@ def main(argv=None) -> int | None:
 
 
 def bars(results: dict) -> list[Bar]:
-    """What the project promises, for the cases that ran."""
+    """The targets of the project, for the cases that were run."""
     ours, torch = results.get("asrlib"), results.get("torch")
     if not ours or not torch:
         return []

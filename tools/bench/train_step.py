@@ -1,7 +1,8 @@
-"""One training step of DeepSpeech2 or Jasper (forward, CTC, backward, update) in asrlib against PyTorch and against the published MindSpore network.
+"""One training step of DeepSpeech2 or Jasper (forward, CTC, backward, update): asrlib compared with PyTorch and the published MindSpore network.
 
-Cases: asrlib; torch, plain LSTMs without packing, PyTorch's fastest form, which lets padding into the backward direction; torch_packed, the twin with
-packed sequences; published, the model zoo's network as it runs when installed: no masks, oneDNN's own choice of kernels, nn.Adam. Of Jasper there are asrlib and torch:
+Cases: asrlib; torch, plain LSTMs without packing, the fastest in PyTorch, where padding enters the backward direction; torch_packed, the twin with
+packed sequences; published, the network of MindSpore's model zoo as installed: no masks, oneDNN's choice of kernels, nn.Adam. Jasper has the cases
+asrlib and torch:
   train_step.py --train_config conf/jasper.yaml --train_args model_conf.blocks=1 model_conf.repeat=3 optim.name=adamw --cases asrlib,torch
 """
 
@@ -22,7 +23,7 @@ LABELS = 29  # with the blank, the last
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a batch; every utterance is as long as the batch, so that packing saves nothing."""
+    """A batch of utterances of equal length, so that packing saves nothing."""
 
     utterances: int
     frames: int
@@ -37,7 +38,7 @@ class Shape:
 
 
 def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[..., float]:
-    """A step on a batch of that shape, or of the one that it is called with."""
+    """Returns a function that runs a step on a batch of this shape, or of the shape that it is called with."""
     import asrlib.ms  # noqa: F401  (caps oneDNN before mindspore is imported)
 
     import mindspore as ms  # isort: skip
@@ -68,7 +69,10 @@ def torch_step(config: TrainConfig, shape: Shape, packed: bool) -> Callable[...,
         def _recurrent(rnn, x, lengths, steps):
             return rnn(x)[0].unflatten(-1, (-1, rnn.hidden_size)).sum(2)
 
-    network = (DeepSpeech2 if packed else Plain)(config.model_conf, config.features.dim, LABELS) if config.model == "deepspeech2" else make_network(config, LABELS)
+    if config.model == "deepspeech2":
+        network = (DeepSpeech2 if packed else Plain)(config.model_conf, config.features.dim, LABELS)
+    else:
+        network = make_network(config, LABELS)
     optimizer = _torch_optimizer(network, config)
 
     def step(shape: Shape = shape) -> float:
@@ -98,7 +102,7 @@ def _torch_optimizer(network, config: TrainConfig):
 
 
 def published_step(config: TrainConfig, shape: Shape) -> Callable[[], float]:
-    """Conv [41,11] and [21,11], BatchNorm and tanh, nn.LSTM in both directions, summed; Adam with eps 1e-5 and loss scale 1024."""
+    """Conv [41,11] and [21,11], BatchNorm and tanh, summed bidirectional nn.LSTM; Adam with eps 1e-5 and loss scale 1024."""
     import mindspore as ms
     from mindspore import nn, ops
 
@@ -140,19 +144,19 @@ def published_step(config: TrainConfig, shape: Shape) -> Callable[[], float]:
     adam = nn.Adam(network.trainable_params(), learning_rate=3e-4, eps=1e-5, loss_scale=1024.0)
     step = nn.TrainOneStepCell(Loss(network), adam, sens=1024.0).set_train()
     feats, lengths, labels, _ = shape.batch(config.features.dim)
-    indices = np.argwhere(np.ones_like(labels)).astype(np.int64)  # of a sparse matrix: (utterance, place)
+    indices = np.argwhere(np.ones_like(labels)).astype(np.int64)  # of a sparse matrix: (utterance, position)
     batch = [ms.Tensor(x) for x in (feats.swapaxes(1, 2)[:, None].copy(), lengths, indices, labels.reshape(-1))]
     return lambda: step(*batch).asnumpy()
 
 
 def main(argv=None) -> int | None:
     options = parser(__doc__, ("asrlib", "torch", "torch_packed", "published"), repeats=7)
-    options.add_argument("--train_config", type=Path, default=ROOT / "conf" / "deepspeech2.yaml", help="network and optimizer")
-    options.add_argument("--train_args", nargs="*", default=[], help="changes of the configuration, key=value")
-    options.add_argument("--batch_size", type=int, default=4, help="utterances")
-    options.add_argument("--frames", type=int, default=300, help="frames of each utterance")
-    options.add_argument("--labels", type=int, default=40, help="labels of each utterance")
-    options.add_argument("--published_repeats", type=int, default=2, help="rounds of the published network, whose step takes 20 s and more")
+    options.add_argument("--train_config", type=Path, default=ROOT / "conf" / "deepspeech2.yaml", help="configuration of network and optimizer")
+    options.add_argument("--train_args", nargs="*", default=[], help="keys of the configuration to override, key=value")
+    options.add_argument("--batch_size", type=int, default=4, help="utterances per batch")
+    options.add_argument("--frames", type=int, default=300, help="frames per utterance")
+    options.add_argument("--labels", type=int, default=40, help="labels per utterance")
+    options.add_argument("--published_repeats", type=int, default=2, help="rounds of the published network, whose step takes 20 s or more")
     args = options.parse_args(argv)
     config, shape = load_train_config(args.train_config, args.train_args), Shape(args.batch_size, args.frames, args.labels)
     cases = (
@@ -167,7 +171,7 @@ def main(argv=None) -> int | None:
 
 
 def bars(results: dict) -> list[Bar]:
-    """What the project promises, for the cases that ran."""
+    """The targets of the project, for the cases that were run."""
     ours, found = results.get("asrlib"), []
     if ours and (torch := results.get("torch")):
         found.append(Bar("asrlib's time over torch's", ours.over(torch), 1.1))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# DeepSpeech2 trained from scratch on a corpus of your own: Kaldi data directories (wav.scp, text, utt2spk) in, a table of word error rates out.
+# DeepSpeech2 trained from scratch on your own corpus, from Kaldi data directories (wav.scp, text, utt2spk) to a table of word error rates.
 #     run.sh --train_dir my/train --test_dirs "my/test" [--valid_dir my/dev]
-# conf/deepspeech2.yaml is a small model; --mini true only keeps what is made under mini/.
+# conf/deepspeech2.yaml is a small model; --mini true only moves the outputs to mini/.
 
 # shellcheck source=egs/common/begin.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
@@ -9,7 +9,10 @@
 # shellcheck disable=SC2034  # for ctc.sh
 model=deepspeech2
 
+# The options of the corpus and the commands of stages 0 and 1.
 # shellcheck source=egs/custom/corpus.sh
 . ../corpus.sh
+
+# Run the stages: corpus, features, training in MindSpore, conversion to PyTorch, decoding and scoring.
 # shellcheck source=egs/common/ctc.sh
 . ../../common/ctc.sh "$@"

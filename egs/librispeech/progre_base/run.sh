@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # ProgRE base pretrained in MindSpore on LibriSpeech, converted to PyTorch, and fine-tuned in ESPnet as a frozen s3prl upstream: from the corpus to a
 # table of error rates.
-# --mini true does all of it in minutes, on a small corpus of synthesised speech in LibriSpeech's layout.
+# --mini true runs all stages in minutes, on a small corpus of synthesised speech in LibriSpeech's layout.
 
 # shellcheck source=egs/common/begin.sh
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
@@ -9,7 +9,10 @@
 # shellcheck disable=SC2034  # for ssl.sh
 model=progre size=base
 
+# The options of the corpus and the commands of stages 0 and 1.
 # shellcheck source=egs/librispeech/corpus.sh
 . ../corpus.sh
+
+# Run the stages: corpus, targets, pretraining in MindSpore, conversion to PyTorch, fine-tuning in ESPnet, decoding and scoring.
 # shellcheck source=egs/common/ssl.sh
 . ../../common/ssl.sh "$@"

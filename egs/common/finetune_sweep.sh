@@ -1,66 +1,67 @@
 # shellcheck shell=bash disable=SC2034,SC2154
-# Recipes that fine-tune a pretrained model from many of its checkpoints, or with many values of a setting: corpus, the recipe that pretrains,
-# fine-tuning in ESPnet with CTC, decoding, table and curve. The last line of a run.sh:
-#     . ../../common/updates.sh "$@"
-# The recipe has set $model (wav2vec2), $size (base) and $pretraining, the folder of the recipe that pretrains, and sourced its corpus (recipe.sh says
-# what that defines).
+# Stages of recipes that fine-tune several checkpoints of a pretraining run, or one with several values of a key: pretraining by another recipe,
+# fine-tuning in ESPnet with CTC, decoding and scoring, a table and a curve of the error rates. The last line of a run.sh:
+#     . ../../common/finetune_sweep.sh "$@"
+# run.sh has set $model (wav2vec2), $size (base) and $pretraining_recipe, the directory of the recipe that pretrains, and sourced its corpus.sh (see
+# recipe.sh).
 
 option_group "Options of recipes that compare checkpoints"
 option pretrained_exp path "" \
-    "experiment of a pretraining with its kept checkpoints; none: that of the recipe that pretrains, which is run up to its stage 4"
-option aishell2_dir path "" "folder of AISHELL-2 for that recipe"
-option pretrain_config path "" "file, for that recipe"
-option pretrain_args text "" "keys of it to set, for that recipe"
-option updates ints "" 'which checkpoints to fine-tune from, by their updates: "250000 400000"; none: all that are kept (0: random weights)'
-option upstreams text "" 'other upstreams to fine-tune beside them, "NAME=UPSTREAM:FILE ...", e.g. "english=wav2vec2_local:wav2vec_small.pt"'
-option sweep text "" 'a key of ESPnet with its values, each for every checkpoint: "optim_conf.lr=1e-4,2e-4,5e-4"'
-option baseline text "" "name of the system that the others are compared with; none: the last checkpoint"
-option asr_config path "" "file with ESPnet's configuration; none: asr_wav2vec2_ctc.yaml (conf/mini with --mini true)"
-option asr_args text "" 'keys of asr_config to set, e.g. "optim_conf.lr=1e-4 max_epoch=30"'
-run_option finetune_nj int 0 "fine-tunings at a time, each with its share of the cores; 0: as many as cores, with GPUs one"
-option decode_modes 'words:greedy|beam' "greedy beam" "ways to decode, of \"greedy beam\"; the first one's error rates make the curve"
-option published path "" "file with published results, a Markdown table, for RESULTS.md; none: the recipe's published.md"
+    "pretraining experiment with its kept checkpoints; none: that of the pretraining recipe, which is run up to its stage 4"
+option aishell2_dir path "" "directory of AISHELL-2, for the pretraining recipe"
+option pretrain_config path "" "pretraining configuration, for the pretraining recipe"
+option pretrain_args text "" "keys of pretrain_config to override, for the pretraining recipe"
+option updates ints "" 'checkpoints to fine-tune, by number of updates: "250000 400000"; none: all that were kept (0: random weights)'
+option upstreams text "" 'other upstreams to fine-tune as well, "NAME=UPSTREAM:FILE ...", e.g. "english=wav2vec2_local:wav2vec_small.pt"'
+option sweep text "" 'ESPnet key and the values to try with every checkpoint: "optim_conf.lr=1e-4,2e-4,5e-4"'
+option baseline text "" "name of the system to compare the others with; none: the last checkpoint"
+option asr_config path "" "ESPnet configuration; none: asr_wav2vec2_ctc.yaml (conf/mini with --mini true)"
+option asr_args text "" 'keys of asr_config to override, e.g. "optim_conf.lr=1e-4 max_epoch=30"'
+run_option finetune_nj int 0 "parallel fine-tuning jobs, which share the cores; 0: one per core, or one on a GPU"
+option decode_modes 'words:greedy|beam' "greedy beam" "decoding modes, of \"greedy beam\"; the curve shows the error rates of the first"
+option published path "" "Markdown table of published results for RESULTS.md; none: the recipe's published.md"
 
 # shellcheck source=egs/common/recipe.sh
 . "$common/recipe.sh" "$@"
 
 asr_config=${asr_config:-$(config_file "asr_${model:?}_ctc.yaml")}
 [ -n "$published" ] || [ ! -e published.md ] || published=published.md
-pretrain_recipe=$ROOT/${pretraining:?} own_exp=true
+pretraining_dir=$ROOT/${pretraining_recipe:?} run_pretraining=true
 if [ -n "$pretrained_exp" ]; then
-    own_exp=false
-else # where the recipe that pretrains has its experiment
+    run_pretraining=false
+else # the experiment of the pretraining recipe
     pretrain_tag=$(experiment_name "${pretrain_config:-$(pretraining_config "$model" "${size:?}")}" "$pretrain_args")
-    pretrained_exp=$pretrain_recipe/${small}exp/$pretrain_tag
+    pretrained_exp=$pretraining_dir/${mini_prefix}exp/$pretrain_tag
 fi
 asr_exp=$expdir/${tag:-$(experiment_name "$asr_config" "$asr_args")_$(basename "$pretrained_exp")${sweep:+_$(folder_name "$sweep")}}
 systems=$asr_exp/systems.tsv audio=$dumpdir/audio
 test_names=(dev "${test_names[@]}")
 
-# pretrain_stages FIRST LAST: stages of the recipe that pretrains.
+# pretrain_stages FIRST LAST: runs stages of the pretraining recipe.
 pretrain_stages() {
     local corpus=()
     [ -z "$aishell2_dir" ] || corpus=(--corpus_dir "$(realpath -m "$aishell2_dir")")
-    run "$pretrain_recipe/run.sh" --stage "$1" --stop_stage "$2" --tag "$pretrain_tag" --mini "$mini" "${corpus[@]}" \
+    run "$pretraining_dir/run.sh" --stage "$1" --stop_stage "$2" --tag "$pretrain_tag" --mini "$mini" "${corpus[@]}" \
         --aishell1_dir "$(realpath -m "${corpus_dir:-$download_dir/data_aishell}")" --nj "$nj" --ngpu "$ngpu" \
-        --num_nodes "$num_nodes" --device "$device" --force "$force" --cmd_backend "$cmd_backend" ${seed:+--seed "$seed"} \
+        --num_nodes "$num_nodes" --device "$device" --force "$force" --cmd_backend "$cmd_backend" \
+        ${seed:+--seed "$seed"} ${memory_gb:+--memory_gb "$memory_gb"} \
         ${pretrain_config:+--pretrain_config "$(realpath -m "$pretrain_config")"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
 }
 
 stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes "$tokens" "$audio"/{train,dev}/text
 stage_2() {
-    asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --out "$tokens" # ESPnet has <unk> for others
+    asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --out "$tokens" # ESPnet maps other characters to <unk>
     asr dump_speech --data_dirs "$(path_list "${data_dirs[@]:0:2}")" --out "$audio" --nj "$nj" --cmd_backend "$cmd_backend"
 }
 
 stage 3 "pretraining" "$asr_exp" makes "$pretrained_exp/model.safetensors"
 stage_3() {
-    if $own_exp; then pretrain_stages 0 3; else echo "pretrained in $pretrained_exp: nothing to train"; fi
+    if $run_pretraining; then pretrain_stages 0 3; else echo "pretrained in $pretrained_exp: nothing to train"; fi
 }
 
 stage 4 "conversion" "$asr_exp" needs "$pretrained_exp/model.safetensors" makes "$pretrained_exp/updates"
 stage_4() {
-    if $own_exp; then pretrain_stages 4 4; else asr convert --exp_dir "$pretrained_exp" --updates true; fi
+    if $run_pretraining; then pretrain_stages 4 4; else asr convert --exp_dir "$pretrained_exp" --updates true; fi
 }
 
 stage 5 "fine-tuning" "$asr_exp" needs "$asr_config" "$tokens" "$audio/train" "$audio/dev" "$pretrained_exp/updates" makes "$systems"
@@ -68,7 +69,8 @@ stage_5() {
     asr make_systems --exp_dir "$pretrained_exp" --upstream "${model}_local" --asr_exp "$asr_exp" --out "$systems" \
         ${updates:+--updates "${updates[*]}"} ${upstreams:+--others "$upstreams"} ${sweep:+--axis "$sweep"}
     asr finetune_sweep --systems "$systems" --asr_config "$asr_config" --train_dir "$audio/train" --valid_dir "$audio/dev" --tokens "$tokens" \
-        --nj "$finetune_nj" --cmd_backend "$cmd_backend" --ngpu "$gpus" --force "$force" ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
+        --nj "$finetune_nj" --cmd_backend "$cmd_backend" --ngpu "$espnet_ngpu" --force "$force" \
+        ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 
 stage 6 "decoding and scoring" "$asr_exp" \
