@@ -18,6 +18,7 @@ from common import Bar, report_bars
 from asrlib.config.families import load_experiment_config
 from asrlib.config.pretraining import PretrainConfig
 from asrlib.utils.cli import Parser, assignments, run
+from asrlib.utils.errors import UserError
 from asrlib.utils.memory import GB, peak_memory
 
 
@@ -39,7 +40,10 @@ def rows(make, shapes) -> list[tuple[float, float]]:
     theirs.close()
     found = []
     for shape in shapes:
-        found.append(mine.recv())
+        try:
+            found.append(mine.recv())
+        except EOFError:
+            raise UserError(f"the process stopped at {shape}: see the message above; without one it was killed, probably for memory") from None
         print(f"  {shape}: peak {found[-1][0] / GB:.2f} GB, {found[-1][1]:.1f} s", flush=True)
     process.join()
     return found
