@@ -156,7 +156,7 @@ def test_divergence(dump, tmp_path, logged):
 
 
 def test_bfloat16_on_cpu(dump, tmp_path):
-    with pytest.raises(UserError, match="trainer.precision=bf16: MindSpore has no such convolutions on CPU: choose fp32 or fp16"):
+    with pytest.raises(UserError, match="trainer.precision=bf16: MindSpore has no such convolutions on CPU: set fp32 or fp16"):
         train.main(train_arguments(dump, tmp_path / "exp", "trainer.precision=bf16"))
 
 
