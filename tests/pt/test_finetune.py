@@ -99,9 +99,9 @@ def test_decoding(experiment, tones_dir, tmp_path):
     ("options", "message"),
     [
         (["--modes", "magic"], "--modes: 'magic' is not one of greedy beam joint"),
-        (["--modes", ""], "name at least one"),
-        (["--data_dirs", ""], "name at least one"),
-        (["--data_dirs", "a/dev b/dev"], "two have one name"),
+        (["--modes", ""], "need at least one value"),
+        (["--data_dirs", ""], "need at least one value"),
+        (["--data_dirs", "a/dev b/dev"], "duplicate directory name 'dev' (b/dev)"),
     ],
 )
 def test_decoding_of_what_is_not_there(tmp_path, capsys, options, message):

@@ -163,8 +163,8 @@ def test_systems_over_a_key(pretraining, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--updates", "70"], "has no s3prl.pt of 70, it has 50 100: set trainer.keep_updates"),
-        (["--package", "progre.pt"], "has no progre.pt of any checkpoint, it has none"),
+        (["--updates", "70"], "has no s3prl.pt for 70, only for 50 100: set trainer.keep_updates"),
+        (["--package", "progre.pt"], "has no progre.pt for any update, only for none"),
         (["--others", "english"], "--others: 'english' is not NAME=UPSTREAM:FILE"),
         (["--axis", "optim_conf.lr"], "--axis: 'optim_conf.lr' is not KEY=VALUE,VALUE"),
     ],

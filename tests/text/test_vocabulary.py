@@ -120,5 +120,5 @@ def test_normalised_text_passes_the_check(root, tmp_path, log):
     path.write_text("a-2 It\u2019s a caf\u00e9.\na-1 Hello, World!\na-3 ?!\n", encoding="utf-8")
     normalise_text(["--language", "en", "--text", str(path), "--out", str(path)])
     assert path.read_text(encoding="utf-8").splitlines() == ["a-1 HELLO WORLD", "a-2 IT'S A CAFE", "a-3 "]
-    assert "1 transcripts have no words left, first a-3: '?!'" in log.messages
+    assert "1 transcripts are empty after normalisation, the first is a-3: '?!'" in log.messages
     make_tokens(["--text", str(path), "--labels", str(root / "conf" / "labels_en.txt"), "--out", str(tmp_path / "tokens.txt")])
