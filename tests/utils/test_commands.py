@@ -45,7 +45,8 @@ def test_threads(sleeper, monkeypatch):
 
 
 def test_it_ends_with_a_killed_parent(sleeper):
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from asrlib.utils.commands import run_command; run_command('sleeper', [{str(sleeper)!r}, '60'], 1)"
+    imports = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from asrlib.utils.commands import run_command"
+    code = f"{imports}; run_command('sleeper', [{str(sleeper)!r}, '60'], 1)"
     parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ, cwd=sleeper.parent)
     deadline = time.time() + 30
     while not (sleeper.exists() and sleeper.read_text().endswith(" ")):

@@ -137,7 +137,8 @@ def test_others_are_stopped_when_one_fails(tmp_path):
 
 
 def test_jobs_end_with_a_killed_parent(tmp_path):
-    code = f"from asrlib.utils.parallel import run_jobs\nfrom {__name__} import wait_for_ever\nrun_jobs(wait_for_ever, [({str(tmp_path)!r}, i) for i in (2, 3)], {str(tmp_path)!r}, nj=2)"
+    code = f"from asrlib.utils.parallel import run_jobs\nfrom {__name__} import wait_for_ever\n"
+    code += f"run_jobs(wait_for_ever, [({str(tmp_path)!r}, i) for i in (2, 3)], {str(tmp_path)!r}, nj=2)"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
     deadline = time.time() + 30
     while len(pids := [path.read_text() for path in tmp_path.glob("*.pid")]) < 2 or "" in pids:

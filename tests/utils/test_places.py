@@ -20,7 +20,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
     monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
-    monkeypatch.setattr(places, "_named", lambda: True)
+    monkeypatch.setattr(places, "_user_has_name", lambda: True)
     return tmp_path
 
 
@@ -68,7 +68,7 @@ def test_a_temporary_folder_of_somebody_else_is_not_taken(machine, monkeypatch):
 
 
 def test_a_user_without_a_name(monkeypatch):
-    monkeypatch.setattr(places, "_named", lambda: False)
+    monkeypatch.setattr(places, "_user_has_name", lambda: False)
     assert places.variables() == {"USER": str(os.getuid()), "LOGNAME": str(os.getuid())}
     monkeypatch.setenv("USER", "me")
     assert places.variables()["USER"] == "me"

@@ -69,7 +69,7 @@ def test_disk_of_a_folder_to_come(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: asked.append(folder) or usage(5e9))
     assert preflight.check_disk(5, tmp_path / "a" / "b").fault == ""
-    assert preflight.check_disk(6, tmp_path / "a").fault == f"5.0 GB free in {tmp_path}, 6 GB needed: free some, or choose another folder"
+    assert preflight.check_disk(6, tmp_path / "a").fault == f"5.0 GB free in {tmp_path}, 6 GB needed: free some space, or choose another folder"
     assert asked == [tmp_path, tmp_path]
 
 
@@ -90,7 +90,7 @@ def test_modules_from_elsewhere(tmp_path, monkeypatch, module, count):
     name = module[0].split("/")[0].removesuffix(".py")
     assert fact.fault == (
         f"{name} is imported from {tmp_path / module[0]}{count}, not from the environment: "
-        f"take that folder out of PYTHONPATH, which is {str(tmp_path)!r}"
+        f"remove that folder from PYTHONPATH, which is {str(tmp_path)!r}"
     )
     assert not [fact for fact in preflight.check_packages() if fact.fault]  # setup.sh would not help: its advice is not given
 
