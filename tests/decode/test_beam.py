@@ -161,11 +161,11 @@ def test_words_that_cannot_be_spelled_are_told(tmp_path):
     write_arpa(estimate([["A", "CAB"]], 2), lm)
     BeamDecoder(TOKENS, BLANK, BeamConfig(lm=str(lm)))
     logger.removeHandler(handler)
-    assert messages == [f"{lm}: 1 of 2 words hold characters that are no tokens and cannot be found"]
+    assert messages == [f"{lm}: 1 of 2 words are ignored, because the tokens cannot spell them"]
     write_arpa(estimate([["a", "b"]], 2), lm)
     with pytest.raises(UserError, match=r"none of its 2 words can be spelled with the tokens.*case\?"):
         BeamDecoder(TOKENS, BLANK, BeamConfig(lm=str(lm)))
-    with pytest.raises(UserError, match="none of the tokens is among its units; is it a model of words"):
+    with pytest.raises(UserError, match="none of its units is a token: if it is a word model, set lm_unit to word"):
         BeamDecoder(["天", "<blank>"], 1, BeamConfig(lm=str(lm)))
     with pytest.raises(UserError, match="needs the token <space>"):
         BeamDecoder(["a", "<blank>"], 1, BeamConfig(lm=str(lm), lm_unit="word"))

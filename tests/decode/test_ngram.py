@@ -113,7 +113,7 @@ def test_too_small_a_text_falls_back_to_fixed_discounts():
     assert estimate([["A"]], 2).discounts == [FALLBACK, FALLBACK]
 
 
-@pytest.mark.parametrize(("text", "message"), [([], "no words"), ([[], []], "no words"), ([["A", "<s>"]], "<s>, which n-gram models reserve")])
+@pytest.mark.parametrize(("text", "message"), [([], "no words"), ([[], []], "no words"), ([["A", "<s>"]], "<s>, which is reserved in n-gram models")])
 def test_text_without_use(text, message):
     with pytest.raises(UserError, match=message):
         estimate(text, 3)
