@@ -42,6 +42,6 @@ def test_what_is_no_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     assert provenance._commit() == "not a git checkout"
     (tmp_path / ".git").write_text("gitdir: /nonexistent\n")
-    assert provenance._commit().startswith("not known: fatal: not a git repository: /nonexistent")
+    assert provenance._commit().startswith("unknown: fatal: not a git repository: /nonexistent")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance._commit() == "not known: git cannot be run (No such file or directory)"
+    assert provenance._commit() == "unknown: git cannot be run (No such file or directory)"
