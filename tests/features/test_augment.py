@@ -130,5 +130,5 @@ def test_noise_of_zeros(tmp_path):
 
 @pytest.mark.parametrize("folder", ["none", "."])
 def test_no_noise(tmp_path, folder):
-    with pytest.raises(UserError, match="augment.noise_dir: .*: no wav, flac or ogg file there"):
+    with pytest.raises(UserError, match="augment.noise_dir: .*: no wav, flac or ogg file in this folder"):
         NoiseInjector(AugmentConfig(noise_dir=str(tmp_path / folder)), 16000)

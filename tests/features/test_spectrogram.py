@@ -77,7 +77,7 @@ def test_silence_becomes_zeros_with_a_warning(monkeypatch):
     monkeypatch.setattr("asrlib.features.spectrogram.log.warning", lambda text, *args: messages.append(text % args))
     feats = log_spectrogram(np.zeros(1600, np.float32), FeatureConfig(), "utterance u1")
     assert feats.shape == (11, 161) and not feats.any()
-    assert messages == ["utterance u1: digital silence: its features are zeros"]
+    assert messages == ["utterance u1: digital silence: its features are all 0"]
 
 
 def test_normalized_of_constant_values():
@@ -87,7 +87,7 @@ def test_normalized_of_constant_values():
 def test_errors():
     with pytest.raises(UserError, match="utterance u1: no samples"):
         log_spectrogram(np.zeros(0, np.float32), FeatureConfig(), "utterance u1")
-    with pytest.raises(UserError, match="utterance u1: 160 samples are too few for reflected edges of 160: use features.pad_mode=constant"):
+    with pytest.raises(UserError, match="utterance u1: 160 samples are too few to reflect 160 at the edges: set features.pad_mode=constant"):
         log_spectrogram(np.ones(160, np.float32), FeatureConfig(pad_mode="reflect"), "utterance u1")
     with pytest.raises(ValueError, match="window_size must be at least window_stride"):
         FeatureConfig(window_size=0.01, window_stride=0.02)
