@@ -142,7 +142,7 @@ def test_wrong_extension_is_read_and_told_once(tmp_path, tone, logged):
     for name in ("b.wav", "c.wav"):
         shutil.copy(tmp_path / "a.flac", tmp_path / name)
         assert np.array_equal(audio.read_audio(tmp_path / name), audio.read_audio(tmp_path / "a.flac"))
-    assert logged == ["files named .wav hold FLAC audio; they are read as FLAC"]
+    assert logged == ["files named .wav contain FLAC audio and are read as FLAC"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

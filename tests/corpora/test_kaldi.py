@@ -33,7 +33,7 @@ def messages(folder, **rules):
 # file, bytes to replace, their replacement, what the message says, utterances that --fix drops
 FAULTS = {
     "unsorted": ("text", b"a-1 WORDS OF A-1\na-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\na-1 WORDS OF A-1\n", "text, line 2: not sorted by bytes", ""),
-    "repeated": ("text", b"a-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\n" * 2, "text, line 3: repeated line", ""),
+    "repeated": ("text", b"a-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\n" * 2, "text, line 3: duplicate line", ""),
     "duplicate id": ("text", b"a-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\na-2 OTHER\n", "text, line 3: duplicate id", "a-2"),
     "crlf": ("text", b"A-1\n", b"A-1\r\n", "text, line 1: Windows line end", ""),
     "bom": ("text", b"a-1", b"\xef\xbb\xbfa-1", "text, line 1: byte-order mark", ""),
@@ -42,18 +42,18 @@ FAULTS = {
     "no line end": ("text", b"B-2\n", b"B-2", "text, line 4: the last line has no line end", ""),
     "leading space": ("text", b"a-2", b"  a-2", "text, line 2: space before the key", ""),
     "no transcript": ("text", b"a-2 WORDS OF A-2\n", b"a-2\n", "text, line 2: empty transcript (a-2)", "a-2"),
-    "missing in text": ("text", b"a-2 WORDS OF A-2\n", b"", "text: no line for an id of utt2spk (a-2)", "a-2"),
-    "missing in wav.scp": ("wav.scp", b"b-2 ", b"b-3 ", "wav.scp: no line for an id of utt2spk (b-2)", "b-2 b-3"),
-    "unknown in text": ("text", b"b-2 WORDS", b"b-3 X\nb-2 WORDS", "text, line 4: id that utt2spk does not have (b-3)", "b-3"),
+    "missing in text": ("text", b"a-2 WORDS OF A-2\n", b"", "text: missing id of utt2spk (a-2)", "a-2"),
+    "missing in wav.scp": ("wav.scp", b"b-2 ", b"b-3 ", "wav.scp: missing id of utt2spk (b-2)", "b-2 b-3"),
+    "unknown in text": ("text", b"b-2 WORDS", b"b-3 X\nb-2 WORDS", "text, line 4: id is not in utt2spk (b-3)", "b-3"),
     "reserved word": ("text", b"OF A-2", b"<s> A-2", "text, line 2: reserved word in the transcript (a-2: <s>)", "a-2"),
-    "not printable": ("text", b"OF A-2", b"OF\x07A-2", "text, line 2: character that cannot be printed (a-2: U+0007)", "a-2"),
+    "not printable": ("text", b"OF A-2", b"OF\x07A-2", "text, line 2: non-printable character (a-2: U+0007)", "a-2"),
     "ideographic space": ("text", b"OF A-2", "OF\u3000A".encode(), "U+3000", "a-2"),
     "tilde": ("wav.scp", b"a-2 ", b"a-2 ~", "wav.scp, line 2: ~ in wav.scp", "a-2"),
     "pipe": ("wav.scp", b"a-2.wav", b"a-2.wav cat |", "wav.scp, line 2: command instead of a path", "a-2"),
     "two speakers": ("utt2spk", b"a-2 a", b"a-2 a b", "utt2spk, line 2: more than one speaker", "a-2"),
     "gender": ("spk2gender", b"b f", b"b x", "spk2gender, line 2: gender other than m or f", ""),
-    "no gender": ("spk2gender", b"b f\n", b"", "spk2gender: no line for an id of utt2spk (b)", ""),
-    "spk2utt": ("spk2utt", b"a-1 a-2", b"a-1", "spk2utt, line 1: utterances other than in utt2spk (speaker a)", ""),
+    "no gender": ("spk2gender", b"b f\n", b"", "spk2gender: missing id of utt2spk (b)", ""),
+    "spk2utt": ("spk2utt", b"a-1 a-2", b"a-1", "spk2utt, line 1: other utterances than in utt2spk (speaker a)", ""),
 }
 
 
@@ -118,7 +118,7 @@ def test_utf16(kaldi):
 def test_nothing_left_changes_nothing(kaldi):
     (kaldi / "text").write_text("".join(f"{utt}\n" for utt in ("a-1", "a-2", "b-1", "b-2")))
     before = {path.name: path.read_bytes() for path in kaldi.iterdir()}
-    with pytest.raises(UserError, match="no utterance would be left"):
+    with pytest.raises(UserError, match="has no valid utterance"):
         fix(kaldi)
     assert {path.name: path.read_bytes() for path in kaldi.iterdir()} == before
 
@@ -146,10 +146,10 @@ def test_segments(kaldi, tmp_path):
     utts = {utt.id: utt.audio() for utt in KaldiDir.read(kaldi).utterances()}
     assert np.array_equal(utts["a-2"], whole[3200:6400]) and len(utts["b-1"]) == 6400
     for value, message in [
-        ("rec1 0.2", "not a segment"),
-        ("rec1 0.4 0.2", "not a segment"),
-        ("rec1 0.2 nan", "not a segment"),
-        ("rec9 0 0.2", "recording that wav.scp does not have"),
+        ("rec1 0.2", "invalid segment"),
+        ("rec1 0.4 0.2", "invalid segment"),
+        ("rec1 0.2 nan", "invalid segment"),
+        ("rec9 0 0.2", "recording is not in wav.scp"),
         ("rec1 0 9", "segment ends after its recording"),
     ]:
         write_table(kaldi / "segments", {**segments, "a-2": value})
@@ -190,7 +190,7 @@ def test_bad_audio_is_named(kaldi, tmp_path):
     found = messages(kaldi, audio=True)
     assert len(found) == 3
     for line, utt, reason in zip(found, ("a-1", "a-2", "b-1"), ("0 bytes", "100 bytes fewer", "NaN"), strict=True):
-        assert "wav.scp, line" in line and utt in line and reason in line and "--fix true sets it aside" in line
+        assert "wav.scp, line" in line and utt in line and reason in line and "--fix true drops it" in line
     result = fix(kaldi, Rules(audio=True))
     assert sorted(result.dropped) == ["a-1", "a-2", "b-1"]
     assert "NaN" in read_table(kaldi / "bad_utts.txt").rows["b-1"]
@@ -262,13 +262,13 @@ def test_split_and_combine(kaldi):
     with pytest.raises(UserError, match="in more than one of x, y"):
         kaldi_ops.combine([data, data], ["x", "y"])
     other = KaldiDir({"utt2spk": {"a-1": "a"}, "wav.scp": {"a-1": "other.wav"}, "text": {"a-1": "OTHER"}})
-    with pytest.raises(UserError, match="a-1 is in another of the directories with another value"):
+    with pytest.raises(UserError, match="a-1 has another value in another directory"):
         kaldi_ops.combine([data, other], ["x", "y"])
     del other.tables["text"]
     with pytest.raises(UserError, match="text is missing in y"):
         kaldi_ops.combine([data, other], ["x", "y"])
     for portion in (0, 1, 0.9, -1):
-        with pytest.raises(UserError, match="leaves one side empty"):
+        with pytest.raises(UserError, match="cannot split"):
             kaldi_ops.split(data, portion)
 
 

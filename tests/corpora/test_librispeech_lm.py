@@ -70,13 +70,13 @@ def test_fetched_once(mirror, tmp_path):
 
 def test_another_content_is_refused(mirror, tmp_path):
     (tmp_path / "web" / f"{NAME}.arpa.gz").write_bytes(gzip.compress(ARPA.replace("GO", "NO").encode()))
-    with pytest.raises(UserError, match="arrived corrupt twice"):
+    with pytest.raises(UserError, match="wrong checksum twice"):
         librispeech_lm.download(tmp_path, [NAME], mirror)
     assert not list((tmp_path / "librispeech_lm").iterdir())
 
 
 def test_unknown_model(tmp_path):
-    with pytest.raises(UserError, match="no language model '5-gram': --sets takes 3-gram.pruned.3e-7, 3-gram.pruned.1e-7, 3-gram, 4-gram"):
+    with pytest.raises(UserError, match="no language model '5-gram': choose --sets from 3-gram.pruned.3e-7, 3-gram.pruned.1e-7, 3-gram, 4-gram"):
         librispeech_lm.download(tmp_path, [NAME, "5-gram"])
 
 

@@ -81,7 +81,7 @@ def test_speech_is_there(corpus):
 
 def test_a_real_corpus_is_not_replaced(tmp_path):
     (tmp_path / "data_aishell/wav").mkdir(parents=True)
-    with pytest.raises(UserError, match="was not synthesised, so it is not replaced"):
+    with pytest.raises(UserError, match="exists and was not synthesised"):
         mini_aishell1.synthesise_aishell1(tmp_path, **TINY)
 
 
