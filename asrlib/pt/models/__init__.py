@@ -14,10 +14,10 @@ UPSTREAMS = {"hubert": Hubert, "progre": Progre, "wav2vec2": Wav2vec2}
 
 
 def make_model(config: TrainConfig, vocab_size: int) -> nn.Module:
-    """The twin of the network that a training configuration asks for."""
+    """The PyTorch twin of the network of a training configuration."""
     return (Jasper if config.model == "jasper" else DeepSpeech2)(config.model_conf, config.features.dim, vocab_size)
 
 
 def make_upstream(config: PretrainConfig) -> Trunk:
-    """The twin of the network that a pretraining configuration asks for."""
+    """The PyTorch twin of the network of a pretraining configuration."""
     return UPSTREAMS[config.model](config.model_conf)
