@@ -87,7 +87,7 @@ def prepare(corpus_dir: str | Path, name: str, check_counts: str = "auto") -> di
     if without:
         log.warning(f"{name}: skipped {len(without)} recordings without a transcript, the first is {without[0]}")
     if not tables["wav.scp"].rows:
-        raise UserError(f"{folder} has no SPEAKER/*.wav with a transcript: is --corpus_dir the folder data_aishell?")
+        raise UserError(f"{folder} has no SPEAKER/*.wav with a transcript: give the folder data_aishell as --corpus_dir")
     tables["text"].rows = {utt: texts[utt] for utt in tables["wav.scp"].rows}
     _check_count(corpus, name, tables, check_counts)
     return tables

@@ -110,7 +110,7 @@ def _open(path: str | Path) -> soundfile.SoundFile:
         with open(path, "rb") as stream:
             missing = _missing_bytes(stream, size)
     except PermissionError as error:
-        raise UserError(f"audio file {path} cannot be read: permission denied") from error
+        raise UserError(f"audio file {path} cannot be read (permission denied): correct its permissions") from error
     if missing:
         raise UserError(f"audio file {path} is truncated ({missing}): download or create it again")
     sound = _open_stream(str(path), path)

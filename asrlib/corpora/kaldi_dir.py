@@ -154,5 +154,5 @@ def parse_segment(utt: str, value: str) -> tuple[str, float, float | None]:
         if len(fields) != 3 or not (0 <= start < float("inf") and (start < end < float("inf") or end == -1)):
             raise ValueError
     except (ValueError, IndexError):
-        raise UserError(f"segments: {utt} has {value!r} instead of RECORDING START END, in seconds, with 0 <= START < END") from None
+        raise UserError(f"segments: {utt} has {value!r} instead of RECORDING START END (seconds, 0 <= START < END): correct the line") from None
     return recording, start, None if end == -1 else end

@@ -105,7 +105,7 @@ def prepare(corpus_dir: str | Path, name: str, check_counts: str = "auto") -> di
     _add_audio(tables, flacs)
     _add_text(tables["text"], texts)
     if not tables["wav.scp"].rows:
-        raise UserError(f"{folder} has no SPEAKER/CHAPTER/*.flac: is --corpus_dir the folder that holds LibriSpeech's sets?")
+        raise UserError(f"{folder} has no SPEAKER/CHAPTER/*.flac: give the folder that holds LibriSpeech's sets as --corpus_dir")
     _match(tables, folder)
     speakers = _speakers(corpus)
     _check_count(corpus, name, tables, speakers, check_counts)

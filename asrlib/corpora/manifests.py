@@ -179,7 +179,7 @@ def _loads(text: str, where: str):
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where}: invalid JSON ({error})") from error
+        raise UserError(f"{where}: invalid JSON ({error}): correct it") from error
 
 
 def _write_kaldi(samples: Iterable[Sample], path: Path) -> None:

@@ -49,7 +49,7 @@ def vocabulary(path: str | Path) -> list[str]:
         with _open(path) as stream:
             words = [fields[1] for line in _unigrams(stream) if len(fields := line.decode("utf-8").split()) >= 2]
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile):
-        raise UserError(f"{path}: neither an ARPA file in UTF-8 nor a KenLM binary") from None
+        raise UserError(f"{path}: not an ARPA file in UTF-8 or a KenLM binary: estimate a model with make_ngram") from None
     if not words:
         raise UserError(f"{path}: not an ARPA file: it has no words in a \\1-grams: section")
     return [word for word in words if word not in SPECIAL]

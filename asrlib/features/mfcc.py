@@ -37,7 +37,7 @@ def mfcc_frames(audio: np.ndarray, where: str) -> np.ndarray:
     """MFCC with first and second differences of every 20 ms frame: (samples,) -> (num_frames, 39). UserError: shorter than a frame."""
     frames = num_frames(len(audio))
     if not frames:
-        raise UserError(f"{where}: {len(audio)} samples are shorter than one frame ({FRAME} samples)")
+        raise UserError(f"{where}: {len(audio)} samples are shorter than one frame ({FRAME} samples): remove the utterance")
     static = mfcc(audio)
     first = deltas(static)
     return np.concatenate([static, first, deltas(first)], 1)[::2][:frames]

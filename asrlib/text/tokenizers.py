@@ -129,7 +129,7 @@ def read_labels(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such label file") from None
+        raise UserError(f"{path}: no such label file: check the path") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8: convert it (iconv -t UTF-8)") from None
     lines = [line.rstrip("\r") for line in lines]

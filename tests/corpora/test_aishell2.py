@@ -1,4 +1,4 @@
-"""AISHELL-2: its layout, what is missing or does not belong, and the sets for pretraining that are made of it."""
+"""AISHELL-2: its layout, missing and misplaced files, and the sets for pretraining."""
 
 import random
 import shutil
@@ -17,7 +17,7 @@ TEXTS = {"IC0001W0001": "厨房用品", "IC0001W0002": "打开 WIFI\u3000电灯"
 
 @pytest.fixture
 def corpus(tmp_path, make_audio):
-    """AISHELL-2 with five utterances of two speakers; the lists are in an order of their own."""
+    """AISHELL-2 with five utterances of two speakers; the lists are not sorted."""
     data = tmp_path / "AISHELL-2/iOS/data"
     for utt in TEXTS:
         make_audio(data / "wav" / utt[1:6] / f"{utt}.wav")

@@ -1,4 +1,4 @@
-"""Utterances made of several recordings: joined without a copy, read as their parts are, and carried through every operation on directories."""
+"""Utterances of several recordings: joining, reading, and all operations on directories."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Downloads from a local server that drops connections, cannot resume, sends rubbish or has nothing."""
+"""Downloads from a local server that drops connections, cannot resume, sends corrupt data or has no file."""
 
 import hashlib
 import io

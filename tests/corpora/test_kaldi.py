@@ -1,4 +1,4 @@
-"""Kaldi data directories: every rule, its message, its repair; subset, combine, split."""
+"""Kaldi data directories: rules with their messages and repairs; subset, combine, split."""
 
 import random
 import subprocess
@@ -20,7 +20,7 @@ from asrlib.utils.errors import UserError
 
 
 def edit(path, old, new):
-    """Replaces bytes in a file, which must be there."""
+    """Replaces bytes in a file, which must contain them."""
     content = path.read_bytes()
     assert old in content
     path.write_bytes(content.replace(old, new, 1))
@@ -30,7 +30,7 @@ def messages(folder, **rules):
     return [str(problem) for problem in validate(folder, Rules(**rules))]
 
 
-# file, bytes to replace, their replacement, what the message says, utterances that --fix drops
+# file, bytes to replace, their replacement, part of the message, utterances that --fix drops
 FAULTS = {
     "unsorted": ("text", b"a-1 WORDS OF A-1\na-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\na-1 WORDS OF A-1\n", "text, line 2: not sorted by bytes", ""),
     "repeated": ("text", b"a-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\n" * 2, "text, line 3: duplicate line", ""),
@@ -99,7 +99,7 @@ def test_missing_and_empty_files(kaldi, name):
     assert any(f"{name}: the file is empty" in line for line in messages(kaldi))
     (kaldi / name).unlink()
     assert any(f"{name}: the file is missing" in line for line in messages(kaldi))
-    if name in ("spk2utt", "utt2spk"):  # each can be made from the other
+    if name in ("spk2utt", "utt2spk"):  # each can be derived from the other
         fix(kaldi)
         assert messages(kaldi, audio=True) == []
     else:
@@ -129,7 +129,7 @@ def test_speaker_order(kaldi):
     (kaldi / "spk2gender").unlink()
     assert "utt2spk, line 2: utterance id does not begin with its speaker id (a-2 c)" in messages(kaldi)[0]
     assert messages(kaldi, spk_sort=False) == []
-    rows = {"a1-1": "a1", "a10-1": "a", "a2-1": "a2"}  # every id begins with its speaker, and still the speakers are out of order
+    rows = {"a1-1": "a1", "a10-1": "a", "a2-1": "a2"}  # every id begins with its speaker, but the speakers are not sorted
     for name, values in {"utt2spk": rows, "text": dict.fromkeys(rows, "X"), "wav.scp": dict.fromkeys(rows, "x.wav")}.items():
         write_table(kaldi / name, values)
     write_table(kaldi / "spk2utt", {"a": "a10-1", "a1": "a1-1", "a2": "a2-1"})
@@ -155,7 +155,7 @@ def test_segments(kaldi, tmp_path):
         write_table(kaldi / "segments", {**segments, "a-2": value})
         assert any(f"segments, line 2: {message}" in line for line in messages(kaldi)), value
     (kaldi / "reco2dur").unlink()
-    assert messages(kaldi) == []  # without durations only the audio can tell
+    assert messages(kaldi) == []  # without durations only the audio files show it
     assert ["segment ends after its recording" in line for line in messages(kaldi, audio=True)] == [True]
     (tmp_path / "wav/a-2.wav").unlink()
     result = fix(kaldi, Rules(audio=True))
@@ -166,7 +166,7 @@ def test_segments(kaldi, tmp_path):
 
 
 def test_segments_agree_with_kaldiio(kaldi, tmp_path):
-    """kaldiio reads wav.scp and segments on its own."""
+    """kaldiio reads the same samples from wav.scp and segments."""
     write_table(kaldi / "wav.scp", {"rec1": str(tmp_path / "wav/a-1.wav"), "rec2": str(tmp_path / "wav/a-2.wav")})
     write_table(kaldi / "segments", {"a-1": "rec1 0 0.25", "a-2": "rec1 0.125 0.375", "b-1": "rec2 0.125 0.5", "b-2": "rec2 0 0.5"})
     theirs = kaldiio.load_scp(str(kaldi / "wav.scp"), segments=str(kaldi / "segments"))

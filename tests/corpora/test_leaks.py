@@ -1,4 +1,4 @@
-"""The filter of leaks: what it finds, what it must not, what it writes."""
+"""The leak filter: its matches, its errors, its files."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def train(tmp_path, make_audio):
 
 @pytest.fixture
 def held(tmp_path):
-    """A folder with dev and test, of which only the text is looked at."""
+    """A folder with dev and test, which only need text."""
     dev = {"d-2": "打开客厅的电灯", "d-1": "打開客廳的電燈"}
     test = {"t-1": "打开空调", "t-2": "播放 music", "t-3": "。"}
     for name, texts in {"dev": dev, "test": test}.items():
@@ -62,7 +62,7 @@ def test_an_empty_transcript_is_nobodys(train, held):
 
 
 def test_as_many_words_are_needed_as_the_comparison_says(train, held):
-    """With another normalisation other transcripts are equal."""
+    """The normalisation decides which transcripts are equal."""
     assert [leak.utt for leak in find_leaks(KaldiDir.read(train), transcripts([held]), str.strip)] == []
     assert [leak.utt for leak in find_leaks(KaldiDir.read(train), {"x": {"x-1": "打开电灯"}}, str.strip)] == ["a-1"]
 
@@ -93,7 +93,7 @@ def test_where_evaluation_sets_are(held, tmp_path, shared):
 
 
 def test_lines_that_cannot_be_read_are_not_passed_over(held):
-    (held / "dev/text").write_bytes("d-9 空\nd-1\n".encode())  # unsorted, and one empty: no harm
+    (held / "dev/text").write_bytes("d-9 空\nd-1\n".encode())  # unsorted, and one empty: accepted
     assert transcripts([held / "dev"]) == {f"{held}/dev": {"d-9": "空", "d-1": ""}}
     (held / "dev/text").write_bytes("d-1 空调\n".encode("gbk"))
     with pytest.raises(UserError, match="dev/text, line 1: not UTF-8"):

@@ -1,4 +1,4 @@
-"""LibriSpeech: download from a local server, preparation, the rule of counts, and what can be wrong with a corpus."""
+"""LibriSpeech: download from a local server, preparation, check of counts, invalid corpora."""
 
 import functools
 import hashlib
@@ -122,15 +122,15 @@ def test_without_speakers_file(libri):
 
 
 def test_counts(libri, monkeypatch):
-    """A sample passes; what should be whole must be whole."""
+    """A sample is accepted; a set that should be complete must be."""
     assert len(prepare(libri).data) == 4
     with pytest.raises(UserError, match="has 4 utterances, LibriSpeech has 2703.*--check_counts false"):
         prepare(libri, check_counts="true")
-    set_part(monkeypatch, utterances=7)  # more than half is there
+    set_part(monkeypatch, utterances=7)  # more than half of the set
     with pytest.raises(UserError, match="has 4 utterances, LibriSpeech has 7"):
         prepare(libri)
     assert len(prepare(libri, check_counts="false").data) == 4
-    set_part(monkeypatch, utterances=3)  # more than there should be
+    set_part(monkeypatch, utterances=3)  # more than published
     with pytest.raises(UserError, match="has 4 utterances, LibriSpeech has 3"):
         prepare(libri)
     set_part(monkeypatch, utterances=4)
@@ -149,7 +149,7 @@ def test_counts(libri, monkeypatch):
 
 
 def test_published_counts():
-    """The sizes of the corpus in Panayotov et al. 2015 and ESPnet's tables (spec: FIELD.md 1.6)."""
+    """The sizes of the corpus in Panayotov et al. 2015 and ESPnet's tables."""
     counts = {name: (part.utterances, part.speakers) for name, part in librispeech.PARTS.items()}
     assert counts == {
         "train-clean-100": (28539, 251),

@@ -1,4 +1,4 @@
-"""LibriSpeech's language models: fetched from a local server, and read by the beam search as they are."""
+"""LibriSpeech's language models: download from a local server, and use in the beam search without unpacking."""
 
 import functools
 import gzip
@@ -15,7 +15,7 @@ from asrlib.decode.beam import BeamConfig, BeamDecoder
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.errors import UserError
 
-# As LibriSpeech's are: upper case, apostrophes, <UNK>, no weights where they are 0
+# Like LibriSpeech's models: upper case, apostrophes, <UNK>, no weights where they are 0
 ARPA = """\\data\\
 ngram 1=6
 ngram 2=3
@@ -81,7 +81,7 @@ def test_unknown_model(tmp_path):
 
 
 def test_the_beam_reads_it_packed(mirror, tmp_path, root):
-    """Its words in the recipe's letters: DONT GO, as heard, becomes the DON'T GO that it knows."""
+    """DONT GO in the acoustics becomes DON'T GO, which the model knows."""
     (file,) = librispeech_lm.download(tmp_path, [NAME], mirror)
     tokens = load_tokenizer(root / "conf/labels_en.txt")
     path = [tokens.tokens.index(token) for token in ["D", "O", "N", "T", "<space>", "G", "O"]]

@@ -24,7 +24,7 @@ def convert(source, target, *options):
 
 @pytest.fixture
 def plain(kaldi):
-    (kaldi / "spk2gender").unlink()  # manifests have no place for it
+    (kaldi / "spk2gender").unlink()  # manifests do not store it
     return kaldi
 
 
@@ -66,7 +66,7 @@ def test_csv_is_what_deepspeech2_reads(plain, tmp_path):
 
 
 def test_jsonl_of_deepspeech_pytorch(tmp_path, make_audio):
-    """Objects with root_path and samples, one per line, as the coursework's converter takes them: the csv has root/wav,root/txt."""
+    """Objects with root_path and samples, one per line, as deepspeech.pytorch writes them; the csv has root/wav,root/txt."""
     lines = []
     for part in ("one", "two"):
         root = tmp_path / part

@@ -1,4 +1,4 @@
-"""The synthesised corpus for pretraining: its bytes and layout, and that its planted leaks are all that there is to find."""
+"""The synthesised corpus for pretraining: reproducibility, layout, and no leaks but the planted ones."""
 
 import hashlib
 from pathlib import Path

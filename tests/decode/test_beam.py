@@ -33,7 +33,7 @@ def characters(tmp_path_factory):
 
 
 def by_text(scores, combine):
-    """{text: score} from {labels: score}; labellings that differ in spaces alone meet in one text."""
+    """{text: score} from {labels: score}; labellings that differ only in spaces give the same text."""
     found = {}
     for labels, score in scores.items():
         text = tokens_to_text(labels, TOKENS)
@@ -78,7 +78,7 @@ def test_token_model(emissions, ctc_sums, characters, beta):
 
 
 def test_the_language_model_changes_the_result_as_computed_by_hand(tmp_path):
-    """P(A) = 0.6, P(B) = 0.4 from sound; 0.1 and 0.9 from the model, whose sentence end is certain: A wins below alpha = 0.18, B above."""
+    """Acoustic P(A) = 0.6, P(B) = 0.4; model 0.1 and 0.9, with a certain sentence end: A wins below alpha = 0.18, B above."""
     lm = tmp_path / "lm.arpa"
     lm.write_text(
         "\\data\\\nngram 1=5\nngram 2=1\n\n\\1-grams:\n-99\t<s>\n0\t</s>\n-9\t<unk>\n-1\tA\n-0.045757\tB\n\n\\2-grams:\n0\tA </s>\n\n\\end\\\n"

@@ -1,4 +1,4 @@
-"""Reading language models, and what is said about files that are none."""
+"""Reading of language models, and errors for invalid files."""
 
 import gzip
 

@@ -39,7 +39,7 @@ def test_equals_librosa(noise, window, pad_mode, normalize):
 @pytest.mark.filterwarnings("ignore:n_fft")
 @pytest.mark.parametrize("samples", [1, 159, 160, 161, 320, 128 * 160 - 1, 128 * 160, 129 * 160 + 7])
 def test_equals_librosa_at_every_length(noise, samples):
-    """Shorter than a window, and around the edges of the blocks in which frames are transformed."""
+    """Lengths below a window, and around the block boundaries of the transform."""
     config = FeatureConfig(normalize=False)
     np.testing.assert_allclose(log_spectrogram(noise(samples), config), by_librosa(noise(samples), config), atol=1e-4)
 

@@ -1,4 +1,4 @@
-"""Targets of pretraining against torchaudio, scikit-learn, pyworld and definitions."""
+"""Pretraining targets against torchaudio, scikit-learn, pyworld and definitions."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Tiny packages of ProgRE, HuBERT and wav2vec 2.0 and a few spoken-like tones."""
+"""Tiny packages of ProgRE, HuBERT and wav2vec 2.0, and a corpus of tones."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""CTC alone on an upstream that is trained: frozen parts, averaging, resume, decoding, and a sweep over several upstreams."""
+"""Fine-tuning an upstream with CTC only: frozen parts, averaging, resume, decoding, and a sweep over several upstreams."""
 
 import json
 import os
@@ -30,7 +30,7 @@ FROZEN = ("mask_emb", "feature_extractor.", "post_extract_proj.", "encoder.pos_c
 
 @pytest.fixture(scope="module")
 def dumps(tones_dir, hubert_package, tmp_path_factory):
-    """Audio: with this configuration `auto` writes no hidden states."""
+    """Dumps of audio: with this configuration `auto` writes no hidden states."""
     out = tmp_path_factory.mktemp("dumps")
     options = ["--data_dirs", f"{tones_dir / 'train'} {tones_dir / 'dev'}", "--upstream", "hubert_local", "--upstream_model", str(hubert_package)]
     dump_speech.main([*options, "--asr_config", str(CONFIG), "--out", str(out), "--nj", "1"])
@@ -46,7 +46,7 @@ def arguments(dumps, exp_dir, package, *more):
 
 @pytest.fixture(scope="module")
 def experiment(dumps, hubert_package, tmp_path_factory):
-    """A finished fine-tuning, killed once after its first epoch."""
+    """A finished fine-tuning, which was killed after its first epoch and resumed."""
     exp = tmp_path_factory.mktemp("exp") / "asr"
     words = [sys.executable, "-m", "asrlib.bin.finetune", *arguments(dumps, exp, hubert_package)]
     process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -78,10 +78,10 @@ def test_audio_is_dumped_for_an_upstream_that_is_trained(dumps, tones_dir, huber
 
 
 def test_updates_are_counted_across_a_kill(experiment):
-    """7 batches an epoch, 3 epochs: counted in every epoch's file."""
+    """7 batches per epoch, 3 epochs: every epoch's file has the count."""
     batches = int((experiment / "train.log").read_text().split("N-batch=")[1].split(",")[0])
     assert [int(state(experiment / f"{epoch}epoch.pth")["frontend.updates"]) for epoch in (1, 2, 3)] == [batches, 2 * batches, 3 * batches]
-    assert (experiment / "train.log").read_text().count("2 updates are done: the upstream is trained from now on") == 1
+    assert (experiment / "train.log").read_text().count("after 2 updates, the upstream is no longer frozen") == 1
 
 
 def test_what_is_frozen_for_good_and_what_is_trained(experiment, hubert_package):
@@ -102,7 +102,7 @@ def test_the_upstream_stays_as_it_is_before_its_first_update(dumps, hubert_packa
 
 
 def test_the_network_is_normalisation_and_a_linear_layer(experiment):
-    """The model that takes audio is one of plain ESPnet: none of our frontend's keys or tensors."""
+    """The model that takes audio is a plain ESPnet model without our frontend's keys or tensors."""
     trained = state(experiment / "inference/model.pth")
     rest = {name for name in trained if not name.startswith("frontend.")}
     assert rest == {"encoder.after_norm.weight", "encoder.after_norm.bias", "ctc.ctc_lo.weight", "ctc.ctc_lo.bias"}
@@ -113,7 +113,7 @@ def test_the_network_is_normalisation_and_a_linear_layer(experiment):
 
 
 def test_the_last_epochs_are_averaged(experiment):
-    """As many as keep_nbest_models says, 3, the last ones; fewer epochs are averaged all of them."""
+    """The last 3 epochs (keep_nbest_models) are averaged; of fewer epochs, all are."""
     epochs, average = [state(experiment / f"{epoch}epoch.pth") for epoch in (1, 2, 3)], state(experiment / "inference/model.pth")
     for name, tensor in average.items():
         expected = sum(epoch[name] for epoch in epochs) / 3
@@ -125,7 +125,7 @@ def test_fewer_epochs_than_are_averaged(experiment, tmp_path):
     shutil.copytree(experiment, tmp_path / "asr", symlinks=True)
     link = tmp_path / "asr/train.total_count.ave.pth"
     link.unlink()
-    link.symlink_to("3epoch.pth")  # what ESPnet leaves then
+    link.symlink_to("3epoch.pth")  # as ESPnet leaves it
     values = {"best_model_criterion": [["train", "total_count", "max"]]}
     assert average_epochs(tmp_path / "asr", values | {"keep_nbest_models": 3}).resolve().name == "3epoch.pth"
     assert average_epochs(tmp_path / "asr", values | {"keep_nbest_models": 10}).resolve().name == "train.total_count.ave_3best.pth"
@@ -158,7 +158,7 @@ def test_a_finished_one_is_left_alone(experiment, dumps, hubert_package, tmp_pat
 
 
 def test_decoding(experiment, tones_dir, tmp_path):
-    """Two sets in two modes at once; each has the hypotheses that it has alone."""
+    """Decoding two sets in two modes in one call gives the hypotheses of single calls."""
     sets = [str(tones_dir / name) for name in ("dev", "train")]
     decode.main(["--exp_dir", str(experiment), "--data_dirs", " ".join(sets), "--modes", "greedy beam", "--out", str(tmp_path), "--nj", "2"])
     decode.main(["--exp_dir", str(experiment), "--data_dirs", sets[1], "--modes", "beam", "--out", str(tmp_path / "alone"), "--nj", "1"])
@@ -192,7 +192,7 @@ def sweep_arguments(dumps, table, *more):
 
 
 def test_a_sweep_side_by_side_and_resumed(dumps, tones_dir, hubert_package, tmp_path, monkeypatch):
-    """Two at a time; the next time the finished one stays and the one that was killed goes on; decoded, scored and reported."""
+    """Two in parallel; a second run skips the finished one and resumes the killed one; then decoding, scoring and report."""
     package = str(hubert_package)
     systems = [System(f"{n}", "hubert_local", package, n, 1 / n, f"optim_conf.lr={n}e-3 max_epoch=2", tmp_path / f"asr{n}") for n in (1, 4)]
     write_systems(systems, tmp_path / "systems.tsv")
@@ -203,7 +203,7 @@ def test_a_sweep_side_by_side_and_resumed(dumps, tones_dir, hubert_package, tmp_
     (begin1, end1), (begin2, end2) = ((log[:23], log.splitlines()[-1][:23]) for log in logs)
     assert begin1 < end2 and begin2 < end1, "they overlapped"
     assert [yaml.safe_load((system.exp_dir / "asr.yaml").read_text())["optim_conf"]["lr"] for system in systems] == [1e-3, 4e-3]
-    (systems[1].exp_dir / "inference/config.yaml").unlink()  # as a kill at the end leaves it
+    (systems[1].exp_dir / "inference/config.yaml").unlink()  # as a run killed at the end leaves it
     made = [(system.exp_dir / "train.log").stat().st_mtime_ns for system in systems]
     finetune_sweep.main(sweep_arguments(dumps, tmp_path / "systems.tsv", "--nj", 2))
     assert said == [(2, 0, 2), (2, 1, 1)], "systems, finished, at a time"

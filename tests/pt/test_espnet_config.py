@@ -1,4 +1,4 @@
-"""ESPnet's configuration: the published values, faults, and what is filled in."""
+"""ESPnet's configuration: published values, errors, and keys that are filled in."""
 
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def test_frontends():
     assert (cached["frontend"], cached["frontend_conf"]) == ("cached_states", {"layers": 27, "dim": 1024, "downsample_rate": 320})
     logmel = with_frontend(conf, Speech("audio"), "", "")
     assert (logmel["frontend"], logmel["preencoder"], logmel["encoder_conf"]["input_layer"]) == ("default", None, "conv2d")
-    assert conf == yaml.safe_load(FULL.read_text())  # the original stays as it was
+    assert conf == yaml.safe_load(FULL.read_text())  # the original is unchanged
 
 
 def test_input_size_is_the_upstreams():

@@ -50,7 +50,7 @@ def dumps(tones_dir, progre_package, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def experiment(dumps, progre_package, tmp_path_factory):
-    """A finished fine-tuning, which was killed once in its second epoch."""
+    """A finished fine-tuning, which was killed in its second epoch and resumed."""
     exp = tmp_path_factory.mktemp("exp") / "asr"
     words = command(dumps, exp, "--upstream", "progre_local", "--upstream_model", progre_package)
     process = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -75,7 +75,7 @@ def test_what_a_run_leaves(experiment):
 
 
 def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
-    """The model that takes audio and the one that was trained on cached states are one."""
+    """The model that takes audio and the model trained on cached states give the same output."""
     import kaldiio
     from espnet2.tasks.asr import ASRTask
 
@@ -149,7 +149,7 @@ def test_data_that_have_changed_are_refused(experiment, dumps, progre_package, t
 
 
 def test_the_upstream_in_training(tones_dir, dumps, progre_package, tmp_path):
-    """Without cached states ESPnet computes them itself; the frozen upstream comes out as it went in."""
+    """Without cached states ESPnet computes them itself; the frozen upstream does not change."""
     dump_speech.main(["--data_dirs", f"{tones_dir / 'train'} {tones_dir / 'dev'}", "--out", str(tmp_path / "audio"), "--upstream", "progre_local",
                       "--upstream_model", str(progre_package), "--cache_states", "false", "--nj", "1"])  # fmt: skip
     shutil.copy(dumps / "tokens.txt", tmp_path / "audio")

@@ -1,4 +1,4 @@
-"""A pretrained model where other toolkits load it: s3prl and transformers give the twin's hidden states, and their files come back."""
+"""Packages of a pretrained model: s3prl and transformers give the twin's hidden states, and their files convert back."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def twin(config):
 
 @pytest.fixture
 def arrays(twin, config):
-    """The twin's weights under MindSpore's names."""
+    """The twin's weights with MindSpore's names."""
     norms = {name for name, module in twin.named_modules() if isinstance(module, (torch.nn.LayerNorm, torch.nn.GroupNorm))}
     words = {"weight": "gamma", "bias": "beta"}
     found = {}

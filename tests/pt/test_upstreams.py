@@ -1,4 +1,4 @@
-"""ProgRE as an upstream of s3prl: sizes, padding, evaluation mode, and files that are not what they should be."""
+"""ProgRE as an s3prl upstream: sizes, padding, evaluation mode, invalid files."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""PyTorch weights: read without running code, and only into the model that they are of."""
+"""PyTorch weights: reading without running code, and assignment to the right model only."""
 
 import os
 import pickle

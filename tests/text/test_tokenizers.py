@@ -1,4 +1,4 @@
-"""Tokenizers: round trips, what they refuse, and their files."""
+"""Tokenizers: round trips, errors, files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""make_tokens and normalise_text as commands, and the checks behind them."""
+"""The commands make_tokens and normalise_text, and their checks."""
 
 import logging
 

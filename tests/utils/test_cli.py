@@ -1,4 +1,4 @@
-"""What all commands share."""
+"""The parser and the error handling of all commands."""
 
 import argparse
 import errno
@@ -81,7 +81,7 @@ def test_assignments(text, values):
     "variables", [{"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}]
 )
 def test_another_locale_changes_nothing(tmp_path, variables):
-    """Texts and names of files are UTF-8."""
+    """Texts and file names are UTF-8."""
     command = tmp_path / "say.py"
     command.write_text(
         "import sys\nfrom asrlib.utils.cli import run\n"

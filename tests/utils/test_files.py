@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files and folders."""
 
 import os
 import stat
@@ -52,7 +52,7 @@ def test_killed_while_writing_keeps_the_old_file(tmp_path):
 
 
 def test_full_disk_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
-    """A file size limit stands for the disk: write(2) fails in the same way."""
+    """A file size limit simulates a full disk: write(2) fails in the same way."""
     (tmp_path / "a").write_text("old")
     code = (
         "import resource, signal, sys\nfrom asrlib.utils.files import atomic_write\n"

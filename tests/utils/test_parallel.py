@@ -1,4 +1,4 @@
-"""Jobs: order, logs, concurrency and how they fail."""
+"""Parallel jobs: order, logs, concurrency and failures."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def test_zero_parts_means_one_per_core():
     assert len(split_evenly(list(range(1000)), 0)) == cores()
 
 
-# The jobs of the tests; they are imported by name in processes of their own.
+# The jobs of the tests; child processes import them by name.
 def square(x: int) -> int:
     print(f"squaring {x}")
     return x * x
@@ -162,7 +162,7 @@ def test_slurm_without_slurm(tmp_path, monkeypatch):
         run_jobs(square, [(1,), (2,)], tmp_path, backend="slurm")
 
 
-# sbatch that runs each task of the array at once, srun that runs its command, sacct that tells how it went.
+# sbatch that runs each task of the array at once, srun that runs its command, sacct that prints its state.
 SBATCH = """#!/usr/bin/env bash
 script=${!#}
 echo "Submitted batch job 77"

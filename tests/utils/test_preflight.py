@@ -1,4 +1,4 @@
-"""The machine against the lock."""
+"""Checks of the machine against the lock."""
 
 import sys
 from collections import namedtuple
@@ -75,7 +75,7 @@ def test_disk_of_a_folder_to_come(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("module", "count"), [(["numpy/__init__.py"], ""), (["colorsys.py", "yaml/__init__.py"], " (and 1 more from elsewhere)")])
 def test_modules_from_elsewhere(tmp_path, monkeypatch, module, count):
-    """What is imported counts, not what is installed: a foreign PYTHONPATH has no metadata, or that of another version."""
+    """The check looks at imports, not metadata: packages on PYTHONPATH have no metadata, or that of another version."""
     for name in module:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("__version__ = '0.1'\n")
@@ -92,7 +92,7 @@ def test_modules_from_elsewhere(tmp_path, monkeypatch, module, count):
         f"{name} is imported from {tmp_path / module[0]}{count}, not from the environment: "
         f"remove that folder from PYTHONPATH, which is {str(tmp_path)!r}"
     )
-    assert not [fact for fact in preflight.check_packages() if fact.fault]  # setup.sh would not help: its advice is not given
+    assert not [fact for fact in preflight.check_packages() if fact.fault]  # no advice to run setup.sh, which would not help
 
 
 def test_modules_of_this_environment():
