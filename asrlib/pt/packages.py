@@ -25,18 +25,18 @@ def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Pa
     weights = {rename(name): tensor for name, tensor in tensors.items()}
     s3prl = {"task_cfg": task_cfg, "model_cfg": model_cfg, "model_weight": weights}
     if config.model == "wav2vec2":
-        kinds, trunk, third_name = ("audio_pretraining", "wav2vec2"), list(arrays), pretraining_name
+        kinds, exported, rule = ("audio_pretraining", "wav2vec2"), list(arrays), pretraining_name
     else:
         s3prl["dictionaries_symbols"] = [[str(i) for i in range(config.model_conf.num_classes)]]
-        kinds, trunk, third_name = ("hubert_pretraining", "hubert"), [name for name in arrays if not name.startswith(HEADS)], transformers_name
+        kinds, exported, rule = ("hubert_pretraining", "hubert"), [name for name in arrays if not name.startswith(HEADS)], transformers_name
     fairseq = {"model": weights, "cfg": {"task": {"_name": kinds[0], **task_cfg}, "model": {"_name": kinds[1], **model_cfg}}}
-    names = reversed_rule(lambda name: third_name(name, config.model_conf), trunk)
-    third, path = {theirs: arrays[ours] for theirs, ours in names.items()}, out / "transformers" / "model.safetensors"
+    names = reversed_rule(lambda name: rule(name, config.model_conf), exported)
+    transformers, path = {theirs: arrays[ours] for theirs, ours in names.items()}, out / "transformers" / "model.safetensors"
     with ThreadPoolExecutor() as pool:  # in parallel, because writing to disk takes most of the time
         jobs = [
             pool.submit(_save, s3prl, out / "s3prl.pt"),
             pool.submit(_save, fairseq, out / "fairseq.pt"),
-            pool.submit(save_arrays, path, third, {"format": "pt"}),
+            pool.submit(save_arrays, path, transformers, {"format": "pt"}),
         ]
         made = [jobs[0].result(), jobs[1].result(), jobs[2].result() or path]
     with atomic_write(out / "transformers" / "config.json") as stream:
