@@ -1,4 +1,4 @@
-"""Makes one Kaldi data directory of several; an utterance id that two of them have is an error.
+"""Combines several Kaldi data directories into one; a duplicate utterance id is an error.
 
 combine_data data/train_960 data/train_clean_100 data/train_clean_360 data/train_other_500
 """
@@ -22,7 +22,7 @@ def main(argv=None) -> None:
 
     data = combine([KaldiDir.read(source) for source in args.sources], [str(source) for source in args.sources])
     data.write(args.target)
-    print(f"{args.target}: {len(data)} utterances of {len(args.sources)} directories")
+    print(f"{args.target}: {len(data)} utterances from {len(args.sources)} directories")
 
 
 if __name__ == "__main__":

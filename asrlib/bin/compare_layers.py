@@ -2,9 +2,10 @@
 
   compare_layers --exp_dir exp/TAG --wav_scp data/test/wav.scp --num_utts 2   both frameworks compute, each in its own process, on one padded batch
   compare_layers --exp_dir exp/TAG --feats_scp dump/test/feats.scp            the same, from features
-  compare_layers --ms_dir DIR --pt_dir DIR --out DIR                          outputs that are there (*out0.npy, *out1.npy, ...)
+  compare_layers --ms_dir DIR --pt_dir DIR --out DIR                          existing outputs (*out0.npy, *out1.npy, ...)
 
-Prints `index value` rows; writes table.txt, result.json and layers.png into --out (EXP_DIR/compare). Exit code 1 if a layer of an experiment is further than --tolerance.
+Prints `index value` rows; writes table.txt, result.json and layers.png into --out (EXP_DIR/compare).
+Exit code 1 if a layer of the experiment differs by more than --tolerance.
 """
 
 import subprocess
@@ -19,9 +20,9 @@ def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--exp_dir", type=Path, help="experiment with its model converted (stage 4)")
     parser.add_argument("--wav_scp", type=Path, help="wav.scp of the utterances to compare on")
-    parser.add_argument("--feats_scp", type=Path, help="or feats.scp")
-    parser.add_argument("--num_utts", type=int, default=2, help="utterances, the first ones, in one padded batch")
-    parser.add_argument("--tolerance", type=float, default=5e-6, help="largest relative difference of an experiment's layers")
+    parser.add_argument("--feats_scp", type=Path, help="feats.scp of the utterances, instead of --wav_scp")
+    parser.add_argument("--num_utts", type=int, default=2, help="number of utterances to compare on, the first of the file")
+    parser.add_argument("--tolerance", type=float, default=5e-6, help="largest relative difference allowed in a layer of the experiment")
     parser.add_argument("--ms_dir", type=Path, help="outputs from MindSpore")
     parser.add_argument("--pt_dir", type=Path, help="outputs from PyTorch")
     parser.add_argument("--out", type=Path, help="folder of the results; default: EXP_DIR/compare")
@@ -43,13 +44,13 @@ def main(argv=None) -> None:
     print(write_table(rows, out, tolerance=args.tolerance), end="")
     plot_layers(ms_outputs, pt_outputs, out / "layers.png")
     worst = max(rows, key=lambda row: row.relative)
-    get_logger(__name__).info("largest difference: %.3g (layer %d); table and picture: %s", worst.relative, worst.index, out)
+    get_logger(__name__).info("largest difference: %.3g (layer %d); table and plot: %s", worst.relative, worst.index, out)
     if args.exp_dir and not worst.relative <= args.tolerance:
         raise UserError(f"layer {worst.index} differs by {worst.relative:.3g}, more than {args.tolerance:g}: the conversion is not exact")
 
 
 def _compute(exp_dir: Path, scp: Path, count: int, scratch: Path) -> tuple[Path, Path]:
-    """Folders of the outputs that each framework computes in a process of its own."""
+    """Runs each framework in a process of its own; returns the folders of their outputs."""
     from asrlib.config.ctc import TrainConfig
     from asrlib.config.families import load_experiment_config
     from asrlib.features.batch import write_batch, write_wavs

@@ -1,8 +1,8 @@
-"""Makes a Kaldi data directory of longer utterances: every NUM consecutive ones of a speaker, in the order of their ids, become one.
+"""Joins every NUM consecutive utterances of a speaker, in the order of their ids, into one longer utterance.
 
   concat_data --data_dir data/train --out data/train_6 --num 6
 
-No audio is copied: OUT/utt2parts names the recordings, which are read one after the other. None has two speakers, so the last of a speaker may be shorter.
+No audio is copied: OUT/utt2parts lists the recordings of each utterance. The last utterance of a speaker may have fewer parts.
 """
 
 from pathlib import Path
@@ -13,8 +13,8 @@ from asrlib.utils.cli import Parser, run
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="Kaldi data directory without segments")
-    parser.add_argument("--out", type=Path, required=True, help="data directory to make")
-    parser.add_argument("--num", type=int, default=6, help="utterances that become one")
+    parser.add_argument("--out", type=Path, required=True, help="data directory to write")
+    parser.add_argument("--num", type=int, default=6, help="utterances to join into one")
     args = parser.parse_args(argv)
 
     from asrlib.corpora.durations import durations, with_durations
@@ -25,7 +25,7 @@ def main(argv=None) -> None:
     joined = with_durations(concat(data, args.num))
     joined.write(args.out)
     hours = sum(durations(joined).values()) / 3600
-    print(f"{args.out}: {len(joined)} utterances of the {len(data)} of {args.data_dir}, {hours:.2f} hours")
+    print(f"{args.out}: {len(joined)} utterances, {hours:.2f} hours, joined from the {len(data)} of {args.data_dir}")
 
 
 if __name__ == "__main__":

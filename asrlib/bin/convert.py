@@ -1,11 +1,12 @@
-"""Converts the weights of an experiment from MindSpore to its PyTorch twin, or back, every array accounted for.
+"""Converts the weights of an experiment from MindSpore to its PyTorch twin or back, and checks that every array is used.
 
 --to pt: EXP_DIR/model.safetensors -> EXP_DIR/pt/model.safetensors.  --to ms: EXP_DIR/pt/model.safetensors -> EXP_DIR/ms/model.safetensors.
-The configuration and the tokens go with them. A pretrained model (HuBERT, ProgRE) is also packaged for s3prl, fairseq and transformers; --to ms reads their files, too:
+The configuration and the tokens are copied along. A pretrained model (HuBERT, wav2vec 2.0, ProgRE) is also packaged for s3prl, fairseq and
+transformers; --to ms reads the files of these toolkits, too:
   convert --to ms --pretrain_config conf/hubert_base.yaml --checkpoint hubert.pt --out exp/hubert
---updates true: every kept checkpoint of a pretraining -> EXP_DIR/updates/NUMBER/pt, the one of the lowest validation loss and the last one, too.
+--updates true: every kept checkpoint of a pretraining, also the best and the last one -> EXP_DIR/updates/NUMBER/pt.
 
-Nothing is written if an array is missing, left over, of another shape or type, or not finite.
+Nothing is written if an array is missing, unexpected, not finite or of the wrong shape or type.
 """
 
 import shutil
@@ -17,10 +18,11 @@ from asrlib.utils.cli import Parser, boolean, run
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--exp_dir", type=Path, help="experiment: config.yaml, weights and, of a CTC model, tokens.txt")
+    parser.add_argument("--exp_dir", type=Path, help="experiment: config.yaml, weights and, for a CTC model, tokens.txt")
     parser.add_argument("--pretrain_config", type=Path, help="instead of an experiment: configuration of the pretrained model in --checkpoint")
     parser.add_argument("--to", choices=("pt", "ms"), default="pt", help="framework to convert to")
-    parser.add_argument("--checkpoint", type=Path, help="weights to convert: .safetensors, with --to ms also .ckpt and files of torch.save; default: see above")
+    checkpoint_help = "weights to convert: .safetensors, or with --to ms also .ckpt or a torch.save file; default: see above"
+    parser.add_argument("--checkpoint", type=Path, help=checkpoint_help)
     parser.add_argument("--out", type=Path, help="folder of the result; default: EXP_DIR/pt, or EXP_DIR/ms")
     parser.add_argument("--updates", type=boolean, default=False, help="convert every kept checkpoint of a pretraining instead of the model")
     args = parser.parse_args(argv)
@@ -38,7 +40,7 @@ def main(argv=None) -> None:
     source = args.checkpoint or args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")
     sources = _kept(args.exp_dir) if args.updates else {args.out or args.exp_dir / args.to: source}
     if args.updates:
-        for stale in (args.exp_dir / "updates").glob("[0-9]*"):  # of a former pretraining here
+        for stale in (args.exp_dir / "updates").glob("[0-9]*"):  # of an earlier pretraining in this folder
             if stale / "pt" not in sources:
                 shutil.rmtree(stale)
     convert = _convert_model if isinstance(config, TrainConfig) else _convert_upstream
@@ -51,7 +53,7 @@ def main(argv=None) -> None:
 
 
 def _kept(exp_dir: Path) -> dict[Path, Path]:
-    """Folder of the result -> kept checkpoint, in the order of the updates. UserError: none is kept."""
+    """Folder of the result -> kept checkpoint, in the order of the updates. UserError: there is no checkpoint."""
     from asrlib.utils.arrays import read_metadata
     from asrlib.utils.errors import UserError
 

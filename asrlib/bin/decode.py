@@ -1,7 +1,7 @@
-"""Decodes sets with a trained model, in each of some modes: `text` and the real-time factor, rtf.json, in OUT/decode_MODE/SET.
+"""Decodes data sets with a trained model; writes the hypotheses (text) and the real-time factor (rtf.json) to OUT/decode_MODE/SET.
 
-A model trained from scratch takes dump directories with features; one fine-tuned with ESPnet Kaldi directories.
-Modes: greedy and beam of CTC (the latter with an n-gram model if --lm is given), joint: ESPnet's CTC/attention beam search.
+A model trained from scratch reads dump directories with features; a model fine-tuned with ESPnet reads Kaldi directories.
+Modes: greedy (CTC best path), beam (CTC prefix beam search, with an n-gram model if --lm is given), joint (ESPnet's CTC/attention beam search).
 """
 
 from pathlib import Path
@@ -14,16 +14,16 @@ MODES = ("greedy", "beam", "joint")
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--exp_dir", required=True, type=Path, help="experiment of train or of finetune")
-    parser.add_argument("--data_dirs", required=True, type=paths, help='sets, "DIR ...": dump directories with features, or Kaldi directories')
+    parser.add_argument("--data_dirs", required=True, type=paths, help='data sets, "DIR ...": dump directories with features, or Kaldi directories')
     parser.add_argument("--out", required=True, type=Path, help="folder of the hypotheses")
-    parser.add_argument("--modes", default="greedy", help=f'some of "{" ".join(MODES)}": CTC best path, CTC prefix beam search, joint CTC/attention beam search')
-    parser.add_argument("--inference_config", help="YAML with the settings of the joint search or, without that mode, of the prefix beam search; none: the defaults")
-    parser.add_argument("--inference_args", default="", type=assignments, help='overrides of it, "key=value key=value"')
+    parser.add_argument("--modes", default="greedy", help=f'one or more of "{" ".join(MODES)}"')
+    parser.add_argument("--inference_config", help="YAML with the settings of the joint search or, without mode joint, of the prefix beam search")
+    parser.add_argument("--inference_args", default="", type=assignments, help='settings that override --inference_config, "key=value key=value"')
     parser.add_argument("--lm", type=Path, help="n-gram language model in ARPA format, for the beam search")
-    parser.add_argument("--model", type=Path, help="other weights than the experiment's model.safetensors")
+    parser.add_argument("--model", type=Path, help="weights to use instead of the experiment's model.safetensors")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
-    parser.add_argument("--nj", type=int, default=0, help="processes of the search; 0: as many as cores")
-    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where they run, of a fine-tuned model")
+    parser.add_argument("--nj", type=int, default=0, help="number of search processes; 0: as many as cores")
+    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the processes run (fine-tuned models only)")
     args = parser.parse_args(argv)
 
     from asrlib.config.base import load_config
@@ -35,11 +35,12 @@ def main(argv=None) -> None:
     if wrong := [mode for mode in modes if mode not in MODES]:
         parser.error(f"--modes: '{wrong[0]}' is not one of {' '.join(MODES)}")
     if not modes or not data_dirs:
-        parser.error("--modes and --data_dirs: name at least one")
-    if len({path.name for path in data_dirs}) < len(data_dirs):
-        raise UserError("--data_dirs: two have one name, and the hypotheses would have one folder")
+        parser.error("--modes and --data_dirs need at least one value each")
+    names = [path.name for path in data_dirs]
+    if duplicates := [path for i, path in enumerate(data_dirs) if path.name in names[:i]]:
+        raise UserError(f"--data_dirs: duplicate directory name {duplicates[0].name!r} ({duplicates[0]}): rename it, or decode it with another --out")
     if "joint" in modes and not espnet:
-        raise UserError(f"{args.exp_dir}: joint decoding is for models fine-tuned with ESPnet: choose greedy or beam")
+        raise UserError(f"{args.exp_dir}: mode joint needs a model fine-tuned with ESPnet: choose greedy or beam")
     joint = "joint" in modes
     lm = [f"lm={args.lm}"] if args.lm and "beam" in modes else []
     beam = load_config(None if joint else args.inference_config, BeamConfig, [*([] if joint else args.inference_args), *lm])

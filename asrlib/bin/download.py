@@ -1,12 +1,12 @@
-"""Fetches a corpus, or synthesises a mini one, into DOWNLOAD_DIR/LibriSpeech/SET/SPEAKER/CHAPTER, DOWNLOAD_DIR/data_aishell or DOWNLOAD_DIR/AISHELL-2.
+"""Downloads a corpus, or synthesises a mini corpus, into DOWNLOAD_DIR/LibriSpeech, DOWNLOAD_DIR/data_aishell or DOWNLOAD_DIR/AISHELL-2.
 
   download --corpus librispeech --download_dir downloads --sets "train-clean-100 dev-clean test-clean"
   download --corpus mini_librispeech --download_dir downloads
   download --corpus aishell1 --download_dir downloads
   download --corpus librispeech_lm --download_dir downloads --sets 3-gram.pruned.1e-7
-  download --corpus mini_aishell2 --download_dir downloads      the real one is licensed: prepare_data says how to come by it
+  download --corpus mini_aishell2 --download_dir downloads      the real AISHELL-2 needs a licence: prepare_data says how to get it
 
-A broken download goes on where it stopped; archives are verified by their published md5. Complete sets are not fetched again.
+An interrupted download is resumed; archives are verified by their published md5. Complete sets are not downloaded again.
 """
 
 from pathlib import Path
@@ -20,10 +20,10 @@ def get_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("--corpus", required=True, choices=names("download"))
     parser.add_argument("--download_dir", type=Path, required=True)
-    parser.add_argument("--sets", default="train-clean-100 dev-clean test-clean", help="sets, or n-gram models, of LibriSpeech; the mini corpus has its own")
+    parser.add_argument("--sets", default="train-clean-100 dev-clean test-clean", help="sets of librispeech, or n-gram models of librispeech_lm")
     parser.add_argument("--mirror", help="URL to which the archives' names are appended; default: openslr.org's")
     parser.add_argument("--remove_archive", type=boolean, default=False, help="delete each archive once it is unpacked")
-    parser.add_argument("--seed", type=int, default=0, help="of the mini corpus")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the mini corpus")
     return parser
 
 

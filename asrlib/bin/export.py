@@ -1,4 +1,4 @@
-"""Exports the model of an experiment as MindIR with a free time axis, loads it again and compares it with the network."""
+"""Exports the model of an experiment as MindIR with a dynamic time axis, loads the file again and compares it with the network."""
 
 from pathlib import Path
 

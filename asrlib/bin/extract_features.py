@@ -1,4 +1,4 @@
-"""Features of a Kaldi directory: archives with feats.scp, utt2num_frames, utt2dur and the directory's own tables in --dump_dir."""
+"""Extracts the features of a Kaldi directory: writes archives, feats.scp, utt2num_frames, utt2dur and copies of its tables to --dump_dir."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ def main(argv=None) -> None:
     parser.add_argument("--train_config", required=True, help="training YAML; its section `features` is used")
     parser.add_argument("--train_args", default="", type=assignments, help='overrides, "key=value key=value"')
     parser.add_argument("--data_dir", required=True, type=Path, help="Kaldi directory")
-    parser.add_argument("--dump_dir", required=True, type=Path, help="where the features go")
+    parser.add_argument("--dump_dir", required=True, type=Path, help="folder of the features")
     parser.add_argument("--nj", type=int, default=1, help="parallel jobs")
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
-    parser.add_argument("--compress", type=boolean, default=False, help="one byte a value: a quarter of the disk")
-    parser.add_argument("--allow_pipes", type=boolean, default=False, help="run commands that stand in wav.scp")
+    parser.add_argument("--compress", type=boolean, default=False, help="store one byte per value: a quarter of the disk space")
+    parser.add_argument("--allow_pipes", type=boolean, default=False, help="run the commands in wav.scp")
     args = parser.parse_args(argv)
 
     from asrlib.config.families import load_train_config

@@ -1,9 +1,9 @@
-"""Leaves out the utterances of a Kaldi data directory that say what one of an evaluation set says, word for word, so that it is not trained on.
+"""Removes the utterances of a Kaldi data directory whose transcript occurs in an evaluation set.
 
   filter_leaks --data_dir data/train --against "data/dev data/test" --out data/train_noleak
 
-Transcripts are compared without spaces, punctuation, case, width, and in simplified characters. OUT gets the directory that is left and leaks.tsv (utterance,
-transcript, the set and the utterance it equals); the hours before and after are printed and stand in OUT/hours.tsv.
+Transcripts are compared in simplified characters, ignoring spaces, punctuation, case and width. OUT holds the filtered directory,
+leaks.tsv (utterance, transcript, and the set and utterance with the same transcript) and hours.tsv (hours before and after).
 """
 
 from pathlib import Path
@@ -14,8 +14,9 @@ from asrlib.utils.cli import Parser, paths, run
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--data_dir", type=Path, required=True, help="Kaldi data directory with transcripts, before it is concatenated")
-    parser.add_argument("--against", required=True, type=paths, help="evaluation sets: Kaldi directories, folders with dev and test in them, data_aishell")
-    parser.add_argument("--out", type=Path, required=True, help="data directory to make; may be the same")
+    against_help = "evaluation sets: Kaldi directories, folders that hold dev and test, or data_aishell"
+    parser.add_argument("--against", required=True, type=paths, help=against_help)
+    parser.add_argument("--out", type=Path, required=True, help="data directory to write; may be --data_dir itself")
     args = parser.parse_args(argv)
 
     from asrlib.corpora.durations import with_durations, write_hours
@@ -31,7 +32,7 @@ def main(argv=None) -> None:
     write_leaks(args.out / "leaks.tsv", leaks)
     write_hours(args.out / "hours.tsv", {"before": data, "after": rest})
     print((args.out / "hours.tsv").read_text(), end="")
-    print(f"{args.out}: {len(rest)} of the {len(data)} utterances of {args.data_dir}, {len(leaks)} left out (leaks.tsv)")
+    print(f"{args.out}: {len(rest)} of the {len(data)} utterances of {args.data_dir}, {len(leaks)} removed (leaks.tsv)")
 
 
 if __name__ == "__main__":

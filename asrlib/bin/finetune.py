@@ -1,7 +1,7 @@
-"""Fine-tunes with ESPnet on hidden states of an s3prl upstream or on log-mel features, or goes on where a killed run stopped (granularity: an epoch).
+"""Fine-tunes with ESPnet on hidden states of an s3prl upstream or on log-mel features; resumes an interrupted run after its last complete epoch.
 
---train_dir and --valid_dir are folders that dump_speech wrote. Writes asr.yaml (resolved), train.log, images/ (curves, layer weights), tensorboard/ and inference/,
-a model that takes audio, into --exp_dir.
+--train_dir and --valid_dir are folders that dump_speech wrote. Writes asr.yaml (the resolved configuration), train.log, images/ (curves,
+layer weights), tensorboard/ and inference/ (a model that takes audio) into --exp_dir.
 """
 
 from pathlib import Path
@@ -12,16 +12,16 @@ from asrlib.utils.cli import Parser, assignments, boolean, run
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--asr_config", required=True, type=Path, help="ESPnet's YAML; data, tokens, frontend and output folder are filled in")
-    parser.add_argument("--asr_args", default="", type=assignments, help='overrides, "key=value key=value", nested keys with dots (optim_conf.lr=1e-3)')
+    parser.add_argument("--asr_args", default="", type=assignments, help='overrides, "key=value key=value"; nested keys have dots (optim_conf.lr)')
     parser.add_argument("--train_dir", required=True, type=Path, help="dump of the training set")
     parser.add_argument("--valid_dir", required=True, type=Path, help="dump of the validation set")
     parser.add_argument("--tokens", required=True, type=Path, help="token list (make_tokens)")
-    parser.add_argument("--exp_dir", required=True, type=Path, help="where everything goes")
-    parser.add_argument("--upstream", default="", help="upstream of s3prl: progre_local, hubert_local, ...; none: log-mel features")
-    parser.add_argument("--upstream_model", default="", help="file of its checkpoint")
-    parser.add_argument("--seed", type=int, help="instead of the configuration's")
+    parser.add_argument("--exp_dir", required=True, type=Path, help="folder of the experiment")
+    parser.add_argument("--upstream", default="", help="upstream of s3prl: progre_local, hubert_local, ...; empty: log-mel features")
+    parser.add_argument("--upstream_model", default="", help="checkpoint of the upstream")
+    parser.add_argument("--seed", type=int, help="seed; default: the configuration's")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs; 0: CPU")
-    parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is in --exp_dir")
+    parser.add_argument("--force", type=boolean, default=False, help="start over instead of resuming")
     args = parser.parse_args(argv)
 
     from asrlib.pt.finetune import Request, finetune

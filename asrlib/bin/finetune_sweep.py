@@ -1,9 +1,9 @@
-"""Fine-tunes every system of a table with one configuration, some side by side; what is finished is not done again, what was killed goes on.
+"""Fine-tunes every system of a table with one configuration, several in parallel; skips finished systems and resumes interrupted ones.
 
-  finetune_sweep --systems systems.tsv --asr_config conf/asr_wav2vec2_ctc.yaml --train_dir dump/train --valid_dir dump/dev --tokens dump/tokens.txt --nj 2
+  finetune_sweep --systems systems.tsv --asr_config conf/asr_wav2vec2_ctc.yaml --train_dir dump/train --valid_dir dump/dev --tokens dump/tokens.txt
 
-The table has the columns name, upstream, checkpoint, updates, valid_loss, asr_args, exp_dir (make_systems writes it); asr_args are keys that differ, as in a sweep
-of the learning rate. Each fine-tuning is that of `finetune`.
+The table, which make_systems writes, has the columns name, upstream, checkpoint, updates, valid_loss, asr_args, exp_dir; asr_args holds
+the ESPnet keys of that system, for example its learning rate. Each system is fine-tuned as by the command finetune.
 """
 
 from pathlib import Path
@@ -15,15 +15,15 @@ def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--systems", required=True, type=Path, help="table of the systems")
     parser.add_argument("--asr_config", required=True, type=Path, help="ESPnet's YAML, the same for all")
-    parser.add_argument("--asr_args", default="", type=assignments, help="overrides for all; those of a system win")
+    parser.add_argument("--asr_args", default="", type=assignments, help="overrides for all systems; those of a system take precedence")
     parser.add_argument("--train_dir", required=True, type=Path, help="dump of the training set")
     parser.add_argument("--valid_dir", required=True, type=Path, help="dump of the validation set")
     parser.add_argument("--tokens", required=True, type=Path, help="token list (make_tokens)")
-    parser.add_argument("--seed", type=int, help="instead of the configuration's")
-    parser.add_argument("--ngpu", type=int, default=0, help="GPUs of each; 0: CPU")
-    parser.add_argument("--nj", type=int, default=0, help="fine-tunings at a time, which share the cores; 0: as many as cores, with GPUs one")
-    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where they run")
-    parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is there")
+    parser.add_argument("--seed", type=int, help="seed; default: the configuration's")
+    parser.add_argument("--ngpu", type=int, default=0, help="GPUs per fine-tuning; 0: CPU")
+    parser.add_argument("--nj", type=int, default=0, help="parallel fine-tunings, which share the cores; 0: as many as cores, with GPUs one")
+    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the fine-tunings run")
+    parser.add_argument("--force", type=boolean, default=False, help="start over instead of resuming")
     args = parser.parse_args(argv)
 
     from asrlib.config.systems import read_systems

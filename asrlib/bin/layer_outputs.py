@@ -1,6 +1,6 @@
-"""Writes the output of every layer of an experiment's model, in one framework, for a batch of inputs: out0.npy, out1.npy, ...
+"""Writes the output of every layer of an experiment's model for a batch of inputs, in one framework: out0.npy, out1.npy, ...
 
-compare_layers calls it once for each framework, so that neither has the other's settings in its process.
+compare_layers calls it once for each framework, so that the two frameworks do not share a process.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Makes MindRecord shards of the features in a dump directory, which training then reads instead of the archives: DUMP_DIR/mindrecord.
+"""Writes the features of a dump directory as MindRecord shards to DUMP_DIR/mindrecord; training then reads these instead of the archives.
 
-They hold the same values, in as much disk again. Shards of the same features that are there already are left as they are.
+The shards hold the same values and take the same disk space again. Existing shards of the same features are kept.
 """
 
 from pathlib import Path
@@ -10,8 +10,8 @@ from asrlib.utils.cli import Parser, run
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
-    parser.add_argument("--dump_dir", required=True, type=Path, help="directory that extract_features has made")
-    parser.add_argument("--num_shards", type=int, default=8, choices=range(1, 1001), metavar="1..1000", help="how many")
+    parser.add_argument("--dump_dir", required=True, type=Path, help="directory that extract_features wrote")
+    parser.add_argument("--num_shards", type=int, default=8, choices=range(1, 1001), metavar="1..1000", help="number of shards")
     parser.add_argument("--nj", type=int, default=0, help="parallel jobs; 0: as many as cores")
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
     args = parser.parse_args(argv)
@@ -20,7 +20,7 @@ def main(argv=None) -> None:
     from asrlib.utils.log import get_logger
 
     made = write_shards(args.dump_dir, args.num_shards, args.nj, args.cmd_backend)
-    get_logger(__name__).info("%s: %s", args.dump_dir / "mindrecord", "written and compared with the archives" if made else "there already")
+    get_logger(__name__).info("%s: %s", args.dump_dir / "mindrecord", "written and compared with the archives" if made else "already up to date")
 
 
 if __name__ == "__main__":

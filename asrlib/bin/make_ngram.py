@@ -1,7 +1,7 @@
-"""Makes an n-gram language model for beam search from a Kaldi text file: interpolated modified Kneser-Ney, written as ARPA.
+"""Estimates an n-gram language model for beam search from a Kaldi text file (interpolated modified Kneser-Ney) and writes it as ARPA.
 
---unit word suits a word model over character tokens (English); --unit char makes a model of characters, the spaces written <space> as in the
-token list (Mandarin, or an open vocabulary). With --valid_text the perplexity there is printed.
+--unit word makes a word model over character tokens (English); --unit char makes a character model in which spaces are written <space>, as in the
+token list (Mandarin, or an open vocabulary). With --valid_text the perplexity on that text is logged.
 """
 
 from pathlib import Path
@@ -13,8 +13,8 @@ def main(argv=None) -> int | None:
     parser = Parser(__doc__)
     parser.add_argument("--text", required=True, type=Path, help="text file with an utterance id first in each line")
     parser.add_argument("--out", required=True, type=Path, help="ARPA file to write")
-    parser.add_argument("--order", type=int, default=3, choices=range(2, 7), help="longest n-gram; what KenLM can read")
-    parser.add_argument("--unit", choices=("word", "char"), default="word", help="what the model counts")
+    parser.add_argument("--order", type=int, default=3, choices=range(2, 7), help="order of the model: length of its longest n-grams")
+    parser.add_argument("--unit", choices=("word", "char"), default="word", help="unit of the n-grams")
     parser.add_argument("--valid_text", type=Path, help="text file to measure the perplexity on")
     args = parser.parse_args(argv)
 

@@ -1,9 +1,9 @@
-"""Writes the token list of a recipe, from a file of labels or from the training text, and checks every transcript against it.
+"""Writes the token list of a recipe, from a label file or from the training text, and checks every transcript against it.
 
   make_tokens --text data/train/text --check data/dev/text --labels conf/labels_en.txt --out dump/tokens.txt
   make_tokens --type sentencepiece --nbpe 300 --text data/train/text --out dump/tokens.txt
 
-The list has one token a line, <space> for the space, <blank> last. Nothing is written unless all texts can be written with it.
+The list has one token per line, <space> for the space and <blank> last. Nothing is written unless the tokens cover all texts.
 """
 
 from pathlib import Path
@@ -15,13 +15,13 @@ def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--type", choices=("char", "word", "sentencepiece"), default="char", help="what a token is")
     parser.add_argument("--text", required=True, type=Path, help="Kaldi text file of the training set")
-    parser.add_argument("--check", default="", type=paths, help="other text files whose tokens must be in the list, too")
-    parser.add_argument("--labels", type=Path, help="file with one label a line; none: derived from --text")
-    parser.add_argument("--nbpe", type=int, default=500, help="pieces of a SentencePiece model, at most")
+    parser.add_argument("--check", default="", type=paths, help="other text files that the tokens must cover")
+    parser.add_argument("--labels", type=Path, help="file with one label per line; default: derived from --text")
+    parser.add_argument("--nbpe", type=int, default=500, help="largest number of SentencePiece pieces")
     parser.add_argument("--out", required=True, type=Path, help="token list to write")
     args = parser.parse_args(argv)
     if args.labels and args.type == "sentencepiece":
-        parser.error("--labels does not go with --type sentencepiece, whose pieces are trained")
+        parser.error("--labels and --type sentencepiece are mutually exclusive: SentencePiece learns its pieces from --text")
 
     from asrlib.score.texts import read_text
     from asrlib.text.vocabulary import check_texts, make_tokenizer, read_tokenizer

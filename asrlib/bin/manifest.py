@@ -1,11 +1,11 @@
-"""Turns manifests of other toolkits into Kaldi data directories, and the other way, and one manifest into another.
+"""Converts manifests of other toolkits to Kaldi data directories and back, and one manifest format to another.
 
   manifest --from data/train --to libri_train_manifest.csv
   manifest --from librispeech-train-clean-100-wav.json librispeech-train-clean-360-wav.json --to data/train
   manifest --from train.jsonl --to train.csv
 
-Formats: kaldi (a data directory), csv (rows wav,txt), jsonl (root_path and samples), json (Jasper's list). Where ids and speakers come from is said in
-asrlib/corpora/manifests.py.
+Formats: kaldi (a data directory), csv (rows wav,txt), jsonl (root_path and samples), json (Jasper's list).
+asrlib/corpora/manifests.py describes them, and where ids and speakers come from.
 """
 
 from pathlib import Path
@@ -17,11 +17,11 @@ FORMATS = ["auto", "kaldi", "csv", "jsonl", "json"]
 
 def get_parser() -> Parser:
     parser = Parser(__doc__)
-    parser.add_argument("--from", dest="sources", nargs="+", required=True, metavar="PATH", help="manifests or data directories, joined if several")
+    parser.add_argument("--from", dest="sources", nargs="+", required=True, metavar="PATH", help="manifests or data directories to read and join")
     parser.add_argument("--to", dest="target", type=Path, required=True, metavar="PATH", help="manifest or data directory to write")
-    parser.add_argument("--in_format", default="auto", choices=FORMATS, help="auto: by content")
-    parser.add_argument("--out_format", default="auto", choices=FORMATS, help="auto: by extension, without one kaldi")
-    parser.add_argument("--root", type=Path, help="folder from which relative paths count; default: the manifest's own (kaldi: the current one)")
+    parser.add_argument("--in_format", default="auto", choices=FORMATS, help="format of the sources; auto: detected from the content")
+    parser.add_argument("--out_format", default="auto", choices=FORMATS, help="format of the target; auto: by its extension, without one kaldi")
+    parser.add_argument("--root", type=Path, help="base folder of relative paths; default: the manifest's folder (kaldi: the current one)")
     return parser
 
 

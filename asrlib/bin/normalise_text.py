@@ -1,8 +1,9 @@
-"""Brings the transcripts of a Kaldi text file into the form that the label set expects: the conventions of LibriSpeech (en) or AISHELL-1 (zh).
+"""Normalises the transcripts of a Kaldi text file to the conventions of LibriSpeech (en) or AISHELL-1 (zh).
 
   normalise_text --language en --text data/train/text --out data/train/text
 
-Digits and symbols that are read aloud stay, for a rule of the user's own (make_tokens names them), or with --spoken true become words. An utterance left without words is kept, and named.
+Digits and symbols that are read aloud are kept (make_tokens reports them); with --spoken true they become words.
+An utterance whose transcript becomes empty is kept and reported.
 """
 
 from pathlib import Path
@@ -14,9 +15,9 @@ def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--language", required=True, choices=("en", "zh"))
     parser.add_argument("--text", required=True, type=Path, help="text file with an utterance id first in each line")
-    parser.add_argument("--spoken", type=boolean, default=False, help="en: numbers, sums of money and titles in words, as they are read aloud")
-    parser.add_argument("--keep", default="", help="punctuation that stays")
-    parser.add_argument("--out", required=True, type=Path, help="text file to write; may be the same")
+    parser.add_argument("--spoken", type=boolean, default=False, help="en: write numbers, sums of money and titles as the words that are read aloud")
+    parser.add_argument("--keep", default="", help="punctuation to keep")
+    parser.add_argument("--out", required=True, type=Path, help="text file to write; may be --text itself")
     args = parser.parse_args(argv)
 
     from asrlib.corpora.kaldi_table import write_table
@@ -35,7 +36,7 @@ def main(argv=None) -> None:
     write_table(args.out, after)
     log.info("%d of %d transcripts changed -> %s", sum(before[utt] != after[utt] for utt in before), len(before), args.out)
     if emptied := [utt for utt in before if before[utt] and not after[utt]]:
-        log.warning("%d transcripts have no words left, first %s: %r", len(emptied), emptied[0], before[emptied[0]])
+        log.warning("%d transcripts are empty after normalisation, the first is %s: %r", len(emptied), emptied[0], before[emptied[0]])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Checks Python, the packages against tools/requirements.lock and the free disk, and shows them with cores and memory."""
+"""Checks the Python version, the packages against tools/requirements.lock and the free disk space; also shows cores and memory."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from asrlib.utils.cli import Parser, run
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--disk_gb", type=float, default=1, help="GB that must be free for --download_dir")
-    parser.add_argument("--download_dir", type=Path, default=Path("."), help="where they must be free; need not exist yet")
+    parser.add_argument("--download_dir", type=Path, default=Path("."), help="folder that needs the free space; need not exist yet")
     args = parser.parse_args(argv)
 
     from asrlib.utils.preflight import preflight, require_fit

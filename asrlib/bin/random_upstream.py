@@ -1,4 +1,4 @@
-"""Writes the network of a pretraining experiment with random weights, as pretraining would begin with it: the yardstick that pretraining has to beat."""
+"""Writes the network of a pretraining experiment with its random initial weights: the baseline for the pretrained model."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""Writes what a sweep has come to: error rates of every system with intervals, against the updates of its pretraining or a key of ESPnet, and against one system.
+"""Writes the report of a sweep: error rates with intervals of every system against the pretraining updates or an ESPnet key, and a baseline.
 
-Writes RESULTS.md, sweep.tsv (full precision) and sweep.png into --out. The scores are those of EXP_DIR/decode_MODE/SET/score_{cer,wer} of each system.
+Writes RESULTS.md, sweep.tsv (full precision) and sweep.png into --out, from the scores in EXP_DIR/decode_MODE/SET/score_{cer,wer} of each system.
 """
 
 from pathlib import Path
@@ -12,13 +12,13 @@ def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--systems", required=True, type=Path, help="table of the systems (make_systems)")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
-    parser.add_argument("--sets", required=True, help="names of the sets, in the order of their columns: dev test")
-    parser.add_argument("--mode", default="greedy", help="way of decoding: greedy, beam or joint")
+    parser.add_argument("--sets", required=True, help='names of the sets, in the order of the columns: "dev test"')
+    parser.add_argument("--mode", default="greedy", help="decoding mode: greedy, beam or joint")
     parser.add_argument("--unit", choices=("char", "word"), default="char", help="CER or WER")
-    parser.add_argument("--axis", default="updates", help="what the curve is drawn against: updates, or a key in the systems' asr_args (optim_conf.lr)")
-    parser.add_argument("--baseline", default="", help="name of the system that all are compared with")
-    parser.add_argument("--command", default="", help="the command that made the sweep")
-    parser.add_argument("--published", type=Path, help="Markdown file with published results, put apart")
+    parser.add_argument("--axis", default="updates", help="x axis: updates, or a key in the systems' asr_args (optim_conf.lr)")
+    parser.add_argument("--baseline", default="", help="name of the system to compare the others with")
+    parser.add_argument("--command", default="", help="command line of the sweep, for the report")
+    parser.add_argument("--published", type=Path, help="Markdown file with published results, for a section of its own")
     args = parser.parse_args(argv)
 
     from asrlib.config.systems import read_systems

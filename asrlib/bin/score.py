@@ -1,7 +1,7 @@
 """Scores hypotheses against references: word or character error rate, pooled over the reference set.
 
-Both files hold `UTTERANCE-ID words...` lines and are joined by id. Counts equal those of NIST sclite (-s, case-sensitive). A reference without a
-hypothesis is all deletions, and warned of; a hypothesis without a reference is an error unless --allow_extra true. Characters are
+Both files hold `UTTERANCE-ID words...` lines and are joined by id. Counts equal those of NIST sclite (-s, case-sensitive). A missing hypothesis
+counts as all deletions and gives a warning; a hypothesis without a reference is an error unless --allow_extra true. Characters are
 counted without spaces. A reference set without any word has no error rate: null in result.json, "undefined" in result.txt.
 
 Writes result.json, result.txt, per_utt.tsv, alignments.txt and confusions.tsv into --out.
@@ -16,11 +16,11 @@ def main(argv=None) -> int | None:
     parser = Parser(__doc__)
     parser.add_argument("--ref", required=True, type=Path, help="reference text file")
     parser.add_argument("--hyp", required=True, type=Path, help="hypothesis text file")
-    parser.add_argument("--unit", required=True, choices=("word", "char"), help="what is counted")
+    parser.add_argument("--unit", required=True, choices=("word", "char"), help="unit of the error rate")
     parser.add_argument("--out", required=True, type=Path, help="folder of the results")
-    parser.add_argument("--utt2spk", type=Path, help="utterance to speaker file for the rows of result.txt; the one beside --ref if there is one")
-    parser.add_argument("--ci95_over", choices=("utterance", "speaker"), default="utterance", help="what the bootstrap of the interval draws")
-    parser.add_argument("--allow_extra", type=boolean, default=False, help="leave hypotheses without a reference out instead of stopping")
+    parser.add_argument("--utt2spk", type=Path, help="utt2spk file for the rows of result.txt; default: the one beside --ref")
+    parser.add_argument("--ci95_over", choices=("utterance", "speaker"), default="utterance", help="what the bootstrap of the interval resamples")
+    parser.add_argument("--allow_extra", type=boolean, default=False, help="ignore hypotheses without a reference instead of failing")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     args = parser.parse_args(argv)
 

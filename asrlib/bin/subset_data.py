@@ -1,4 +1,4 @@
-"""Makes a Kaldi data directory of a part of another: of speakers, the first, the last, or a number drawn at random.
+"""Writes a subset of a Kaldi data directory: some speakers, the first or last utterances, or a random sample.
 
 subset_data data/train data/train_500 --num 500 --seed 1
 subset_data data/train data/few --speakers "1272 2412" --first 10
@@ -12,13 +12,13 @@ from asrlib.utils.cli import Parser, run
 def get_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("source", type=Path, help="data directory")
-    parser.add_argument("target", type=Path, help="data directory to make")
+    parser.add_argument("target", type=Path, help="data directory to write")
     count = parser.add_mutually_exclusive_group()
-    count.add_argument("--first", type=int, help="the first so many utterances in sorted order")
-    count.add_argument("--last", type=int, help="the last so many")
-    count.add_argument("--num", type=int, help="so many, drawn at random")
+    count.add_argument("--first", type=int, help="number of utterances from the start of the sorted list")
+    count.add_argument("--last", type=int, help="number of utterances from the end of the sorted list")
+    count.add_argument("--num", type=int, help="number of utterances to sample at random")
     parser.add_argument("--speakers", help="only utterances of these speakers")
-    parser.add_argument("--seed", type=int, default=0, help="of --num")
+    parser.add_argument("--seed", type=int, default=0, help="seed of --num")
     return parser
 
 

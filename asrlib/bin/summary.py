@@ -1,4 +1,4 @@
-"""Lists the layers of the model that a training or pretraining configuration asks for, with their parameters; the last line is the total."""
+"""Lists the parameters of the model of a training or pretraining configuration, with their shapes; the last line is the total."""
 
 from asrlib.utils.cli import Parser, assignments, run
 
@@ -7,7 +7,7 @@ def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--train_config", required=True, help="training or pretraining YAML")
     parser.add_argument("--train_args", default="", type=assignments, help='overrides, "key=value key=value"')
-    parser.add_argument("--vocab_size", type=int, default=29, help="labels with the blank")
+    parser.add_argument("--vocab_size", type=int, default=29, help="number of labels, including the blank")
     args = parser.parse_args(argv)
 
     from asrlib.config.families import load_experiment_config

@@ -1,10 +1,10 @@
-"""Writes down what is said in audio files, with a model trained from scratch or fine-tuned with ESPnet.
+"""Transcribes audio files with a model trained from scratch or fine-tuned with ESPnet.
 
   transcribe --exp_dir exp/TAG talk.flac recordings/                  one line of text for each file
   transcribe --exp_dir exp/TAG --format srt --out subtitles talk.flac
 
-Formats: text (NAME words...), json (one object a line, words with times), ctm, srt (one file for each recording). Long recordings are taken in overlapping windows. Times
-come from the best CTC path; --mode beam gives text alone. The real-time factor is printed at the end.
+Formats: text (NAME words...), json (one object per line, words with times), ctm, srt (one file per recording). Long recordings are split into
+overlapping windows. Times come from the best CTC path; --mode beam gives no times. The real-time factor is logged at the end.
 """
 
 import json
@@ -19,14 +19,14 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
-    parser.add_argument("audio", nargs="+", type=Path, help="files, or folders with wav, flac and ogg files in them")
+    parser.add_argument("audio", nargs="+", type=Path, help="audio files, or folders that hold wav, flac or ogg files")
     parser.add_argument("--exp_dir", required=True, type=Path, help="experiment of train or of finetune")
     parser.add_argument("--mode", choices=("greedy", "beam"), default="greedy", help="CTC best path or prefix beam search")
-    parser.add_argument("--lm", type=Path, help="n-gram language model in ARPA format, for the beam")
-    parser.add_argument("--format", choices=("text", "json", "ctm", "srt"), default="text", help="what is written")
-    parser.add_argument("--out", type=Path, help="file of the result, with srt a folder; none: standard output")
-    parser.add_argument("--window", type=float, default=30.0, help="seconds of a window")
-    parser.add_argument("--overlap", type=float, default=4.0, help="seconds that it shares with the next one")
+    parser.add_argument("--lm", type=Path, help="n-gram language model in ARPA format, for --mode beam")
+    parser.add_argument("--format", choices=("text", "json", "ctm", "srt"), default="text", help="output format")
+    parser.add_argument("--out", type=Path, help="output file, with srt a folder; default: standard output, with srt the current folder")
+    parser.add_argument("--window", type=float, default=30.0, help="length of a window in seconds")
+    parser.add_argument("--overlap", type=float, default=4.0, help="overlap of two windows in seconds")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="where the model computes")
     args = parser.parse_args(argv)
     if args.format in ("ctm", "srt") and args.mode == "beam":
@@ -72,7 +72,7 @@ def main(argv=None) -> None:
 
 
 def _model(exp_dir: Path, device: str):
-    """What has rate, tokens, blank, separator and log_probs(audios)."""
+    """A model with rate, tokens, blank, separator and log_probs(audios)."""
     if (exp_dir / "inference").is_dir():
         from asrlib.pt.decode import CtcTranscriber
 
@@ -94,7 +94,7 @@ def _files(paths: list[Path]) -> list[Path]:
     names: dict[str, Path] = {}
     for path in found:
         if names.setdefault(path.stem, path) != path:
-            raise UserError(f"{names[path.stem]} and {path} have one name, {path.stem}, by which results are known: rename one, or call twice")
+            raise UserError(f"{names[path.stem]} and {path} have the same name: rename one, or transcribe them in two calls")
     return found
 
 

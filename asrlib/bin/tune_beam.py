@@ -1,6 +1,6 @@
-"""Chooses the weights of an n-gram language model in the beam search on a validation set, for a model trained from scratch.
+"""Tunes the language model weights of the beam search on a validation set, for a model trained from scratch.
 
-Writes the settings of the beam with the best weights to --out (for decode --inference_config), and all trials beside it (.tsv).
+Writes the beam settings with the best weights to --out (for decode --inference_config) and all trials to a .tsv file beside it.
 """
 
 from pathlib import Path
@@ -14,10 +14,10 @@ def main(argv=None) -> None:
     parser.add_argument("--data_dir", required=True, type=Path, help="dump directory of the validation set")
     parser.add_argument("--lm", required=True, type=Path, help="n-gram language model in ARPA format")
     parser.add_argument("--out", required=True, type=Path, help="YAML file to write")
-    parser.add_argument("--unit", choices=("word", "char"), default="word", help="whose error rate is minimised")
+    parser.add_argument("--unit", choices=("word", "char"), default="word", help="unit of the error rate to minimise")
     parser.add_argument("--alphas", default="0.3 0.7 1.2 2.0", help="weights of the language model to try")
-    parser.add_argument("--betas", default="0 1.5 3", help="bonuses of a word to try")
-    parser.add_argument("--inference_args", default="", type=assignments, help='other settings of the beam, "key=value key=value"')
+    parser.add_argument("--betas", default="0 1.5 3", help="word bonuses to try")
+    parser.add_argument("--inference_args", default="", type=assignments, help='other settings of the beam search, "key=value key=value"')
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
     parser.add_argument("--nj", type=int, default=0, help="processes; 0: as many as cores")
     args = parser.parse_args(argv)
@@ -38,7 +38,7 @@ def main(argv=None) -> None:
     config = load_config(None, BeamConfig, [*args.inference_args, f"lm={args.lm}"])
     texts, locations = KaldiDir.read(args.data_dir).text, read_table(args.data_dir / "feats.scp").rows
     if not texts:
-        raise UserError(f"{args.data_dir}: no transcripts to choose the weights by")
+        raise UserError(f"{args.data_dir / 'text'} is missing: tuning needs the transcripts of the validation set")
     model = AcousticModel.load(args.exp_dir, device=args.device)
     log_probs = model.log_probs([read_matrix(location, f"utterance {utt}", model.config.features.dim) for utt, location in locations.items()])
     refs, grid = [texts[utt] for utt in locations], [(float(a), float(b)) for a in args.alphas.split() for b in args.betas.split()]

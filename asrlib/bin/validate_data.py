@@ -1,9 +1,9 @@
-"""Checks Kaldi data directories against every rule, or repairs them with --fix true.
+"""Validates Kaldi data directories, or repairs them with --fix true.
 
   validate_data data/train data/dev
-  validate_data data/train --fix true      former files go to data/train/.backup, dropped utterances with reasons to data/train/bad_utts.txt
+  validate_data data/train --fix true      keeps the original files in data/train/.backup, lists dropped utterances in data/train/bad_utts.txt
 
-All faults are listed (of each kind the first three) with file, line and what to do. Exit code 1 if a directory has faults.
+Lists all problems (of each kind the first three) with file, line and what to do. Exit code 1 if a directory has problems.
 """
 
 from pathlib import Path
@@ -14,14 +14,14 @@ from asrlib.utils.cli import Parser, boolean, run
 def get_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("dirs", nargs="+", type=Path, metavar="DIR", help="data directories")
-    parser.add_argument("--fix", type=boolean, default=False, help="sort, drop what is faulty or not in every file, write spk2utt")
+    parser.add_argument("--fix", type=boolean, default=False, help="sort the files, drop invalid or incomplete utterances, write spk2utt")
     parser.add_argument("--no_text", type=boolean, default=False, help="accept a directory without text")
     parser.add_argument("--no_wav", type=boolean, default=False, help="accept a directory without wav.scp")
     parser.add_argument("--no_spk_sort", type=boolean, default=False, help="accept utterance ids that do not begin with the speaker id")
     parser.add_argument("--non_print", type=boolean, default=False, help="accept characters in text that cannot be printed")
     parser.add_argument("--allow_pipes", type=boolean, default=False, help='accept commands in wav.scp ("sox ... |")')
     parser.add_argument("--audio", type=boolean, default=False, help="open every audio file: header, last sample, NaN")
-    parser.add_argument("--audio_root", type=Path, help="folder from which relative paths in wav.scp count; default: the current one")
+    parser.add_argument("--audio_root", type=Path, help="base folder of relative paths in wav.scp; default: the current one")
     return parser
 
 

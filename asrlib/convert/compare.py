@@ -1,4 +1,4 @@
-"""Layer by layer: how far the outputs of one model in two frameworks are from each other."""
+"""Layer-by-layer differences between the outputs of one model in two frameworks."""
 
 import json
 import math
@@ -26,10 +26,10 @@ class LayerDifference:
 
 
 def read_outputs(folder: str | Path) -> list[np.ndarray]:
-    """The arrays *out0.npy, *out1.npy, ... of a folder, in the order of their numbers. UserError: none, one missing, or not plain arrays."""
+    """The arrays *out0.npy, *out1.npy, ... of a folder, in the order of their numbers. UserError: a file is missing or not a plain array."""
     numbered = {int(m[1]): path for path in Path(folder).glob("*.npy") if (m := OUTPUT.search(path.name))}
     if not numbered:
-        raise UserError(f"{folder}: no layer outputs (*out0.npy, *out1.npy, ...)")
+        raise UserError(f"{folder}: no layer outputs (*out0.npy, *out1.npy, ...): write them with layer_outputs")
     missing = [i for i in range(max(numbered) + 1) if i not in numbered]
     if missing:
         raise UserError(f"{folder}: the output of layer {missing[0]} (*out{missing[0]}.npy) is missing")
@@ -40,12 +40,12 @@ def read_outputs(folder: str | Path) -> list[np.ndarray]:
 
 
 def utterances_first(outputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Outputs of a CTC model, convolutions' (B, C, F, T) and (T, B, D), as (B, T, D): what tables and pictures read alike."""
+    """Outputs of a CTC model, (B, C, F, T) of convolutions and (T, B, D) of other layers, as (B, T, D)."""
     return [x.transpose(0, 3, 1, 2).reshape(x.shape[0], x.shape[3], -1) if x.ndim == 4 else x.swapaxes(0, 1) for x in outputs]
 
 
 def differences(ms_outputs: list[np.ndarray], pt_outputs: list[np.ndarray], where: str) -> list[LayerDifference]:
-    """One row for every layer, summed in float64. UserError: another number of layers, another shape, or values that cannot be compared."""
+    """One row per layer, computed in float64. UserError: different numbers of layers, different shapes, empty or non-finite values."""
     if len(ms_outputs) != len(pt_outputs):
         raise UserError(f"{where}: {len(ms_outputs)} layers from MindSpore, {len(pt_outputs)} from PyTorch")
     rows = []

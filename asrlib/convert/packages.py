@@ -1,4 +1,4 @@
-"""HuBERT, wav2vec 2.0 and ProgRE under the names of other toolkits: fairseq (and s3prl, which has its names) and transformers."""
+"""Parameter names and configurations of HuBERT, wav2vec 2.0 and ProgRE in fairseq, s3prl (which uses fairseq's names) and transformers."""
 
 from collections.abc import Callable, Iterable
 
@@ -8,14 +8,17 @@ from asrlib.convert.rules import Substitution, pytorch_name, reversed_rule, subs
 from asrlib.utils.errors import UserError
 
 RATE = 16000
-HEADS = ("final_proj.", "label_embs_concat", "quantizer.", "project_q.")  # of pretraining: a model for fine-tuning has none
-PRETRAINING = (*HEADS, "spk_linear.", "mask_emb")  # what only pretraining needs: published checkpoints leave some of it out
+HEADS = ("final_proj.", "label_embs_concat", "quantizer.", "project_q.")  # pretraining heads, which a model for fine-tuning lacks
+PRETRAINING = (*HEADS, "spk_linear.", "mask_emb")  # parameters for pretraining only; published checkpoints omit some of them
 PREFIXES = ("", "hubert.", "wav2vec2.", "w2v_model.", "encoder.w2v_model.", "model.")
 
-FAIRSEQ_CONV = [(r"^feature_extractor\.conv_layers\.(\d+)\.conv\.", r"feature_extractor.conv_layers.\1.0."), (r"^encoder\.pos_conv\.", "encoder.pos_conv.0.")]
+FAIRSEQ_CONV = [
+    (r"^feature_extractor\.conv_layers\.(\d+)\.conv\.", r"feature_extractor.conv_layers.\1.0."),
+    (r"^encoder\.pos_conv\.", "encoder.pos_conv.0."),
+]
 FAIRSEQ_NORM = {"group": (r"(conv_layers\.\d+)\.norm\.", r"\1.2."), "layer": (r"(conv_layers\.\d+)\.norm\.", r"\1.2.1.")}
 
-PROGRE: list[Substitution] = [  # names of the published PyTorch code, beside fairseq's
+PROGRE: list[Substitution] = [  # fairseq's names -> names in the published PyTorch code
     (r"^pitch_encoder\.convs\.0\.", "pitch_encoder.conv1."),
     (r"^pitch_encoder\.convs\.1\.", "pitch_encoder.conv2."),
     (r"^pitch_encoder\.convs\.2\.", "pitch_encoder.conv3."),
@@ -57,7 +60,7 @@ TRANSFORMERS_HEADS = {"final_proj.weight": "project_hid.weight", "final_proj.bia
 
 
 def fairseq_rule(config: TrunkConfig) -> Callable[[str], str]:
-    """MindSpore name -> name in fairseq's and s3prl's HuBERT and wav2vec 2.0."""
+    """MindSpore name -> name in the HuBERT and wav2vec 2.0 of fairseq and s3prl."""
     rename = substituted([*FAIRSEQ_CONV, FAIRSEQ_NORM[config.extractor_mode]])
     return lambda name: rename(pytorch_name(name))
 
@@ -75,13 +78,13 @@ def pretraining_name(name: str, config: TrunkConfig) -> str:
 
 
 def fairseq_configs(config: PretrainConfig) -> tuple[dict, dict]:
-    """task_cfg and model_cfg as fairseq names their fields, plain values only.
+    """fairseq's task_cfg and model_cfg with plain values only.
 
-    Dropouts are 0: a frozen upstream in ESPnet stays in training mode, where they would be active.
+    Dropouts are 0, because ESPnet leaves a frozen upstream in training mode, in which they would be active.
     """
     model = config.model_conf
     if model.conv_channels == model.dim:
-        raise UserError("fairseq and s3prl have no projection where model_conf.conv_channels equals model_conf.dim: choose another size")
+        raise UserError("model_conf.conv_channels equals model_conf.dim, for which fairseq and s3prl have no projection: choose another size")
     layers = [f"({model.conv_channels}, {kernel}, {stride})" for kernel, stride in zip(model.conv_kernels, model.conv_strides, strict=True)]
     task_cfg = {
         "data": "", "sample_rate": RATE, "normalize": model.normalize,
@@ -89,7 +92,8 @@ def fairseq_configs(config: PretrainConfig) -> tuple[dict, dict]:
     }  # fmt: skip
     model_cfg = {
         "extractor_mode": {"group": "default", "layer": "layer_norm"}[model.extractor_mode],
-        "encoder_layers": model.layers, "encoder_embed_dim": model.dim, "encoder_ffn_embed_dim": model.ffn_dim, "encoder_attention_heads": model.heads,
+        "encoder_layers": model.layers, "encoder_embed_dim": model.dim,
+        "encoder_ffn_embed_dim": model.ffn_dim, "encoder_attention_heads": model.heads,
         "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0, "encoder_layerdrop": 0.0, "dropout_input": 0.0, "dropout_features": 0.0,
         "final_dim": model.final_dim, "layer_norm_first": model.layer_norm_first, "conv_feature_layers": f"[{', '.join(layers)}]",
         "conv_bias": False, "logit_temp": model.logit_temp, "feature_grad_mult": model.feature_grad_mult, "mask_length": config.mask.length,
@@ -111,8 +115,9 @@ def transformers_config(config: PretrainConfig) -> dict:
     if isinstance(config, wav2vec2.Config):
         quantiser = config.model_conf
         kind = {
-            "architectures": ["Wav2Vec2ForPreTraining"], "model_type": "wav2vec2", "codevector_dim": quantiser.code_dim,
-            "proj_codevector_dim": model.final_dim, "num_codevector_groups": quantiser.codebooks, "num_codevectors_per_group": quantiser.codewords, "num_negatives": config.loss.negatives,
+            "architectures": ["Wav2Vec2ForPreTraining"], "model_type": "wav2vec2",
+            "codevector_dim": quantiser.code_dim, "proj_codevector_dim": model.final_dim,
+            "num_codevector_groups": quantiser.codebooks, "num_codevectors_per_group": quantiser.codewords, "num_negatives": config.loss.negatives,
             "contrastive_logits_temperature": model.logit_temp, "diversity_loss_weight": config.loss.diversity_weight,
             "feat_quantizer_dropout": quantiser.dropout_features,
         }  # fmt: skip
@@ -134,10 +139,10 @@ def progre_name(name: str, config: TrunkConfig) -> str:
 
 
 def recognised(names: Iterable[str], config: TrunkConfig, expected: Iterable[str]) -> dict[str, str]:
-    """Name in a foreign file -> MindSpore name, for a HuBERT or wav2vec 2.0 of fairseq, s3prl or transformers (with or without the prefix of a fine-tuned model), and for the
-    published ProgRE of MindSpore and of PyTorch.
+    """Name in a file of another toolkit -> MindSpore name.
 
-    expected: the MindSpore network's names. Names that no rule knows are left out of the result.
+    Known are HuBERT and wav2vec 2.0 of fairseq, s3prl and transformers, with or without the prefix of a fine-tuned model, and the published
+    MindSpore and PyTorch code of ProgRE. expected: the MindSpore network's names. The result lacks names that no rule knows.
     """
     names, expected = list(names), list(expected)
     rules = (

@@ -1,7 +1,7 @@
-"""Names from MindSpore to PyTorch and to the formats of other toolkits, and back; every array accounted for or refused.
+"""Conversion of parameter names between MindSpore, PyTorch and other toolkits, with a check that every array is used.
 
-The families are built twice with the same submodules (asrlib.ms.models, asrlib.pt.models), so that between the frameworks only the last word of a
-name differs, and of a convolution's `kernel` the shape. Other toolkits' names follow by the regular expressions below.
+Each model has the same submodules in both frameworks (asrlib.ms.models, asrlib.pt.models), so that only the last part of a name differs, and the
+shape of a convolution's `kernel`. The names in other toolkits follow by regular expressions.
 """
 
 import re
@@ -13,29 +13,36 @@ from asrlib.utils.arrays import Arrays
 from asrlib.utils.errors import UserError
 
 Shapes = Mapping[str, tuple[int, ...]]
-Substitution = tuple[str, str | Callable[[re.Match[str]], str]]  # a regular expression and what takes the place of a match
+Substitution = tuple[str, str | Callable[[re.Match[str]], str]]  # a regular expression and its replacement
 
-KERNEL = "kernel"  # a convolution's weight as (width * inputs, outputs), PyTorch's is (outputs, inputs, width): what a product takes without a copy
-LAST_WORDS = {KERNEL: "weight", "gamma": "weight", "beta": "bias", "moving_mean": "running_mean", "moving_variance": "running_var", "embedding_table": "weight"}
+KERNEL = "kernel"  # a convolution's weight as (width * inputs, outputs), ready for a matrix product; PyTorch's is (outputs, inputs, width)
+LAST_PARTS = {
+    KERNEL: "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+    "embedding_table": "weight",
+}
 
 
 def pytorch_name(name: str) -> str:
     """The PyTorch twin's name of a MindSpore parameter: bn1.gamma -> bn1.weight."""
     path, dot, last = name.rpartition(".")
-    return path + dot + LAST_WORDS.get(last, last)
+    return path + dot + LAST_PARTS.get(last, last)
 
 
 def to_pytorch(arrays: Arrays, target: Shapes, where: str) -> Arrays:
-    """MindSpore arrays under the twin's names. target: name -> shape of what the twin expects.
+    """MindSpore arrays with the twin's names. target: name -> shape that the twin expects.
 
-    A counter of batches seen, which MindSpore does not have, is set to 0. UserError: see `converted`.
+    Batch counters (num_batches_tracked), which MindSpore lacks, are set to 0. UserError: see `converted`.
     """
     found = converted(arrays, pytorch_name, {n: s for n, s in target.items() if not n.endswith("num_batches_tracked")}, where)
     return found | {name: np.zeros(target[name], np.int64) for name in target if name.endswith("num_batches_tracked")}
 
 
 def to_mindspore(arrays: Arrays, target: Shapes, where: str) -> Arrays:
-    """A twin's arrays under MindSpore's names, without the counters of batches. target: name -> shape of what the network expects.
+    """A twin's arrays with MindSpore's names, without the batch counters. target: name -> shape that the network expects.
 
     UserError: see `converted`.
     """
@@ -46,15 +53,15 @@ def to_mindspore(arrays: Arrays, target: Shapes, where: str) -> Arrays:
 
 
 def converted(arrays: Arrays, rename: Callable[[str], str], target: Shapes, where: str) -> Arrays:
-    """Arrays under new names, exactly those of `target`.
+    """Renamed arrays, with exactly the names of `target`.
 
-    UserError: arrays missing, left over, of another shape or type than float32, not finite, or two that get one name; it names the first ones.
+    UserError: an array is missing, unexpected, duplicate, not finite, not float32 or of the wrong shape; the message names the first three.
     """
     found: Arrays = {}
     faults = []
     for name, array in arrays.items():
         new = rename(name)
-        array = _shaped(array, _last_word(name), _last_word(new), target.get(new, ()))
+        array = _reshaped(array, _last_part(name), _last_part(new), target.get(new, ()))
         if new in found:
             faults.append(f"{name} and another array both become {new}")
         elif new not in target:
@@ -73,29 +80,29 @@ def converted(arrays: Arrays, rename: Callable[[str], str], target: Shapes, wher
     return found
 
 
-def _last_word(name: str) -> str:
+def _last_part(name: str) -> str:
     return name.rpartition(".")[2]
 
 
-def _shaped(array: np.ndarray, word: str, new: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A kernel as PyTorch's weight, the reverse, or the array as it is; where the sizes do not fit, too."""
-    if word == KERNEL != new and array.size == np.prod(shape):
+def _reshaped(array: np.ndarray, old: str, new: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A kernel in the shape of PyTorch's weight, or the reverse; any other array, and a kernel of the wrong size, unchanged."""
+    if old == KERNEL != new and array.size == np.prod(shape):
         return np.ascontiguousarray(array.reshape(shape[::-1]).T)
-    if word != KERNEL == new and array.ndim == 3:
+    if old != KERNEL == new and array.ndim == 3:
         return np.ascontiguousarray(array.T.reshape(-1, array.shape[0]))
     return array
 
 
 def reversed_rule(rename: Callable[[str], str], names: Iterable[str]) -> dict[str, str]:
-    """new name -> name, of a rule that gives every one of `names` a name of its own."""
+    """New name -> name, for a rule that maps `names` to distinct new names."""
     table = {rename(name): name for name in names}
     if len(table) != len(set(names)):
-        raise ValueError("the rule gives two names one")
+        raise ValueError("the rule maps two names to the same new name")
     return table
 
 
 def substituted(rules: Iterable[Substitution]) -> Callable[[str], str]:
-    """A renaming by regular expressions, applied in order; what takes a match's place is a text or made of the match."""
+    """A function that renames by regular expressions, applied in order; a replacement is a string or a function of the match."""
     compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
 
     def rename(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What lies between a synthesised voice and a recording of it: a room, a microphone, noise."""
+"""Simulation of a recording of synthesised speech: a room, a microphone, noise."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def room_response(rng: np.random.Generator) -> np.ndarray:
 
 
 def reverberate(speech: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Speech (n,) as it sounds in the room (n + m - 1,)."""
+    """Speech (n,) convolved with the response (m,) of a room: (n + m - 1,)."""
     size = len(speech) + len(response) - 1
     fast = 1 << (size - 1).bit_length()
     return np.fft.irfft(np.fft.rfft(speech, fast) * np.fft.rfft(response, fast), fast)[:size]

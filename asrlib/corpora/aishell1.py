@@ -1,10 +1,12 @@
 """AISHELL-1 (Bu et al. 2017, https://www.openslr.org/33): download, and Kaldi directories from its folders.
 
-Layout: data_aishell/wav/SET/SPEAKER/BAC009SPEAKERWNNNN.wav and data_aishell/transcript/aishell_transcript_v0.8.txt, one `utterance characters` line for each.
-The archive holds one archive for every speaker, which are unpacked, too. Some hundred recordings have no transcript: they are counted and left out, as in Kaldi's recipe.
+Layout: data_aishell/wav/SET/SPEAKER/BAC009SPEAKERWNNNN.wav and data_aishell/transcript/aishell_transcript_v0.8.txt with lines
+`utterance characters`. The archive contains an archive for every speaker; both levels are unpacked. A few hundred recordings have no
+transcript; they are counted and skipped, as in Kaldi's recipe.
 
-Speakers are named BAC009SNNNN, so that utterance ids begin with them; transcripts are written without spaces. A set's number of utterances is asserted
-where it has as many speakers as the corpus, or where our own download left its mark ("auto"), always ("true") or never ("false").
+Speakers are named BAC009SNNNN, so that utterance ids begin with the speaker; transcripts are written without spaces. The number of
+utterances of a set is checked if the set has all speakers of the corpus or our download marked it as complete (check_counts "auto"),
+always ("true") or never ("false").
 """
 
 import os
@@ -43,18 +45,18 @@ def prepare_data(corpus_dir: Path, options: Namespace) -> dict[str, Repair]:
 
 
 def download(download_dir: str | Path, mirror: str = URL, remove_archive: bool = False) -> Path:
-    """Fetches and unpacks the corpus into download_dir/data_aishell, and returns that; a broken download or unpacking goes on where it stopped.
+    """Downloads and unpacks the corpus to download_dir/data_aishell, which is returned; resumes an interrupted download or unpacking.
 
-    UserError: a folder of that name that is not ours, no network, not enough disk, wrong checksum twice, an archive that would write elsewhere.
+    UserError: an incomplete folder of that name, no network, not enough disk space, wrong checksum twice, an unsafe archive.
     """
     download_dir = Path(download_dir)
     corpus, unpacked = download_dir / "data_aishell", download_dir / ".data_aishell.unpacked"
     if _mark(corpus).exists():
-        log.info(f"{corpus} is complete: not fetched again")
+        log.info(f"{corpus} is complete: skipping the download")
         return corpus
     if not unpacked.exists():
-        there = sum(path.stat().st_size / 1e9 for path in download_dir.glob(f"{ARCHIVE}*"))
-        fetch.check_disk(download_dir, 3 * GIGABYTES - there)  # the archive, the speakers' archives and one's recordings at a time, the recordings
+        downloaded = sum(path.stat().st_size / 1e9 for path in download_dir.glob(f"{ARCHIVE}*"))
+        fetch.check_disk(download_dir, 3 * GIGABYTES - downloaded)  # space for the archive, the speakers' archives and the recordings
         archive = fetch.download(f"{mirror.rstrip('/')}/{ARCHIVE}", download_dir / ARCHIVE, md5=MD5)
         fetch.extract_archive(archive, download_dir, into=("data_aishell",), mark=unpacked)
     for archive in progress(sorted((corpus / "wav").glob("*.tar.gz")), desc="speakers of AISHELL-1", unit="speaker"):
@@ -67,7 +69,7 @@ def download(download_dir: str | Path, mirror: str = URL, remove_archive: bool =
 
 
 def _unpack_speaker(archive: Path, wav: Path) -> None:
-    """SET/SPEAKER/*.wav of one archive, moved to their place when they are whole; then the archive is deleted."""
+    """Unpacks SET/SPEAKER/*.wav of one archive to a temporary folder, moves them to `wav` and deletes the archive."""
     temporary = wav / ".unpacking"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -75,7 +77,7 @@ def _unpack_speaker(archive: Path, wav: Path) -> None:
     for folder in sorted(temporary.glob("*/*")):
         target = wav / folder.relative_to(temporary)
         target.parent.mkdir(exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)  # of an unpacking that was killed
+        shutil.rmtree(target, ignore_errors=True)  # left by an interrupted run
         os.replace(folder, target)
     shutil.rmtree(temporary)
     archive.unlink()
@@ -84,10 +86,10 @@ def _unpack_speaker(archive: Path, wav: Path) -> None:
 def prepare(corpus_dir: str | Path, name: str, check_counts: str = "auto") -> dict[str, Table]:
     """Tables of one set, train, dev or test: wav.scp (absolute paths), text, utt2spk.
 
-    Misnamed or duplicate files are Problems of the tables. UserError: no such set or folder, no transcript, a number of utterances other than the published one.
+    Misnamed files are Problems of the tables. UserError: no such set or folder, no transcripts, an unexpected number of utterances.
     """
     if name not in UTTERANCES:
-        raise UserError(f"AISHELL-1 has no set {name!r}: the sets are {', '.join(UTTERANCES)}")
+        raise UserError(f"AISHELL-1 has no set {name!r}: choose one of {', '.join(UTTERANCES)}")
     corpus, folder = Path(corpus_dir), Path(corpus_dir) / "wav" / name
     if not folder.is_dir():
         raise UserError(f"{folder} is missing: download the corpus, or give the folder data_aishell as --corpus_dir")
@@ -97,9 +99,9 @@ def prepare(corpus_dir: str | Path, name: str, check_counts: str = "auto") -> di
     for utt in without:
         del tables["wav.scp"].rows[utt], tables["utt2spk"].rows[utt]
     if without:
-        log.warning(f"{name}: {len(without)} recordings have no transcript and are left out, the first {without[0]}")
+        log.warning(f"{name}: skipped {len(without)} recordings without a transcript, the first is {without[0]}")
     if not tables["wav.scp"].rows:
-        raise UserError(f"{folder} has no SPEAKER/*.wav with a transcript: is --corpus_dir the folder data_aishell?")
+        raise UserError(f"{folder} has no SPEAKER/*.wav with a transcript: give the folder data_aishell as --corpus_dir")
     tables["text"].rows = {utt: texts[utt] for utt in tables["wav.scp"].rows}
     _check_count(corpus, name, tables, check_counts)
     return tables
@@ -115,12 +117,12 @@ def _transcripts(path: Path) -> dict[str, str]:
 
 
 def _add_audio(tables: dict[str, Table], folder: Path) -> list[str]:
-    """Fills wav.scp and utt2spk, sorted; returns the ids."""
+    """Fills wav.scp and utt2spk, sorted; returns the utterance ids."""
     wav, found = tables["wav.scp"], {}
     for path in sorted(folder.glob("*/*.wav")):
         match = NAME.match(path.stem)
         if not match or match[2] != path.parent.name:
-            what, remedy = "audio file that does not belong to its folder", "move or remove it"
+            what, remedy = "audio file in the wrong folder", "move or remove it"
             wav.problems.append(Problem(path, None, what, f"its name should be BAC009{path.parent.name}WNNNN.wav", remedy, fatal=True))
         else:
             found[path.stem] = (os.path.abspath(path), match[1])
@@ -131,12 +133,12 @@ def _add_audio(tables: dict[str, Table], folder: Path) -> list[str]:
 
 def _check_count(corpus: Path, name: str, tables: dict[str, Table], check_counts: str) -> None:
     found, speakers = len(tables["wav.scp"].rows), len(set(tables["utt2spk"].rows.values()))
-    whole = _mark(corpus).exists() or speakers >= SPEAKERS[name]
-    if check_counts == "false" or (check_counts == "auto" and not whole):
+    complete = _mark(corpus).exists() or speakers >= SPEAKERS[name]
+    if check_counts == "false" or (check_counts == "auto" and not complete):
         log.info(f"{name}: {found} of the corpus's {UTTERANCES[name]} utterances")
     elif found != UTTERANCES[name]:
-        remedy = "download the corpus again, or --check_counts false if it is meant to be a part"
-        raise UserError(f"{corpus / 'wav' / name} has {found} utterances with a transcript where AISHELL-1 has {UTTERANCES[name]}: {remedy}")
+        remedy = "download the corpus again, or give --check_counts false for a part of it"
+        raise UserError(f"{corpus / 'wav' / name} has {found} utterances with a transcript, AISHELL-1 has {UTTERANCES[name]}: {remedy}")
 
 
 def _mark(corpus: Path) -> Path:

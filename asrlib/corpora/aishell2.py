@@ -1,11 +1,11 @@
-"""AISHELL-2 (Du et al. 2018, arXiv:1808.10583), the recordings by iOS devices: Kaldi tables from its folder.
+"""AISHELL-2 (Du et al. 2018, arXiv:1808.10583), the iOS recordings: Kaldi tables from its folder.
 
-Layout: iOS/data/{wav.scp,trans.txt} and iOS/data/wav/C0001/IC0001W0001.wav; a line of wav.scp is `IC0001W0001 wav/C0001/IC0001W0001.wav`, one of
-trans.txt `IC0001W0001 characters`. The corpus is licensed, so it cannot be fetched; whoever has it gives its folder.
+Layout: iOS/data/{wav.scp,trans.txt} and iOS/data/wav/C0001/IC0001W0001.wav. Lines of wav.scp are `IC0001W0001 wav/C0001/IC0001W0001.wav`,
+lines of trans.txt `IC0001W0001 characters`. The corpus needs a licence, so it cannot be downloaded here.
 
-Speakers are named IC0001, so that utterance ids begin with them; transcripts stay as they are written but for their spaces. Recordings without transcript,
-transcripts without recording and entries whose file is not there are counted, named and left out. Both lists have 1,009,223 lines, as Kaldi's recipe said,
-and 1,991 speakers; a whole corpus of another size is a warning, or with check_counts "true" an error.
+Speakers are named IC0001, so that utterance ids begin with the speaker; transcripts are unchanged except for white space. Recordings without
+transcript, transcripts without recording and missing files are counted, reported and skipped. Both lists have 1,009,223 lines, as in Kaldi's
+recipe, and 1,991 speakers; a complete corpus of another size gives a warning, or with check_counts "true" an error.
 """
 
 import os
@@ -27,7 +27,7 @@ log = get_logger(__name__)
 
 UTTERANCES, SPEAKERS = 1009223, 1991
 DATA = Path("iOS") / "data"
-LICENSE = "AISHELL-2 is licensed, free for academic use on application at http://www.aishelltech.com/aishell_2, and not fetched"
+LICENSE = "AISHELL-2 is licensed: apply for it at http://www.aishelltech.com/aishell_2 (free for academic use)"
 EXPECTED = "give the folder AISHELL-2 that holds iOS/data with wav, wav.scp and trans.txt as --corpus_dir"
 
 
@@ -56,39 +56,40 @@ def prepare_data(corpus_dir: Path, options: Namespace) -> dict[str, Repair]:
 
 
 def find(corpus_dir: str | Path) -> Path:
-    """The folder of wav.scp and trans.txt of AISHELL-2, AISHELL-2/iOS or AISHELL-2/iOS/data. UserError: what is missing, and how to get it."""
+    """The folder of wav.scp and trans.txt in AISHELL-2, AISHELL-2/iOS or AISHELL-2/iOS/data. UserError: a file is missing."""
     corpus = Path(corpus_dir)
     for folder in (corpus, corpus / "data", corpus / DATA):
         if (folder / "wav.scp").exists() or (folder / "trans.txt").exists():
             for name in ("wav", "wav.scp", "trans.txt"):
                 if not (folder / name).exists():
-                    raise UserError(f"{folder / name} is missing: {EXPECTED}; unpack the corpus again if it is not whole")
+                    raise UserError(f"{folder / name} is missing: {EXPECTED}; unpack the corpus again if it is incomplete")
             return folder
-    raise UserError(f"{corpus} {'has no iOS/data/wav.scp' if corpus.is_dir() else 'is no folder'}: {LICENSE}: {EXPECTED}")
+    raise UserError(f"{corpus} {'has no iOS/data/wav.scp' if corpus.is_dir() else 'is not a folder'}: {LICENSE}; {EXPECTED}")
 
 
 def prepare(corpus_dir: str | Path, check_counts: str = "auto") -> dict[str, Table]:
-    """Tables wav.scp (absolute paths), text, utt2spk. Lines that cannot be read and misnamed files are Problems of the tables.
+    """Tables wav.scp (absolute paths), text, utt2spk. Invalid lines and misnamed files are Problems of the tables.
 
-    UserError: no such corpus, nothing in it with a transcript, with check_counts "true" another number of utterances than is published.
+    UserError: no such corpus, no recording with a transcript, with check_counts "true" an unexpected number of utterances.
     """
     folder = find(corpus_dir)
     listed, spoken = read_table(folder / "wav.scp"), read_table(folder / "trans.txt")
     tables = {"wav.scp": _empty(listed, "wav.scp"), "text": _empty(spoken, "text"), "utt2spk": Table(folder / "utt2spk")}
     texts = {utt: text for utt, text in ((utt, _printable(text)) for utt, text in spoken.rows.items()) if text}
-    _report(sorted(listed.rows.keys() - texts.keys() - spoken.bad), "recordings have no transcript")
-    _report(sorted(texts.keys() - listed.rows.keys() - listed.bad), "transcripts have no recording in wav.scp")
-    absent = []
-    for utt, there in _places(folder, {utt: listed.rows[utt] for utt in sorted(listed.rows.keys() & texts.keys())}).items():
-        if there is None:
-            absent.append(utt)
+    _report_skipped(sorted(listed.rows.keys() - texts.keys() - spoken.bad), "recordings without a transcript")
+    _report_skipped(sorted(texts.keys() - listed.rows.keys() - listed.bad), "transcripts without a recording in wav.scp")
+    missing = []
+    for utt, path in _files(folder, {utt: listed.rows[utt] for utt in sorted(listed.rows.keys() & texts.keys())}).items():
+        if path is None:
+            missing.append(utt)
             continue
         speaker = utt.rpartition("W")[0]
-        if not (Path(there).stem == utt and speaker.endswith(Path(there).parent.name)):
-            what, fix = "recording that does not belong to its id", "a line is `IC0001W0001 wav/C0001/IC0001W0001.wav`: correct it, or --fix true drops it"
-            tables["wav.scp"].problems.append(Problem(folder / "wav.scp", listed.lines[utt], what, f"{utt} {listed.rows[utt]}", fix, drop=utt))
-        tables["wav.scp"].rows[utt], tables["text"].rows[utt], tables["utt2spk"].rows[utt] = there, texts[utt], speaker or utt
-    _report(absent, "recordings of wav.scp are not there")
+        if not (Path(path).stem == utt and speaker.endswith(Path(path).parent.name)):
+            what, detail = "the path does not match the utterance id", f"{utt} {listed.rows[utt]}"
+            fix = "correct the line (IC0001W0001 wav/C0001/IC0001W0001.wav), or --fix true drops it"
+            tables["wav.scp"].problems.append(Problem(folder / "wav.scp", listed.lines[utt], what, detail, fix, drop=utt))
+        tables["wav.scp"].rows[utt], tables["text"].rows[utt], tables["utt2spk"].rows[utt] = path, texts[utt], speaker or utt
+    _report_skipped(missing, "recordings in wav.scp whose file is missing")
     if not tables["utt2spk"].rows:
         raise UserError(f"{folder} has no recording with a transcript: {EXPECTED}")
     _check_count(folder, tables, check_counts)
@@ -96,40 +97,40 @@ def prepare(corpus_dir: str | Path, check_counts: str = "auto") -> dict[str, Tab
 
 
 def _empty(source: Table, name: str) -> Table:
-    """A table without rows that has the source's lines and the problems that cost a line; its order and line ends are not those of the new one."""
+    """A table without rows, with the source's line numbers and those of its problems that invalidate a line (not order or line ends)."""
     kept = [replace(p, source=name) for p in source.problems if p.fatal or (p.drop is not None and source.rows.get(p.drop) != "")]
     return Table(source.path, {}, source.lines, {p.drop for p in kept if p.drop}, kept)
 
 
 def _printable(text: str) -> str:
-    """A transcript as Kaldi directories may have it: single plain spaces for those of other kinds, and for characters that cannot be seen."""
+    """A transcript in which every run of white space and non-printable characters is a single space, as Kaldi directories require."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _places(folder: Path, rows: dict[str, str]) -> dict[str, str | None]:
-    """Utterance -> absolute path of its file, or None where there is none. Folders are listed: faster than a look for each of a million files."""
-    top, found, places = os.path.abspath(folder), {}, {}
+def _files(folder: Path, rows: dict[str, str]) -> dict[str, str | None]:
+    """Utterance -> absolute path of its file, or None if it is missing. Listing folders is faster than testing each of a million files."""
+    top, found, files = os.path.abspath(folder), {}, {}
     for utt in progress(rows, desc="files of AISHELL-2", unit="file", delay=2):
         path = os.path.join(top, rows[utt])
         parent, name = os.path.split(path)
         if parent not in found:
             found[parent] = set(os.listdir(parent)) if os.path.isdir(parent) else set()
-        places[utt] = path if name in found[parent] else None
-    return places
+        files[utt] = path if name in found[parent] else None
+    return files
 
 
-def _report(utts: list[str], what: str) -> None:
+def _report_skipped(utts: list[str], what: str) -> None:
     if utts:
         names = f"{', '.join(utts[:3])}{' ...' if len(utts) > 3 else ''}"
-        log.warning(f"AISHELL-2: {len(utts)} {what} and are left out: {names}")
+        log.warning(f"AISHELL-2: skipped {len(utts)} {what}: {names}")
 
 
 def _check_count(folder: Path, tables: dict[str, Table], check_counts: str) -> None:
     found, speakers = len(tables["utt2spk"].rows), len(set(tables["utt2spk"].rows.values()))
     if check_counts == "true" and found != UTTERANCES:
-        remedy = "unpack the corpus again, or --check_counts auto if it is meant to be a part"
-        raise UserError(f"{folder} has {found} utterances where AISHELL-2 has {UTTERANCES}: {remedy}")
+        remedy = "unpack the corpus again, or give --check_counts auto for a part of it"
+        raise UserError(f"{folder} has {found} utterances, AISHELL-2 has {UTTERANCES}: {remedy}")
     if check_counts == "auto" and speakers >= SPEAKERS and found != UTTERANCES:
-        log.warning(f"{folder} has {found} utterances of {speakers} speakers where AISHELL-2 has {UTTERANCES} of {SPEAKERS}")
+        log.warning(f"{folder} has {found} utterances of {speakers} speakers, AISHELL-2 has {UTTERANCES} of {SPEAKERS}")
     else:
         log.info(f"AISHELL-2: {found} of the corpus's {UTTERANCES} utterances, {speakers} speakers")

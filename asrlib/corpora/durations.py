@@ -1,4 +1,4 @@
-"""How long the utterances of a Kaldi directory are, from utt2dur where it says so, else from the headers of the audio files; a table of sets and hours."""
+"""Durations of the utterances of a Kaldi directory, from utt2dur or the headers of the audio files, and a table of hours per set."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +14,9 @@ log = get_logger(__name__)
 
 
 def durations(data: KaldiDir, nj: int = 8) -> dict[str, float]:
-    """Seconds of every utterance; of one that is made of parts their sum. nj: headers read at a time.
+    """Seconds of every utterance, summed over its parts. nj: headers read in parallel.
 
-    UserError: a file that cannot be read, a command in wav.scp, utt2dur without a number.
+    UserError: a file cannot be read, wav.scp has a command, utt2dur has an invalid number.
     """
     known = {utt: _number(utt, value) for utt, value in data.tables.get("utt2dur", {}).items() if utt in data.utt2spk}
     if len(known) == len(data):
@@ -32,12 +32,12 @@ def durations(data: KaldiDir, nj: int = 8) -> dict[str, float]:
 
 
 def with_durations(data: KaldiDir, nj: int = 8) -> KaldiDir:
-    """The same directory with utt2dur, so that the headers are read once."""
+    """The same directory with utt2dur, so that the headers are not read again."""
     return KaldiDir({**data.tables, "utt2dur": {utt: f"{seconds:.6f}" for utt, seconds in durations(data, nj).items()}})
 
 
 def write_hours(path: Path, sets: Mapping[str, KaldiDir]) -> None:
-    """A table: set, utterances, hours; its rows are logged, too."""
+    """Writes and logs a table: set, utterances, hours."""
     rows = [(name, len(data), sum(durations(data).values()) / 3600) for name, data in sets.items()]
     with atomic_write(path) as stream:
         stream.write("set\tutterances\thours\n")
@@ -50,4 +50,4 @@ def _number(utt: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise UserError(f"utt2dur: {utt} has {value!r} where seconds are wanted: remove the file, or run validate_data --fix true") from None
+        raise UserError(f"utt2dur: {utt} has {value!r} instead of seconds: remove the file, or run validate_data --fix true") from None

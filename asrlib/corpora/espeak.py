@@ -1,8 +1,7 @@
-"""Speech from espeak-ng (GPL-3, the wheel espeakng_loader), which lives in a process of its own and answers over pipes.
+"""Speech synthesis with espeak-ng (GPL-3, the wheel espeakng_loader) in a separate process that answers over pipes.
 
-espeak-ng carries state from one utterance to the next, and breathy voices draw noise from a generator seeded by the clock. So the process
-loads the library once, never speaks itself, and forks for each utterance a child that seeds the generator, speaks and ends: the same
-request gives the same samples, whatever came before.
+espeak-ng keeps state between utterances, and breathy voices use noise from a generator seeded by the clock. To make every request
+reproducible, the process loads the library once and forks a child per utterance, which seeds the generator, speaks and ends.
 """
 
 import contextlib
@@ -27,7 +26,7 @@ RATE, PITCH, RANGE = 1, 3, 4  # espeak_PARAMETER
 class Espeak:
     """A synthesiser process: `with Espeak() as espeak: samples = espeak.speak("hello", "en-us+f4")`. One thread at a time.
 
-    Raises UserError where the library cannot be loaded.
+    UserError: the library cannot be loaded.
     """
 
     def __init__(self):
@@ -40,13 +39,13 @@ class Espeak:
         greeting = json.loads(self._answers.readline() or '"the process ended at once"')
         if greeting != "ready":
             self.close()
-            raise UserError(f"espeak-ng, which speaks the mini corpora, cannot be used here: {greeting}; {_remedy()}")
+            raise UserError(f"espeak-ng, which synthesises the mini corpora, cannot be loaded: {greeting}: {_remedy()}")
 
     def speak(self, text: str, voice: str, rate: int = 175, pitch: int = 50, pitch_range: int = 50, seed: int = 1) -> np.ndarray:
         """Samples (n,) int16 at 22,050 Hz.
 
-        voice: language with variant, "en-us+f3"; rate: words per minute, at least 80; pitch and its range: 0-100; seed: of breath noise.
-        ValueError: espeak-ng does not have the voice or cannot say the text. UserError: its process was killed.
+        voice: language and variant, "en-us+f3"; rate: words per minute, at least 80; pitch and its range: 0-100; seed: for the breath noise.
+        ValueError: espeak-ng does not know the voice or cannot speak the text. UserError: its process was killed.
         """
         request = {"text": text, "voice": voice, "rate": rate, "pitch": pitch, "pitch_range": pitch_range, "seed": seed}
         try:
@@ -54,7 +53,7 @@ class Espeak:
             self._requests.flush()
             size = int(self._answers.readline())
             data = self._answers.read(max(size, 0))
-        except (BrokenPipeError, ValueError):  # a closed pipe; an answer that is not there
+        except (BrokenPipeError, ValueError):  # the pipe is closed, or there is no answer
             size, data = 1, b""
         if len(data) < size:
             raise UserError("the process of espeak-ng was killed (out of memory?): run the same command again")
@@ -76,12 +75,12 @@ class Espeak:
 
 
 def _remedy() -> str:
-    return "install its wheel with tools/setup.sh (there are ones for Linux on x86-64 and aarch64, macOS and Windows), or use a corpus of recordings"
+    return "install its wheel with tools/setup.sh (available for Linux on x86-64 and aarch64, macOS and Windows), or use a recorded corpus"
 
 
 def _serve() -> None:
-    """Requests as lines of JSON on standard input; answers on standard output: a line with the number of bytes, then 16-bit samples."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the caller, and the end of our input then ends us
+    """Reads requests as lines of JSON from standard input; answers with a line with the number of bytes, then 16-bit samples."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the caller, which closes our input and so ends this process
     try:
         library = _load()
     except (ImportError, OSError, RuntimeError) as error:
@@ -104,7 +103,7 @@ def _answer(line: bytes, data: bytes = b"") -> None:
 
 
 def _load() -> ctypes.CDLL:
-    import espeakng_loader  # here, so that its absence is an answer and not a crash
+    import espeakng_loader  # imported here, so that its absence is reported to the caller
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     rate = library.espeak_Initialize(SYNCHRONOUS, 500, espeakng_loader.get_data_path().encode(), DONT_EXIT)

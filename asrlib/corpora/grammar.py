@@ -1,19 +1,21 @@
-"""Sentences for the mini corpora, drawn from a small grammar: everyday English of some hundred words."""
+"""Sentences for the mini corpora, drawn from small grammars of everyday English and Mandarin with about a hundred words each."""
 
 import random
 import zlib
 from collections.abc import Iterator
 
-# One rule a line, `name = alternative | alternative`, repeated alternatives are likelier; lower case names a rule, upper case is spoken.
+# One rule per line, `name = alternative | alternative`; repeated alternatives are likelier. Lower case names a rule, upper case is spoken.
 ENGLISH = """
 sentence = statement | statement | statement | long | request | request | question | question | promise | remark
 statement = person past thing | person past thing when | person past thing place | when person past thing | person move | person move when
 long = person past thing AND move | person past thing BECAUSE it | person move BECAUSE it
 move = WENT TO THE building | WALKED TO THE building | WALKED TO THE RIVER | WAITED place
 request = PLEASE act | act | act soon | DON'T act | PLEASE DON'T act
-question = WHERE IS item | DID person find thing | DID person find thing when | WHO past thing | CAN YOU act | HOW MANY things ARE place | HOW MUCH food IS place | WHAT IS place
+question = WHERE IS item | DID person find thing | DID person find thing when | WHO past thing | CAN YOU act | HOW MANY things ARE place \
+    | HOW MUCH food IS place | WHAT IS place
 promise = I'LL act | I'LL act soon | I WANT TO act | WE CAN act TOGETHER
-remark = it | THANK YOU name | THANK YOU VERY MUCH | THANK YOU VERY MUCH name | GOOD daytime | GOOD daytime name | person IS mood | person IS VERY mood | THE things ARE looks
+remark = it | THANK YOU name | THANK YOU VERY MUCH | THANK YOU VERY MUCH name | GOOD daytime | GOOD daytime name \
+    | person IS mood | person IS VERY mood | THE things ARE looks
 it = IT WAS climate | IT WAS VERY climate | THE room WAS climate
 act = OPEN THE door | CLEAN THE room | BRING them thing | PUT thing place | FIND thing | CARRY item | CALL person | THANK person | BUY goods
 person = THE job | THE age job | MY family | MY age family | name | OUR NEIGHBOR
@@ -37,7 +39,8 @@ mood = HAPPY | QUIET | READY | COLD
 looks = BEAUTIFUL | NEW | HEAVY | READY
 number = THREE | SEVEN | SIX | TWENTY | A DOZEN
 door = WINDOW | DOOR
-place = IN THE room | NEAR THE RIVER | UNDER THE TABLE | BEHIND THE door | NEAR THE door | BEHIND THE building | BETWEEN THE building AND THE RIVER | ON THE TABLE
+place = IN THE room | NEAR THE RIVER | UNDER THE TABLE | BEHIND THE door | NEAR THE door | BEHIND THE building \
+    | BETWEEN THE building AND THE RIVER | ON THE TABLE
 room = KITCHEN | GARDEN | LIBRARY
 building = SCHOOL | HOUSE | MARKET | LIBRARY
 when = YESTERDAY | LAST NIGHT | LAST FRIDAY | EVERY MORNING | AFTER LUNCH | BEFORE DINNER | AT SIX O'CLOCK | IN THE EVENING
@@ -45,11 +48,13 @@ soon = TOMORROW | TOMORROW MORNING | AFTER LUNCH | BEFORE DINNER | AT SEVEN O'CL
 daytime = MORNING | EVENING | NIGHT
 """
 
-# Words are separated so that they can be drawn; they are spoken and written without spaces. Characters whose reading espeak-ng misses (兄, 胸) do not occur.
+# Spaces separate the words of the grammar; sentences are spoken and written without spaces. Characters that espeak-ng misreads
+# (兄, 胸) do not occur.
 MANDARIN = """
 sentence = command | command | command | statement | statement | question | weather | number_talk
 command = 请 act | act | act | 请 帮 我 act | 不要 act | time act
-act = 打开 room 的 device | 关闭 room 的 device | 打开 device | 关闭 device | 把 device 调到 number 度 | 播放 music | 提醒 我 time todo | 给 person 打 电话 | 查询 place 的 天气 | 设定 number 度 | 调高 温度 | 调低 音量
+act = 打开 room 的 device | 关闭 room 的 device | 打开 device | 关闭 device | 把 device 调到 number 度 | 播放 music \
+    | 提醒 我 time todo | 给 person 打 电话 | 查询 place 的 天气 | 设定 number 度 | 调高 温度 | 调低 音量
 device = 电灯 | 空调 | 电视 | 窗户 | 风扇 | 热水器
 room = 客厅 | 卧室 | 厨房 | 书房
 music = 音乐 | 新闻 | 轻松 的 音乐 | 一首 老 歌 | 昨天 的 新闻
@@ -79,10 +84,10 @@ SPLITS = 16
 
 
 def sentences(grammar: str, seed: int, shares: range) -> Iterator[str]:
-    """Endlessly draws sentences of 2 to 12 words, none twice, from a part of all that `grammar` can say.
+    """Draws distinct sentences of 2 to 12 words from `grammar`, without end.
 
-    A sentence belongs by its checksum to one of 16 parts; sets with disjoint `shares` of range(16) have no sentence in common, whatever their sizes
-    and seeds. ValueError: the part is used up.
+    The checksum of a sentence assigns it to one of 16 shares; sets with disjoint `shares` in range(16) have no sentence in common, whatever
+    their sizes and seeds. ValueError: no further sentence was found.
     """
     rules = {name: [alternative.split() for alternative in text.split("|")] for name, text in _lines(grammar)}
     rng, seen = random.Random(f"{seed} {shares}"), set()

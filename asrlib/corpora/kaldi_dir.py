@@ -1,7 +1,7 @@
-"""A Kaldi data directory in memory: read, write, and the utterances it stands for.
+"""A Kaldi data directory in memory: reading, writing, and iteration over its utterances.
 
-Files and rules: https://kaldi-asr.org/doc/data_prep.html. The tables are kept as they are in the files (key -> rest of the line), so that
-reading and writing changes nothing; `utterances` gives them joined. `spk2utt` is always made from `utt2spk`.
+Files and rules: https://kaldi-asr.org/doc/data_prep.html. The tables have the contents of the files (key -> rest of the line), so that
+reading and writing changes nothing; `utterances` joins them. `spk2utt` is always derived from `utt2spk`.
 """
 
 from collections.abc import Iterator
@@ -17,8 +17,8 @@ from asrlib.utils.errors import UserError
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance: `wavs` are paths or commands ("cmd |"), one after the other; of a single one start and end are seconds in it (end None: to its
-    end). text None if there is none."""
+    """One utterance: `wavs` are the paths or commands ("cmd |") of its recordings in order. start, end: seconds in a single recording (end
+    None: its end). text: None without a transcript."""
 
     id: str
     speaker: str
@@ -29,30 +29,30 @@ class Utterance:
 
     @property
     def wav(self) -> str:
-        """The recording. UserError: the utterance is made of several."""
+        """The recording. UserError: the utterance has several."""
         if len(self.wavs) > 1:
-            remedy = "use the directory as it was before concatenation"
-            raise UserError(f"utterance {self.id} is made of {len(self.wavs)} recordings (utt2parts), and one is wanted here: {remedy}")
+            remedy = "use the directory from before concatenation"
+            raise UserError(f"utterance {self.id} has {len(self.wavs)} recordings (utt2parts), but one is needed: {remedy}")
         return self.wavs[0]
 
     def audio(self, rate: int | None = 16000, allow_pipes: bool = False) -> np.ndarray:
-        """Samples (n,) float32; parts are each read at `rate` and joined. UserError that names the utterance, also: parts of several rates with rate None."""
+        """Samples (n,) float32; parts are read at `rate` and joined. UserError: invalid audio, or rate None with parts of different rates."""
         try:
             if len(self.wavs) == 1:
                 return read_wav_entry(self.wav, allow_pipes, rate, self.start, self.end)
             if rate is None and len({audio_info(wav).rate for wav in self.wavs}) > 1:
-                raise UserError("its parts have different sample rates: name the rate that is wanted")
+                raise UserError("its parts have different sample rates: give the sample rate to resample to")
             return np.concatenate([read_wav_entry(wav, allow_pipes, rate) for wav in self.wavs])
         except UserError as error:
             raise UserError(f"utterance {self.id}: {error}") from error
 
     def seconds(self) -> float:
-        """Its length, from `end` or the headers of the files. UserError that names the utterance: a command, which is not run, or a bad file."""
+        """The duration, from `end` or the headers of the files. UserError: a command, which is not run, or an invalid file."""
         if self.end is not None:
             return self.end - self.start
         try:
             if any(map(is_pipe, self.wavs)):
-                raise UserError("wav.scp has a command, whose length no header tells: write its audio to a file first")
+                raise UserError("wav.scp has a command, whose duration is unknown: write its audio to a file first")
             return sum(audio_info(wav).seconds for wav in self.wavs) - self.start
         except UserError as error:
             raise UserError(f"utterance {self.id}: {error}") from error
@@ -95,15 +95,15 @@ class KaldiDir:
         return len(self.utt2spk)
 
     def recordings(self, utt: str) -> list[str]:
-        """The keys of wav.scp that an utterance is made of."""
+        """The keys of wav.scp of an utterance's recordings."""
         if self.segments is not None:
             return [parse_segment(utt, self.segments.get(utt, ""))[0]]
         return [utt] if self.parts is None else self.parts.get(utt, "").split()
 
     def utterances(self) -> Iterator[Utterance]:
-        """The utterances in sorted order. UserError: an utterance without audio in wav.scp (or without a transcript where there is `text`)."""
+        """The utterances in sorted order. UserError: an utterance is missing in wav.scp, or in `text` if that exists."""
         if self.segments is not None and self.parts is not None:
-            raise UserError("a data directory has segments or utt2parts, not both: leave one of them out")
+            raise UserError("segments and utt2parts are mutually exclusive in a data directory: remove one of them")
         for utt in sorted(self.utt2spk):
             recordings = self.recordings(utt)
             if not recordings or not all(recording in self.wav for recording in recordings):
@@ -117,18 +117,18 @@ class KaldiDir:
 
     @classmethod
     def read(cls, folder: str | Path) -> "KaldiDir":
-        """Reads a directory. UserError names the first fault of form (file, line, fix); the rules between files are validate's."""
+        """Reads a directory. UserError: the first malformed line (file, line, fix); `validate` checks the consistency of the files."""
         tables = read_tables(folder)
         if "utt2spk" not in tables:
-            raise UserError(f"{Path(folder) / 'utt2spk'} is missing: a Kaldi data directory needs it")
+            raise UserError(f"{Path(folder) / 'utt2spk'} is missing: add it, or give another Kaldi data directory")
         problems = [problem for table in tables.values() for problem in table.problems]
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise UserError(f"{problems[0]}{more}; see python -m asrlib.bin.validate_data {folder}")
+            raise UserError(f"{problems[0]}{more}; for all run python -m asrlib.bin.validate_data {folder}")
         return cls({name: table.rows for name, table in tables.items() if name != "spk2utt"})
 
     def write(self, folder: str | Path) -> None:
-        """Writes every table sorted, each file atomically, and spk2utt; removes tables that a former content of the folder had and this has not."""
+        """Writes every table and spk2utt, sorted, each file atomically; removes other tables of an earlier directory in the folder."""
         folder = Path(folder)
         tables = {**self.tables, "spk2utt": self.spk2utt}
         for name in FILES:
@@ -139,7 +139,7 @@ class KaldiDir:
 
 
 def read_tables(folder: str | Path) -> dict[str, Table]:
-    """The tables of a directory that are there, in whatever state. UserError: no such folder."""
+    """The existing tables of a directory, valid or not. UserError: no such folder."""
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: give a Kaldi data directory (wav.scp, text, utt2spk)")
@@ -147,12 +147,12 @@ def read_tables(folder: str | Path) -> dict[str, Table]:
 
 
 def parse_segment(utt: str, value: str) -> tuple[str, float, float | None]:
-    """Recording, start and end in seconds from the rest of a line of `segments`; an end of -1 is the recording's end (None)."""
+    """Recording, start and end in seconds from the rest of a line of `segments`; an end of -1 means the recording's end (None)."""
     fields = value.split()
     try:
         recording, start, end = fields[0], float(fields[1]), float(fields[2])
         if len(fields) != 3 or not (0 <= start < float("inf") and (start < end < float("inf") or end == -1)):
             raise ValueError
     except (ValueError, IndexError):
-        raise UserError(f"segments: {utt} has {value!r} where RECORDING START END is wanted, in seconds, with 0 <= START < END") from None
+        raise UserError(f"segments: {utt} has {value!r} instead of RECORDING START END (seconds, 0 <= START < END): correct the line") from None
     return recording, start, None if end == -1 else end

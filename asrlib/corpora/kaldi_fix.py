@@ -1,4 +1,4 @@
-"""Repairs a Kaldi data directory: what can be repaired is, what cannot is dropped by name, and the former files are kept in `.backup`."""
+"""Repair of a Kaldi data directory: fixes what it can, drops and lists other invalid utterances, and keeps the original files in `.backup`."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ BAD_UTTS = "bad_utts.txt"
 
 @dataclass
 class Repair:
-    """The directory that remains, why each dropped utterance is not in it, and the seconds of the recordings that were opened."""
+    """The repaired directory, dropped utterance -> reason, and the seconds of every recording that was opened."""
 
     data: KaldiDir
     dropped: dict[str, str]
@@ -41,7 +41,7 @@ class Repair:
 
 
 def fix(folder: str | Path, rules: Rules = Rules()) -> Repair:  # noqa: B008 (frozen)
-    """Repairs a directory in place; its former files go to `.backup`. UserError: as `repair`, and then nothing is changed."""
+    """Repairs a directory in place and copies its original files to `.backup`. UserError: as `repair`; then nothing is changed."""
     folder = Path(folder)
     result = repair(folder, read_tables(folder), rules)
     backup = folder / ".backup"
@@ -54,24 +54,24 @@ def fix(folder: str | Path, rules: Rules = Rules()) -> Repair:  # noqa: B008 (fr
 
 
 def accept(folder: Path, tables: dict[str, Table], rules: Rules, repairing: bool) -> Repair:
-    """The tables as a sound directory with absolute paths; faults are repaired where wanted, else logged and refused. Nothing is written.
+    """The tables as a valid directory with absolute paths; nothing is written. If audio files are opened, utt2dur has their durations.
 
-    folder: where the tables come from, for the messages. A missing spk2utt is no fault here, since writing makes one. Where the audio is opened,
-    utt2dur is made of what its headers say.
+    folder: source of the tables, for the messages. A missing spk2utt is accepted, because writing creates it.
+    repairing: repair problems. UserError: a problem cannot be repaired, or `repairing` is False; the log lists the problems.
     """
     if "utt2spk" in tables and "spk2utt" not in tables:
         tables = {**tables, "spk2utt": Table(folder / "spk2utt", KaldiDir({"utt2spk": tables["utt2spk"].rows}).spk2utt)}
     if repairing:
         result = repair(folder, tables, rules)
         tables = {name: Table(folder / name, rows) for name, rows in {**result.data.tables, "spk2utt": result.data.spk2utt}.items()}
-        rules = replace(rules, audio=False)  # every file that is left has been opened
+        rules = replace(rules, audio=False)  # the repair has opened every remaining file
     else:
         result = Repair(KaldiDir({name: table.rows for name, table in tables.items() if name != "spk2utt"}), {})
     problems = check(folder, tables, rules, result.seconds)
     if problems:
         for line in summarise(problems):
             log.error(line)
-        remedy = "these cannot be repaired automatically" if repairing else "correct them, or let --fix true repair or set aside what is faulty"
+        remedy = "correct them by hand" if repairing else "correct them, or give --fix true to repair the files and drop invalid utterances"
         raise UserError(f"{folder} is not a valid data directory ({len(problems)} problems, listed above): {remedy}")
     if not len(result.data):
         raise UserError(f"{folder} has no utterances: is it the folder of the set?")
@@ -84,7 +84,7 @@ def accept(folder: Path, tables: dict[str, Table], rules: Rules, repairing: bool
 
 
 def _add_durations(result: Repair) -> None:
-    """utt2dur, where every recording has been opened. A segment ends with its recording at the latest."""
+    """Adds utt2dur if every recording has been opened. A segment ends with its recording at the latest."""
     data, rows = result.data, {}
     if not data.wav or not data.wav.keys() <= result.seconds.keys():
         return
@@ -95,9 +95,9 @@ def _add_durations(result: Repair) -> None:
 
 
 def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
-    """Keeps the utterances that are sound in every table; nothing is written.
+    """Keeps the utterances that are valid in every table; nothing is written.
 
-    UserError: a file that is wanted is missing or unreadable, or no utterance is left.
+    UserError: a required file is missing or unreadable, or no valid utterance is left.
     """
     if "utt2spk" not in tables and "spk2utt" in tables:
         tables = {"utt2spk": _invert(tables["spk2utt"]), **tables}
@@ -106,23 +106,23 @@ def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
     fatal = [problem for problem in problems if problem.fatal]
     if fatal:
         raise UserError(str(fatal[0]))
-    own = () if {"segments", "utt2parts"} & tables.keys() else ("wav.scp",)  # else its keys are recordings
+    own = () if {"segments", "utt2parts"} & tables.keys() else ("wav.scp",)  # else the keys of wav.scp are recordings
     sources = [tables[name] for name in (*UTT_FILES, *own) if name in tables]
-    everyone = {utt for table in sources for utt in table.rows.keys() | table.bad}
+    all_utts = {utt for table in sources for utt in table.rows.keys() | table.bad}
     reasons = _reasons(problems, tables)
-    dropped = {utt: reasons[utt] for utt in sorted(everyone & reasons.keys())}
-    if len(dropped) == len(everyone):
+    dropped = {utt: reasons[utt] for utt in sorted(all_utts & reasons.keys())}
+    if len(dropped) == len(all_utts):
         utt, reason = next(iter(dropped.items()))
-        raise UserError(f"{folder}: no utterance would be left (the first: {utt}, {reason}), so nothing is changed: correct the files by hand")
+        raise UserError(f"{folder} has no valid utterance (the first: {utt}, {reason}), so nothing is changed: correct the files by hand")
     for problem in problems:  # lines of speakers and recordings
         if problem.drop is not None and problem.table not in UTT_FILES:
             tables[problem.table].rows.pop(problem.drop, None)
     data = KaldiDir({name: table.rows for name, table in tables.items() if name != "spk2utt"})
-    return Repair(_complete(select(data, everyone - dropped.keys())), dropped, seconds)
+    return Repair(_complete(select(data, all_utts - dropped.keys())), dropped, seconds)
 
 
 def _reasons(problems: list[Problem], tables: dict[str, Table]) -> dict[str, str]:
-    """Utterance -> reason, for problems that end only with the utterance. Problems of a recording strike all its utterances."""
+    """Utterance -> reason for dropping it. A problem of a recording applies to all its utterances."""
     of_recording = recordings(tables)
     reasons: dict[str, str] = {}
     for problem in problems:
@@ -138,11 +138,11 @@ def _reasons(problems: list[Problem], tables: dict[str, Table]) -> dict[str, str
 
 
 def _complete(data: KaldiDir) -> KaldiDir:
-    """Without the tables of speakers and recordings that lack some: a missing gender is no reason to lose a speaker's utterances."""
+    """Removes incomplete tables of speakers and recordings: a missing gender is no reason to drop a speaker's utterances."""
     recordings, speakers = data.wav.keys(), set(data.utt2spk.values())
     for name in [name for name in data.tables if name in SPK_FILES + REC_FILES]:
         if data.tables[name].keys() != (recordings if name in REC_FILES else speakers):
-            log.warning(f"{name} is left out: it does not have all ids, or not all in order")
+            log.warning(f"dropped {name}: it lacks ids or is not sorted")
             del data.tables[name]
     return data
 

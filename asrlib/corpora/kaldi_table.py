@@ -1,9 +1,9 @@
 """The text files of a Kaldi data directory: one `key value` per line, UTF-8, keys unique and sorted by bytes (LC_ALL=C).
 
-utt2parts is ours: `utterance recording recording ...`, an utterance that is several recordings of wav.scp, one after the other (kaldi_ops.concat).
+utt2parts is our addition: `utterance recording recording ...`, an utterance that consists of several recordings of wav.scp (kaldi_ops.concat).
 
-`read_table` takes what is there and keeps a list of everything wrong with it, so that a validator can show all of it and a repair can say what
-it drops. `Problem.drop` is the key whose line has to go for the problem to go away; None: writing the file anew repairs it, unless it is `fatal`.
+`read_table` reads invalid files too and lists their problems, so that a validator can show all of them and a repair can report what it drops.
+Removing the line of the key `Problem.drop` solves the problem; if that is None, writing the file again does, unless the problem is `fatal`.
 """
 
 import re
@@ -14,7 +14,10 @@ from pathlib import Path
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
-UTT_FILES = ("utt2spk", "text", "segments", "utt2parts", "feats.scp", "vad.scp", "utt2num_frames", "utt2num_samples", "utt2dur", "utt2uniq", "utt2lang")
+UTT_FILES = (
+    *("utt2spk", "text", "segments", "utt2parts", "feats.scp", "vad.scp"),
+    *("utt2num_frames", "utt2num_samples", "utt2dur", "utt2uniq", "utt2lang"),
+)
 REC_FILES = ("wav.scp", "reco2dur", "reco2file_and_channel")
 SPK_FILES = ("spk2utt", "spk2gender", "cmvn.scp")
 FILES = UTT_FILES + REC_FILES + SPK_FILES
@@ -25,9 +28,9 @@ FIX_DROPS = "correct the line, or --fix true drops it"
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault: `what` is wrong in `path` at `line` (None: the whole file), `detail` names the case, `fix` what to do.
+    """One problem: what is wrong in `path` at `line` (None: the whole file), `detail` gives the id or value, `fix` says what to do.
 
-    source: the table it concerns, where that is not the file's name (the transcript files of a corpus become the table `text`).
+    source: the name of the table, if it differs from the file's (the transcript files of a corpus become the table `text`).
     """
 
     path: Path
@@ -50,7 +53,7 @@ class Problem:
 
 @dataclass
 class Table:
-    """rows: key -> value in file order (the first of equal keys); lines: key -> line number; bad: keys of lines that cannot be used."""
+    """rows: key -> value in file order (the first of duplicate keys); lines: key -> line number; bad: keys of invalid lines."""
 
     path: Path
     rows: dict[str, str] = field(default_factory=dict)
@@ -64,7 +67,7 @@ class Table:
 
 
 def read_table(path: str | Path) -> Table:
-    """Reads one file, whatever state it is in; UserError only if it cannot be opened."""
+    """Reads one file, valid or not. UserError: it cannot be opened."""
     path = Path(path)
     try:
         data = path.read_bytes()
@@ -79,11 +82,11 @@ def read_table(path: str | Path) -> Table:
         table.problems.append(Problem(path, 1, "byte-order mark (BOM) before the first line", fix=FIX))
         data = data[3:]
     if not data:
-        table.problems.append(Problem(path, None, "the file is empty", fix="make it again, or remove it", fatal=path.name != "spk2utt"))
+        table.problems.append(Problem(path, None, "the file is empty", fix="create it again, or remove it", fatal=path.name != "spk2utt"))
         return table
     lines = data.split(b"\n")
     if lines.pop():
-        table.problems.append(Problem(path, len(lines) + 1, "the last line has no line end; it may be cut", fix=f"look at it; {FIX}"))
+        table.problems.append(Problem(path, len(lines) + 1, "the last line has no line end and may be truncated", fix=f"check it; {FIX}"))
         lines = data.split(b"\n")
     for number, line in enumerate(lines, start=1):
         _read_line(table, number, line)
@@ -116,7 +119,7 @@ def _read_line(table: Table, number: int, line: bytes) -> None:
         table.problems.append(Problem(table.path, number, "space before the key", key, FIX))
     if key in table.rows:
         if table.rows[key] == value:
-            table.problems.append(Problem(table.path, number, "repeated line", f"{key}, as in line {table.lines[key]}", FIX))
+            table.problems.append(Problem(table.path, number, "duplicate line", f"{key}, also in line {table.lines[key]}", FIX))
         else:
             table.bad.add(key)
             what = "duplicate id with another value"
@@ -130,7 +133,7 @@ def _read_line(table: Table, number: int, line: bytes) -> None:
 
 
 def split_line(line: str) -> tuple[str, str]:
-    """`key` and `value` of a line; only space and tab separate, since other Unicode spaces may belong to a transcript."""
+    """`key` and `value` of a line; only space and tab separate them, because a transcript may contain other Unicode spaces."""
     parts = re.split(r"[ \t]+", line.strip(" \t\r\n"), maxsplit=1)
     return parts[0], parts[1] if len(parts) == 2 else ""
 
@@ -142,7 +145,7 @@ def write_table(path: str | Path, rows: Mapping[str, str]) -> None:
 
 
 def summarise(problems: Iterable[Problem], each: int = 3) -> list[str]:
-    """Lines for people: of every kind of problem in every table the first `each`, then how many more there are."""
+    """Messages for the user: the first `each` problems of every kind in every table, then the number of the others."""
     groups: dict[tuple, list[Problem]] = {}
     for problem in problems:
         groups.setdefault((problem.table, problem.what), []).append(problem)

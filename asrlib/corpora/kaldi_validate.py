@@ -1,9 +1,9 @@
-"""Every rule of a Kaldi data directory, checked without stopping at the first fault.
+"""Validation of a Kaldi data directory, without stopping at the first problem.
 
-The rules are those of Kaldi's validate_data_dir.sh (spec: https://kaldi-asr.org/doc/data_prep.html): files there, UTF-8, sorted by bytes, unique
-keys, the same utterances in every file, utterance ids that start with their speaker, no `~` in wav.scp, no reserved words and only printable
-characters in text, spk2utt agreeing with utt2spk, segments inside their recordings; that wav.scp has the parts of utt2parts, which is ours; and of the
-audio, where asked, that it can be read.
+The rules are those of Kaldi's validate_data_dir.sh (spec: https://kaldi-asr.org/doc/data_prep.html): files exist, UTF-8, sorted by bytes,
+unique keys, the same utterances in every file, utterance ids start with their speaker, no `~` in wav.scp, no reserved words and only printable
+characters in text, spk2utt agrees with utt2spk, segments lie inside their recordings. In addition, wav.scp has all recordings of utt2parts (our
+addition), and if requested the audio files are read.
 """
 
 import os
@@ -18,12 +18,12 @@ from asrlib.corpora.kaldi_table import FIX, REC_FILES, SPK_FILES, UTT_FILES, Pro
 from asrlib.utils.errors import UserError
 from asrlib.utils.progress import progress
 
-RESERVED = {"<s>", "</s>", "#0"}  # the words that language-model graphs use
+RESERVED = {"<s>", "</s>", "#0"}  # words that language-model graphs use
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What to check: text and wav files wanted, ids prefixed and sorted by speaker, printable text, commands in wav.scp, the audio files themselves."""
+    """Which rules apply: text and wav.scp required, ids that start with the speaker, printable text, commands in wav.scp, readable audio files."""
 
     text: bool = True
     wav: bool = True
@@ -31,16 +31,16 @@ class Rules:
     printable: bool = True
     allow_pipes: bool = False
     audio: bool = False
-    audio_root: Path | None = None  # relative paths of wav.scp count from here; None: from the current folder
+    audio_root: Path | None = None  # base folder of relative paths in wav.scp; None: the current folder
 
 
 def validate(folder: str | Path, rules: Rules = Rules()) -> list[Problem]:  # noqa: B008 (frozen)
-    """All problems of a directory, in the order of files; empty: it is valid. UserError: no such folder, a file that cannot be opened."""
+    """All problems of a directory, file by file; empty if it is valid. UserError: no such folder, a file cannot be opened."""
     return check(Path(folder), read_tables(folder), rules)
 
 
 def check(folder: Path, tables: dict[str, Table], rules: Rules, seconds: dict[str, float] | None = None) -> list[Problem]:
-    """`validate` for tables already read. seconds: takes the length of every recording whose file was opened."""
+    """`validate` for tables in memory. seconds: receives the duration of every recording that is opened."""
     problems = [*_missing(folder, tables, rules), *(problem for table in tables.values() for problem in table.problems)]
     if "utt2spk" in tables:
         problems += [*_keys(tables), *_speakers(tables["utt2spk"], tables.get("spk2utt"), rules)]
@@ -50,15 +50,15 @@ def check(folder: Path, tables: dict[str, Table], rules: Rules, seconds: dict[st
     if "segments" in tables:
         problems += _segments(tables)
     if "segments" in tables and "utt2parts" in tables:
-        fix = "an utterance is a part of a recording or several whole ones: remove one of the files"
-        problems.append(Problem(tables["utt2parts"].path, None, "utt2parts beside segments", fix=fix, fatal=True))
+        what, fix = "utt2parts and segments are mutually exclusive", "remove one of the files"
+        problems.append(Problem(tables["utt2parts"].path, None, what, fix=fix, fatal=True))
     if "wav.scp" in tables:
         problems += [*_wav(tables["wav.scp"], rules), *(_audio(tables, rules, {} if seconds is None else seconds) if rules.audio else ())]
     return problems
 
 
 def recordings(tables: dict[str, Table]) -> dict[str, list[str]]:
-    """Recording -> the utterances that it is in, by segments, utt2parts or, without these, of its own name."""
+    """Recording -> its utterances, by segments or utt2parts; without these, an utterance has the id of its recording."""
     found: dict[str, list[str]] = {}
     if "segments" in tables:
         for utt, value in tables["segments"].rows.items():
@@ -73,16 +73,16 @@ def recordings(tables: dict[str, Table]) -> dict[str, list[str]]:
 
 
 def resolve(value: str, audio_root: Path | None) -> str:
-    """A value of wav.scp with its relative path counted from `audio_root`; commands stay as they are."""
+    """A value of wav.scp with a relative path resolved against `audio_root`; commands are unchanged."""
     return value if audio_root is None or is_pipe(value) else str(Path(audio_root) / value)
 
 
 def _missing(folder: Path, tables: dict[str, Table], rules: Rules) -> Iterator[Problem]:
     wanted = {
-        "utt2spk": "write `utterance speaker` lines (the utterance id twice where speakers are unknown)",
+        "utt2spk": "write `utterance speaker` lines (if speakers are unknown, the utterance id twice)",
         "spk2utt": f"{FIX}, from utt2spk",
-        "text": "write `utterance transcript` lines, or --no_text true where there are no transcripts",
-        "wav.scp": "write `utterance path` lines, or --no_wav true where features are enough",
+        "text": "write `utterance transcript` lines, or give --no_text true if there are no transcripts",
+        "wav.scp": "write `utterance path` lines, or give --no_wav true if features are enough",
     }
     optional = {"text": rules.text, "wav.scp": rules.wav}
     for name, fix in wanted.items():
@@ -91,7 +91,7 @@ def _missing(folder: Path, tables: dict[str, Table], rules: Rules) -> Iterator[P
 
 
 def _keys(tables: dict[str, Table]) -> Iterator[Problem]:
-    """Every file of utterances has the utterances of utt2spk; recordings and speakers are those in use."""
+    """Checks that every table has the same utterances as utt2spk, or its recordings or speakers."""
     utts = tables["utt2spk"]
     source = next((name for name in ("segments", "utt2parts") if name in tables), "utt2spk")
     sources = [(UTT_FILES, set(utts.rows), "utt2spk"), (REC_FILES, recordings(tables).keys() - {""}, source)]
@@ -102,10 +102,10 @@ def _keys(tables: dict[str, Table]) -> Iterator[Problem]:
                 continue
             table = tables[name]
             for key in sorted(table.rows.keys() - wanted):
-                yield table.problem(key, f"id that {source} does not have", key)
+                yield table.problem(key, f"id is not in {source}", key)
             for key in sorted(wanted - table.rows.keys() - table.bad):
                 thing = "id" if names is UTT_FILES or name == "wav.scp" else "file"
-                yield Problem(table.path, None, f"no line for an id of {source}", key, f"add it, or --fix true drops the {thing}", drop=key)
+                yield Problem(table.path, None, f"missing id of {source}", key, f"add it, or --fix true drops the {thing}", drop=key)
 
 
 def _speakers(utt2spk: Table, spk2utt: Table | None, rules: Rules) -> Iterator[Problem]:
@@ -121,11 +121,11 @@ def _speakers(utt2spk: Table, spk2utt: Table | None, rules: Rules) -> Iterator[P
         wanted.setdefault(speaker, set()).add(utt)
     for speaker, utts in spk2utt.rows.items():
         if speaker in wanted and sorted(wanted[speaker]) != sorted(utts.split()):
-            yield spk2utt.problem(speaker, "utterances other than in utt2spk", f"speaker {speaker}", FIX, drop=False)
+            yield spk2utt.problem(speaker, "other utterances than in utt2spk", f"speaker {speaker}", FIX, drop=False)
 
 
 def _speaker_order(utt2spk: Table) -> Iterator[Problem]:
-    fix = "begin the id with the speaker id (speaker-utterance), or --no_spk_sort true"
+    fix = "begin the id with the speaker id (speaker-utterance), or give --no_spk_sort true"
     unprefixed = [utt for utt, speaker in utt2spk.rows.items() if not utt.startswith(speaker)]
     for utt in unprefixed:
         yield utt2spk.problem(utt, "utterance id does not begin with its speaker id", f"{utt} {utt2spk.rows[utt]}", fix, drop=False)
@@ -134,7 +134,7 @@ def _speaker_order(utt2spk: Table) -> Iterator[Problem]:
     rows = sorted(utt2spk.rows.items())
     for (_, before), (utt, speaker) in zip(rows, rows[1:], strict=False):
         if before > speaker:
-            fix = "put - between speaker and utterance in the ids, or use speaker ids of one length, or --no_spk_sort true"
+            fix = "write - after the speaker in the ids, use speaker ids of equal length, or give --no_spk_sort true"
             yield utt2spk.problem(utt, "sorted by utterance, the speakers are not sorted", f"{before} comes before {speaker}", fix, drop=False)
             return
 
@@ -146,16 +146,16 @@ def _text(text: Table, rules: Rules) -> Iterator[Problem]:
             yield text.problem(utt, "reserved word in the transcript", f"{utt}: {', '.join(sorted(reserved))}")
         odd = [c for c in utt + words if not c.isprintable() and c != "\t"]
         if odd and rules.printable:
-            fix = "correct the line, --non_print true allows it, or --fix true drops it"
-            yield text.problem(utt, "character that cannot be printed", f"{utt}: U+{ord(odd[0]):04X}", fix)
+            fix = "correct the line, or give --non_print true to accept it, or --fix true to drop it"
+            yield text.problem(utt, "non-printable character", f"{utt}: U+{ord(odd[0]):04X}", fix)
 
 
 def _wav(wav: Table, rules: Rules) -> Iterator[Problem]:
     for key, value in wav.rows.items():
         if "~" in value:
-            yield wav.problem(key, "~ in wav.scp, which no program expands", key, "write the whole path, or --fix true drops the line")
+            yield wav.problem(key, "~ in wav.scp is not expanded", key, "write the full path, or --fix true drops the line")
         if is_pipe(value) and not rules.allow_pipes:
-            fix = "--allow_pipes true if you trust the commands, or give plain paths"
+            fix = "give --allow_pipes true if you trust the commands, or write plain paths"
             yield wav.problem(key, "command instead of a path", f"{key} {value}", fix)
 
 
@@ -166,10 +166,10 @@ def _segments(tables: dict[str, Table]) -> Iterator[Problem]:
         try:
             recording, _, end = parse_segment(utt, value)
         except UserError as error:
-            yield segments.problem(utt, "not a segment", str(error))
+            yield segments.problem(utt, "invalid segment", str(error))
             continue
         if "wav.scp" in tables and recording not in tables["wav.scp"].rows:
-            yield segments.problem(utt, "recording that wav.scp does not have", f"{utt} {recording}")
+            yield segments.problem(utt, "recording is not in wav.scp", f"{utt} {recording}")
         elif end is not None and recording in durations and end > _number(durations[recording]) + MAX_OVERSHOOT:
             yield segments.problem(utt, "segment ends after its recording", f"{utt} ends at {end} s of {durations[recording]} s")
 
@@ -197,7 +197,7 @@ def _gender(tables: dict[str, Table]) -> Iterator[Problem]:
 
 
 def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) -> Iterator[Problem]:
-    """Opens every audio file, and puts its length into `seconds`; commands are not run."""
+    """Opens every audio file and adds its duration to `seconds`; commands are not run."""
     wav = tables["wav.scp"]
     files = {key: resolve(value, rules.audio_root) for key, value in wav.rows.items() if value and not is_pipe(value)}
     with ThreadPoolExecutor() as pool:
@@ -205,8 +205,8 @@ def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) ->
         for key, result in zip(files, progress(results, desc="audio files", total=len(files), unit="file", delay=2), strict=True):
             if isinstance(result, UserError):
                 relative = rules.audio_root is None and not os.path.isabs(files[key])
-                fix = f"{'give --audio_root, the folder of relative paths, or ' if relative else ''}--fix true sets it aside"
-                yield wav.problem(key, "audio that cannot be used", f"{key}: {result}", fix)
+                fix = f"{'give --audio_root, the folder of relative paths, or ' if relative else ''}--fix true drops it"
+                yield wav.problem(key, "invalid audio", f"{key}: {result}", fix)
             else:
                 seconds[key] = result.seconds
     segments = tables.get("segments", Table(Path("segments")))
@@ -214,7 +214,7 @@ def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) ->
         try:
             recording, start, end = parse_segment(utt, value)
         except UserError:
-            continue  # _segments has it
+            continue  # _segments reports it
         if recording in seconds and (start >= seconds[recording] or (end or 0) > seconds[recording] + MAX_OVERSHOOT):
             yield segments.problem(utt, "segment ends after its recording", f"{utt} {value}: {recording} has {seconds[recording]:.2f} s")
 

@@ -1,4 +1,4 @@
-"""Leaks: utterances of a training corpus that say what an evaluation set says, word for word. They are found by their transcripts and left out."""
+"""Removal of leaks: utterances of a training corpus whose transcript occurs in an evaluation set."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from asrlib.utils.progress import progress
 
 @dataclass(frozen=True)
 class Leak:
-    """An utterance, its transcript as it is written, and the first utterance of an evaluation set that has the same."""
+    """An utterance, its original transcript, and the first utterance of an evaluation set with the same normalised transcript."""
 
     utt: str
     text: str
@@ -24,40 +24,40 @@ class Leak:
 
 
 def find_leaks(data: KaldiDir, against: Mapping[str, Mapping[str, str]], normalise: Callable[[str], str]) -> list[Leak]:
-    """The utterances whose transcript is that of an utterance in `against` (set -> utterance -> transcript), both as `normalise` gives them, sorted.
+    """The utterances, sorted, whose normalised transcript equals one in `against` (set -> utterance -> transcript); empty transcripts never match.
 
-    An empty transcript is nobody's. UserError: no transcripts; those of several utterances in one, which would hide a leak; sets without a word.
+    UserError: the data has no transcripts; it is concatenated, which hides leaks; the evaluation sets have no words.
     """
     if data.text is None:
-        raise UserError("leaks are found by transcripts, and there is no text: give a data directory with one")
+        raise UserError("the data directory has no text, which the search for leaks needs: add the transcripts")
     if data.parts is not None:
-        raise UserError("leaks are found before utterances are concatenated (there is utt2parts): filter first, then concatenate")
-    held: dict[str, tuple[str, str]] = {}
+        raise UserError("the data directory is concatenated (utt2parts), which hides leaks: filter leaks before concatenation")
+    known: dict[str, tuple[str, str]] = {}
     for name, texts in against.items():
         for utt in sorted(texts):
-            held.setdefault(normalise(texts[utt]), (name, utt))
-    held.pop("", None)
-    if not held:
+            known.setdefault(normalise(texts[utt]), (name, utt))
+    known.pop("", None)
+    if not known:
         raise UserError(f"{', '.join(against) or 'no directory'}: no transcripts to compare with: give the evaluation sets")
     leaks = []
     for utt in progress(sorted(data.text), desc="transcripts compared", unit="utt", delay=2):
-        if utt in data.utt2spk and (found := held.get(normalise(data.text[utt]))):
+        if utt in data.utt2spk and (found := known.get(normalise(data.text[utt]))):
             leaks.append(Leak(utt, data.text[utt], *found))
     return leaks
 
 
 def without(data: KaldiDir, leaks: Iterable[Leak]) -> KaldiDir:
-    """The other utterances. UserError: there are none."""
+    """The data without the leaked utterances. UserError: no utterance is left."""
     rest = data.utt2spk.keys() - {leak.utt for leak in leaks}
     if not rest:
-        raise UserError("every utterance has a transcript of the evaluation sets, so none would be left: is it one of them?")
+        raise UserError("every utterance has a transcript of the evaluation sets: check that --against does not contain the training set")
     return select(data, rest)
 
 
 def transcripts(folders: Sequence[Path]) -> dict[str, dict[str, str]]:
-    """Set -> utterance -> transcript of evaluation sets: Kaldi directories, folders that hold dev and test, AISHELL-1's data_aishell (dev and test).
+    """Set -> utterance -> transcript, from Kaldi directories, folders that hold dev and test, or AISHELL-1's data_aishell (its dev and test).
 
-    UserError: a folder that is none of these, or whose text cannot be read.
+    UserError: another kind of folder, or an invalid text.
     """
     sets: dict[str, dict[str, str]] = {}
     for folder in folders:
@@ -68,7 +68,7 @@ def transcripts(folders: Sequence[Path]) -> dict[str, dict[str, str]]:
         for directory in found:
             if not (directory / "text").exists():
                 what = "Kaldi data directories with text, a folder with dev and test in it, or data_aishell"
-                raise UserError(f"{folder} holds no evaluation sets: {directory / 'text'} is missing; give {what}")
+                raise UserError(f"{folder} has no evaluation sets ({directory / 'text'} is missing): give {what}")
             sets[str(directory)] = _texts(directory / "text")
     return sets
 
@@ -81,7 +81,7 @@ def _of_aishell1(folder: Path, name: str) -> dict[str, str]:
 
 
 def _texts(path: Path) -> dict[str, str]:
-    """A text file; what is out of order or empty in it does no harm here, a line that cannot be read would hide a leak."""
+    """A text file. UserError: an invalid line, which could hide a leak; wrong order and empty transcripts are accepted."""
     table = read_table(path)
     for problem in table.problems:
         if problem.fatal or (problem.drop is not None and table.rows.get(problem.drop) != ""):
@@ -90,7 +90,7 @@ def _texts(path: Path) -> dict[str, str]:
 
 
 def write_leaks(path: Path, leaks: Sequence[Leak]) -> None:
-    """A table: utterance, its transcript, the set and the utterance it equals."""
+    """Writes a table: utterance, its transcript, and the set and utterance with the same transcript."""
     with atomic_write(path) as stream:
         stream.write("utterance\ttranscript\tset\tequals\n")
         stream.writelines(f"{leak.utt}\t{leak.text}\t{leak.set}\t{leak.other}\n" for leak in leaks)

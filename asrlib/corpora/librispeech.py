@@ -1,14 +1,13 @@
 """LibriSpeech (Panayotov et al. 2015, https://www.openslr.org/12): download, and Kaldi directories from its folders.
 
-Layout: LibriSpeech/SET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac beside SPEAKER-CHAPTER.trans.txt, and SPEAKERS.TXT at the top. Anything in this
-layout is prepared alike: the corpus, a sample of it, the synthesised mini corpus.
+Layout: LibriSpeech/SET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac beside SPEAKER-CHAPTER.trans.txt, and SPEAKERS.TXT at the top. The corpus,
+a sample of it and the synthesised mini corpus share this layout.
 
-When the number of utterances is asserted (`check_counts`). "true": always; "false": never; "auto": where there is reason to think that the whole set
-should be there, which is any of
-  - our own download left its mark (the archive's checksum was right, so every utterance must be there);
-  - SPEAKERS.TXT lists as many speakers for the set as the corpus has: it came with an original archive, perhaps unpacked in part;
-  - the folder has at least the speakers of the whole set, or more than half of its utterances.
-Else it is a sample, and the log says how large a part of the set it is.
+`check_counts` controls the check of the number of utterances. "true": always; "false": never; "auto": if the set should be complete, that is, if
+  - our download marked it as complete, or
+  - SPEAKERS.TXT lists all speakers of the set, so that it came with an original archive, perhaps partially unpacked, or
+  - the folder has all speakers of the set or more than half of its utterances.
+Otherwise it is a sample, and the log gives its share of the set.
 """
 
 import os
@@ -34,7 +33,7 @@ URL = "https://www.openslr.org/resources/12"
 
 @dataclass(frozen=True)
 class Part:
-    """What is published of a set: md5 of its archive (md5sum.txt of SLR12), size of the archive in GB, utterances, speakers."""
+    """Published facts of a set: md5 of its archive (md5sum.txt of SLR12), size of the archive in GB, utterances, speakers."""
 
     md5: str
     gigabytes: float
@@ -84,20 +83,20 @@ def prepare_data(corpus_dir: Path, options: Namespace) -> dict[str, Repair]:
 
 
 def download(download_dir: str | Path, sets: Iterable[str], mirror: str = URL, remove_archive: bool = False) -> Path:
-    """Fetches and unpacks the archives of `sets` into download_dir/LibriSpeech/SET and returns download_dir/LibriSpeech.
+    """Downloads and unpacks the archives of `sets` to download_dir/LibriSpeech/SET and returns download_dir/LibriSpeech.
 
-    A whole set is not fetched again, also one from elsewhere; a broken download goes on where it stopped. mirror: the URL that the archives'
-    names are appended to. UserError: unknown set, a folder of the set that is not whole, no network, not enough disk, wrong checksum twice.
+    Complete sets are skipped; an interrupted download is resumed. mirror: base URL of the archives.
+    UserError: an unknown set, an incomplete folder of a set, no network, not enough disk space, wrong checksum twice.
     """
     sets, download_dir = list(sets), Path(download_dir)
     for name in sets:
         if name not in PARTS:
-            raise UserError(f"LibriSpeech has no set {name!r}: the sets are {', '.join(PARTS)}")
+            raise UserError(f"LibriSpeech has no set {name!r}: choose from {', '.join(PARTS)}")
     corpus = download_dir / "LibriSpeech"
-    wanted = [name for name in dict.fromkeys(sets) if not _whole(corpus, name, PARTS[name].utterances)]
-    # an archive and its content take about the same room, since flac does not shrink; what has come already needs no room
-    there = sum(path.stat().st_size / 1e9 for name in wanted for path in download_dir.glob(f"{name}.tar.gz*"))
-    fetch.check_disk(download_dir, sum(PARTS[name].gigabytes * 2 for name in wanted) - there)
+    wanted = [name for name in dict.fromkeys(sets) if not _complete(corpus, name, PARTS[name].utterances)]
+    # an archive and its contents are about equally large, because gzip does not compress flac; downloaded data needs no more space
+    downloaded = sum(path.stat().st_size / 1e9 for name in wanted for path in download_dir.glob(f"{name}.tar.gz*"))
+    fetch.check_disk(download_dir, sum(PARTS[name].gigabytes * 2 for name in wanted) - downloaded)
     for name in wanted:
         archive = download_dir / f"{name}.tar.gz"
         fetch.download(f"{mirror.rstrip('/')}/{archive.name}", archive, md5=PARTS[name].md5)
@@ -107,17 +106,17 @@ def download(download_dir: str | Path, sets: Iterable[str], mirror: str = URL, r
     return corpus
 
 
-def _whole(corpus: Path, name: str, utterances: int) -> bool:
-    """Whether the set is there: marked, or with all its utterances. UserError: a part of it, which is not ours to replace."""
+def _complete(corpus: Path, name: str, utterances: int) -> bool:
+    """Whether the set is complete: marked, or with all its utterances. UserError: it is incomplete; existing files are not overwritten."""
     if _mark(corpus, name).exists():
-        log.info(f"{corpus / name} is complete: not fetched again")
+        log.info(f"{corpus / name} is complete: skipping the download")
         return True
     if not (corpus / name).exists():
         return False
     found = len(_scan(corpus / name)[0])
     if found != utterances:
         raise UserError(f"{corpus / name} has {found} of the set's {utterances} utterances: move it away to download the set, or skip the download")
-    log.info(f"{corpus / name} has all its {found} utterances: not fetched again")
+    log.info(f"{corpus / name} has all its {found} utterances: skipping the download")
     return True
 
 
@@ -128,8 +127,8 @@ def _mark(corpus: Path, name: str) -> Path:
 def prepare(corpus_dir: str | Path, name: str, check_counts: str = "auto") -> dict[str, Table]:
     """Tables of one set: wav.scp (absolute flac paths), text (upper case), utt2spk, spk2gender if SPEAKERS.TXT has all speakers.
 
-    Utterance ids are the corpus's, SPEAKER-CHAPTER-NNNN; speakers SPEAKER. Faults (audio without transcript, transcript without audio, misplaced or
-    duplicate files) are Problems of the tables. UserError: no such set or folder; a number of utterances other than the published one.
+    Utterance ids are SPEAKER-CHAPTER-NNNN, speaker ids SPEAKER. Audio without transcript, transcripts without audio, misplaced and duplicate
+    files are Problems of the tables. UserError: no such set or folder; an unexpected number of utterances.
     """
     if check_counts not in ("auto", "true", "false"):
         raise UserError(f"--check_counts {check_counts!r}: choose auto, true or false")
@@ -141,7 +140,7 @@ def prepare(corpus_dir: str | Path, name: str, check_counts: str = "auto") -> di
     _add_audio(tables, flacs)
     _add_text(tables["text"], texts)
     if not tables["wav.scp"].rows:
-        raise UserError(f"{folder} has no SPEAKER/CHAPTER/*.flac: is --corpus_dir the folder that holds LibriSpeech's sets?")
+        raise UserError(f"{folder} has no SPEAKER/CHAPTER/*.flac: give the folder that holds LibriSpeech's sets as --corpus_dir")
     _match(tables, folder)
     speakers = _speakers(corpus)
     _check_count(corpus, name, tables, speakers, check_counts)
@@ -149,7 +148,7 @@ def prepare(corpus_dir: str | Path, name: str, check_counts: str = "auto") -> di
     if genders and len(genders) == len(set(tables["utt2spk"].rows.values())):
         tables["spk2gender"] = Table(corpus / "SPEAKERS.TXT", dict(sorted(genders.items())))
     elif speakers:
-        log.warning(f"{corpus / 'SPEAKERS.TXT'} does not have every speaker of {name}: no spk2gender")
+        log.warning(f"{corpus / 'SPEAKERS.TXT'} lacks speakers of {name}: skipping spk2gender")
     return {file: _sorted(table) for file, table in tables.items()}
 
 
@@ -168,7 +167,7 @@ def _add_audio(tables: dict[str, Table], flacs: list[Path]) -> None:
     for path in flacs:
         utt, speaker, chapter = path.stem, path.parent.parent.name, path.parent.name
         if not utt.startswith(f"{speaker}-{chapter}-"):
-            what = "audio file that does not belong to its folder"
+            what = "audio file in the wrong folder"
             wav.problems.append(Problem(path, None, what, f"its name should begin with {speaker}-{chapter}-", "move or remove it", fatal=True))
         elif utt in wav.rows:
             wav.problems.append(Problem(path, None, "duplicate utterance", f"{utt} is also {wav.rows[utt]}", "remove one of them", fatal=True))
@@ -192,11 +191,11 @@ def _add_text(text: Table, files: list[Path]) -> None:
 def _match(tables: dict[str, Table], folder: Path) -> None:
     wav, text = tables["wav.scp"], tables["text"]
     for utt in sorted(wav.rows.keys() - text.rows.keys() - text.bad):
-        fix = "add its line to the .trans.txt, or --fix true sets it aside"
+        fix = "add its line to the .trans.txt, or --fix true drops it"
         text.problems.append(Problem(Path(wav.rows[utt]), None, "audio without transcript", utt, fix, drop=utt, source="text"))
         text.bad.add(utt)
     for utt in sorted(text.rows.keys() - wav.rows.keys()):
-        fix = f"add {utt}.flac, or --fix true sets it aside"
+        fix = f"add {utt}.flac, or --fix true drops it"
         where = folder.joinpath(*utt.split("-")[:2])
         text.problems.append(Problem(where, None, "transcript without audio", utt, fix, drop=utt, source="text"))
         text.bad.add(utt)
@@ -221,10 +220,10 @@ def _check_count(corpus: Path, name: str, tables: dict[str, Table], speakers: di
     original = sum(subset == name for _, subset in speakers.values()) == part.speakers
     complete = len(set(tables["utt2spk"].rows.values())) >= part.speakers or found > part.utterances / 2
     if check_counts == "auto" and not (_mark(corpus, name).exists() or original or complete):
-        log.info(f"{name}: {found} of the corpus's {part.utterances} utterances, taken as a sample")
+        log.info(f"{name}: a sample, {found} of the corpus's {part.utterances} utterances")
     elif found != part.utterances:
-        remedy = "download the set again, or --check_counts false if it is meant to be a part"
-        raise UserError(f"{corpus / name} has {found} utterances where LibriSpeech has {part.utterances}: {remedy}")
+        remedy = "download the set again, or give --check_counts false for a part of it"
+        raise UserError(f"{corpus / name} has {found} utterances, LibriSpeech has {part.utterances}: {remedy}")
 
 
 def _sorted(table: Table) -> Table:

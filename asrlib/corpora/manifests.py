@@ -1,4 +1,4 @@
-"""Manifests of other toolkits, to and from Kaldi data directories.
+"""Conversion between manifests of other toolkits and Kaldi data directories.
 
 | format | written by | content |
 |---|---|---|
@@ -7,9 +7,9 @@
 | json  | NVIDIA's and MindSpore's Jasper | a list of `{"transcript": ..., "files": [{"fname": ..., "duration": ..., "speed": 1, ...}], ...}` |
 | kaldi | Kaldi, ESPnet | a directory of wav.scp, text, utt2spk |
 
-Ids and speakers: json and jsonl carry them here in additional keys, `utt` and `speaker`, which the other toolkits pass over. Where they are not
-there, and in csv, the id is the name of the txt file (json: of the audio file) without its extension, and the speaker what stands before the first
-`-` of the id, or the id itself. Files that Jasper's converter perturbed in speed have Kaldi's ids, `sp0.9-UTTERANCE` of `sp0.9-SPEAKER`.
+Ids and speakers: our json and jsonl have the additional keys `utt` and `speaker`, which the other toolkits ignore. Without these keys, and in
+csv, the id is the name of the txt file (json: of the audio file) without its extension, and the speaker the part of the id before the first
+`-`, or the whole id. Files that Jasper's converter perturbed in speed get Kaldi's ids, `sp0.9-UTTERANCE` of `sp0.9-SPEAKER`.
 """
 
 import csv
@@ -30,7 +30,7 @@ FORMATS = ("kaldi", "csv", "jsonl", "json")
 
 @dataclass(frozen=True)
 class Sample:
-    """One utterance; `wav` and `txt` (the transcript's file, if it has one) are absolute paths."""
+    """One utterance; `wav` and `txt` (the transcript's file, if any) are absolute paths."""
 
     utt: str
     speaker: str
@@ -42,8 +42,8 @@ class Sample:
 def read(path: str | Path, form: str = "auto", root: str | Path | None = None) -> list[Sample]:
     """The samples of a manifest or Kaldi directory, sorted by id.
 
-    root: folder from which relative paths count; None: the manifest's own (kaldi: the current one).
-    UserError: a file that is missing or malformed (file and line), an id twice, a Kaldi directory with segments or commands.
+    root: base folder of relative paths; None: the manifest's folder (kaldi: the current one).
+    UserError: a file is missing or malformed (file and line), an id is duplicate, a Kaldi directory has segments or commands.
     """
     path = Path(path)
     if not path.exists():
@@ -54,40 +54,39 @@ def read(path: str | Path, form: str = "auto", root: str | Path | None = None) -
     try:
         samples = readers[form](path, root)
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} or a transcript it names is not UTF-8 ({error}): convert it") from error
+        raise UserError(f"{path} or one of its transcripts is not UTF-8 ({error}): convert it, for example with iconv") from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not a {form} manifest ({type(error).__name__}: {error}): see --in_format") from error
+        raise UserError(f"{path} is not a {form} manifest ({type(error).__name__}: {error}): correct it or give --in_format") from error
     if not samples:
-        raise UserError(f"{path} has no samples")
+        raise UserError(f"{path} has no samples: give another manifest")
     return merge([samples], [str(path)])
 
 
 def merge(parts: Sequence[Sequence[Sample]], names: Sequence[str]) -> list[Sample]:
-    """All samples sorted by id. UserError: an id twice, or with a space."""
+    """All samples sorted by id. UserError: an id is duplicate, empty or has a space."""
     seen: dict[str, Sample] = {}
     for name, part in zip(names, parts, strict=True):
         for sample in part:
             if not sample.utt or set(sample.utt + sample.speaker) & set(" \t\n"):
-                raise UserError(
-                    f"{name}: {sample.wav} gives the id {sample.utt!r} of speaker {sample.speaker!r}; ids have no spaces: rename the file"
-                )
+                ids = f"utterance id {sample.utt!r} or speaker id {sample.speaker!r}"
+                raise UserError(f"{name}: {sample.wav}: the {ids} is empty or has a space: rename the file")
             if sample.utt in seen:
-                raise UserError(f"{name}: the id {sample.utt} stands for both {seen[sample.utt].wav} and {sample.wav}: make the file names unique")
+                raise UserError(f"{name}: duplicate id {sample.utt} of {seen[sample.utt].wav} and {sample.wav}: make the file names unique")
             seen[sample.utt] = sample
     return [seen[utt] for utt in sorted(seen)]
 
 
 def write(samples: Sequence[Sample], path: str | Path, form: str) -> None:
-    """Writes samples as a manifest or Kaldi directory. Transcripts that have no file of their own get one in STEM_txt beside a csv or jsonl.
+    """Writes samples as a manifest or Kaldi directory. For csv and jsonl, transcripts without a file are written to the folder STEM_txt beside it.
 
-    UserError: json, whose entries hold durations, with an audio file that cannot be read.
+    UserError: an audio file cannot be read (json, which needs durations).
     """
     path = Path(path)
     {"kaldi": _write_kaldi, "csv": _write_csv, "jsonl": _write_jsonl, "json": _write_json}[form](samples, path)
 
 
 def detect(path: Path) -> str:
-    """The format of what is at `path`, by its content. UserError: none of them."""
+    """The format of `path`, by its content. UserError: unknown format."""
     if path.is_dir():
         return "kaldi"
     with open(path, encoding="utf-8", errors="replace") as stream:
@@ -96,23 +95,23 @@ def detect(path: Path) -> str:
         return "json" if start[0] == "[" else "jsonl"
     if start and "," in start.splitlines()[0]:
         return "csv"
-    raise UserError(f"{path} is no manifest that is known here (Kaldi directory, csv of wav,txt, JSON list, JSON lines)")
+    raise UserError(f"{path}: unknown format: give a Kaldi directory, a csv with rows wav,txt, a JSON list or JSON lines")
 
 
 def format_of_target(path: Path) -> str:
-    """The format that a path's extension asks for: .csv, .json, .jsonl, else a Kaldi directory."""
+    """The format for a path's extension: .csv, .json, .jsonl, else a Kaldi directory."""
     return {".csv": "csv", ".json": "json", ".jsonl": "jsonl"}.get(path.suffix, "kaldi")
 
 
 def _read_kaldi(path: Path, root: Path) -> list[Sample]:
     data = KaldiDir.read(path)
     if data.segments is not None:
-        raise UserError(f"{path} has segments, which manifests cannot express: cut the recordings into files first")
+        raise UserError(f"{path} has segments, which manifests do not support: cut the recordings into files first")
     for utt, value in data.wav.items():
         if is_pipe(value):
-            raise UserError(f"{path / 'wav.scp'}: {utt} is a command, which manifests cannot express: write the audio to files first")
+            raise UserError(f"{path / 'wav.scp'}: {utt} is a command, which manifests do not support: write the audio to files first")
     if data.text is None:
-        raise UserError(f"{path / 'text'} is missing: manifests need transcripts")
+        raise UserError(f"{path / 'text'} is missing: add it, because manifests need transcripts")
     return [Sample(u.id, u.speaker, os.path.join(root, u.wav), data.text[u.id]) for u in data.utterances()]
 
 
@@ -123,7 +122,7 @@ def _read_csv(path: Path, root: Path) -> list[Sample]:
             if not row:
                 continue
             if len(row) != 2:
-                raise UserError(f"{path}, line {number}: {len(row)} fields where `wav,txt` is wanted")
+                raise UserError(f"{path}, line {number}: {len(row)} fields instead of 2: write wav,txt")
             samples.append(_from_files(root / row[0], root / row[1], f"{path}, line {number}"))
     return samples
 
@@ -149,7 +148,7 @@ def _from_files(wav: Path, txt: Path, where: str, utt: str | None = None, speake
     try:
         text = _one_line(txt.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UserError(f"{where}: transcript {txt} cannot be read ({error.strerror})") from error
+        raise UserError(f"{where}: transcript {txt} cannot be read ({error.strerror}): correct its path") from error
     utt = utt or txt.stem
     return Sample(utt, speaker or _speaker(utt), os.path.normpath(wav), text, os.path.normpath(txt))
 
@@ -180,7 +179,7 @@ def _loads(text: str, where: str):
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise UserError(f"{where}: not JSON ({error})") from error
+        raise UserError(f"{where}: invalid JSON ({error}): correct it") from error
 
 
 def _write_kaldi(samples: Iterable[Sample], path: Path) -> None:
@@ -191,7 +190,7 @@ def _write_kaldi(samples: Iterable[Sample], path: Path) -> None:
 
 
 def _txt(sample: Sample, manifest: Path) -> str:
-    """The path of the sample's transcript file, which is written if it has none yet."""
+    """The path of the sample's transcript file, which is written if there is none."""
     if sample.txt is not None:
         return sample.txt
     path = Path(os.path.abspath(manifest)).parent / f"{manifest.stem}_txt" / f"{sample.utt}.txt"
@@ -235,7 +234,7 @@ def _write_json(samples: Sequence[Sample], path: Path) -> None:
         speaker = _unperturbed(sample.speaker)[1] if speed != 1 else sample.speaker
         item = items.setdefault(utt, {"transcript": sample.text, "files": [], "utt": utt, "speaker": speaker})
         if item["transcript"] != sample.text or item["speaker"] != speaker:
-            raise UserError(f"{sample.utt}: transcript or speaker is not that of the same utterance at another speed: correct text or utt2spk")
+            raise UserError(f"{sample.utt}: transcript or speaker differs from that of the utterance at another speed: correct text or utt2spk")
         item["files"].append(file)
     for item in items.values():
         original = next((file for file in item["files"] if file["speed"] == 1), None)
@@ -246,6 +245,6 @@ def _write_json(samples: Sequence[Sample], path: Path) -> None:
 
 
 def _unperturbed(name: str) -> tuple[float | int, str]:
-    """(speed, name without the prefix) of an id that Kaldi's speed perturbation made, "sp0.9-NAME"; (1, name) for others."""
+    """(speed, name without the prefix) of an id "sp0.9-NAME" from Kaldi's speed perturbation; (1, name) for other ids."""
     match = re.fullmatch(r"sp([0-9]+\.[0-9]+)-(.+)", name)
     return (float(match[1]), match[2]) if match else (1, name)

@@ -1,8 +1,8 @@
 """The mini corpora: synthesised speech in the layouts of real corpora, so that whole recipes run in minutes.
 
-English has LibriSpeech's layout and set names. espeak-ng speaks sentences of a grammar; sets share neither sentences nor voices (a voice's variant, its
-vocal tract, is in one set only). Each speaker has a room, a speaking rate and a pitch; each utterance a little of its own and noise. The same options and seed
-make the same bytes, whatever `nj`.
+The English one has LibriSpeech's layout and set names. espeak-ng speaks sentences of a grammar; sets share neither sentences nor voices (a
+variant of a voice is in one set only). Each speaker has a room, a speaking rate and a pitch; each utterance has small deviations from these, and
+noise. The same options and seed give the same bytes, whatever `nj`.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ from asrlib.utils.progress import progress
 
 log = get_logger(__name__)
 
-VERSION = 1  # of the recipe: raise it when the same options give other bytes
+VERSION = 1  # of the synthesis: raise it if the same options give other bytes
 MARK = ".synthesised.json"
-ROOM = 2**31  # beside a speaker's utterances, in seeds
-SILENCE, SECONDS_PER_LETTER = 0.66, 8.95  # fitted: an utterance lasts SILENCE + SECONDS_PER_LETTER * letters / (words per minute), +- 0.2 s
+ROOM = 2**31  # seed of a speaker's room, apart from the indices of the utterances
+SILENCE, SECONDS_PER_LETTER = 0.66, 8.95  # fitted: seconds = SILENCE + SECONDS_PER_LETTER * letters / rate, +- 0.2
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Style:
-    """What a corpus's language and layout decide: the speakers' words per minute, utterance ids (of speaker and index), seconds of a text at a rate."""
+    """Properties of a corpus's language and layout: range of words per minute, utterance id of (speaker, index), seconds of (text, rate)."""
 
     rates: tuple[float, float]
     name: Callable[[int, int], str]
@@ -123,11 +123,11 @@ def synthesise_librispeech(
     test_minutes: float = 6,
     other_minutes: float = 4,
 ) -> dict[str, dict]:
-    """Makes download_dir/LibriSpeech/{train-clean-100,dev-clean,test-clean,test-other}/SPEAKER/CHAPTER/*.flac and SPEAKERS.TXT.
+    """Writes download_dir/LibriSpeech/{train-clean-100,dev-clean,test-clean,test-other}/SPEAKER/CHAPTER/*.flac and SPEAKERS.TXT.
 
-    Minutes are those asked for, within some percent. A set appears whole, with its mark MARK last; one that is complete with the same options is
-    kept, other options make it anew. nj: synthesiser processes, and threads beside them. Returns what each set holds: utterances, minutes, words, vocabulary.
-    UserError: espeak-ng cannot be used on this machine; a set is in the way that was not synthesised.
+    The minutes are met within a few percent. Sets are written atomically; a complete set with the same options is kept, one with other options
+    is replaced. nj: synthesiser processes, each with a thread. Returns utterances, minutes, words and vocabulary of each set.
+    UserError: espeak-ng cannot be loaded; an existing set was not synthesised.
     """
     corpus = Path(download_dir) / "LibriSpeech"
     minutes = dict(zip(SETS, (train_minutes, dev_minutes, test_minutes, other_minutes), strict=True))
@@ -144,13 +144,13 @@ def synthesise_librispeech(
 
 
 def plan(name: str, seed: int, minutes: float) -> list[Utterance]:
-    """The utterances of a set, in the order of their ids: who says what and how."""
+    """The utterances of a set in the order of their ids: speaker, text and voice settings."""
     part = SETS[name]
     return plan_set(part, STYLE, grammar.sentences(grammar.ENGLISH, seed, part.share), seed, minutes)
 
 
 def plan_set(part: Set, style: Style, texts: Iterator[str], seed: int, minutes: float) -> list[Utterance]:
-    """The utterances of all speakers of a set, each of as many minutes."""
+    """The utterances of all speakers of a set, with equal minutes per speaker."""
     speakers = list(_speakers(part, style, seed))
     seconds = minutes * 60 / len(speakers)
     return [utterance for speaker in speakers for utterance in _plan_speaker(speaker, style, texts, part.snr, seed, seconds)]
@@ -176,16 +176,16 @@ def _plan_speaker(speaker: Speaker, style: Style, texts: Iterator[str], snr: tup
 
 
 def complete(folder: Path, options: str) -> dict | None:
-    """The facts of a set that is there as `options` would make it, else None. UserError: a set that was not synthesised."""
+    """The facts of a set that was synthesised with the same options, else None. UserError: the set was not synthesised."""
     mark = folder / MARK
     if folder.exists() and not mark.exists():
-        raise UserError(f"{folder} was not synthesised, so it is not replaced: give another --download_dir, or remove it")
+        raise UserError(f"{folder} exists and was not synthesised: remove it, or give another --download_dir")
     facts = json.loads(mark.read_text()) if mark.exists() else {}
     return facts if facts.get("options") == options else None
 
 
 def _synthesise(folder: Path, utterances: list[Utterance], options: str, seed: int, nj: int) -> dict:
-    remove_left(folder)
+    remove_temporary(folder)
     with atomic_directory(folder) as temporary:
         seconds = write_audio(temporary, utterances, _place, seed, nj, desc=f"speaking {folder.name}")
         _write_texts(temporary, utterances)
@@ -195,10 +195,10 @@ def _synthesise(folder: Path, utterances: list[Utterance], options: str, seed: i
     return facts
 
 
-def remove_left(folder: Path) -> None:
-    """Removes what a run that was killed has left beside `folder`."""
-    for left in folder.parent.glob(f".{folder.name}.*.tmp"):
-        shutil.rmtree(left)
+def remove_temporary(folder: Path) -> None:
+    """Removes temporary folders that an interrupted run left beside `folder`."""
+    for temporary in folder.parent.glob(f".{folder.name}.*.tmp"):
+        shutil.rmtree(temporary)
 
 
 def facts_of(utterances: list[Utterance], seconds: dict[str, float]) -> dict:
@@ -216,7 +216,7 @@ def facts_of(utterances: list[Utterance], seconds: dict[str, float]) -> dict:
 def write_audio(
     folder: Path, utterances: list[Utterance], place: Callable[[Path, Utterance], Path], seed: int, nj: int, desc: str
 ) -> dict[str, float]:
-    """Writes the files place(folder, utterance), flac or wav; utterance id -> seconds. Each thread has a synthesiser of its own."""
+    """Writes the files place(folder, utterance), flac or wav; returns utterance id -> seconds. Each thread has its own synthesiser."""
     rooms = {u.speaker.number: acoustics.room_response(np.random.default_rng([seed, u.speaker.number, ROOM])) for u in utterances}
     own, synthesisers = threading.local(), ExitStack()
 
@@ -224,7 +224,7 @@ def write_audio(
         if not hasattr(own, "espeak"):
             own.espeak = synthesisers.enter_context(espeak.Espeak())
         samples = _render(own.espeak, utterance, rooms[utterance.speaker.number])
-        path, content = place(folder, utterance), io.BytesIO()  # so that a full disk is an OSError, with its reason
+        path, content = place(folder, utterance), io.BytesIO()  # encoded in memory, so that a full disk raises OSError with its reason
         soundfile.write(content, samples, acoustics.SAMPLE_RATE, subtype="PCM_16", format=path.suffix[1:].upper())
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.getvalue())

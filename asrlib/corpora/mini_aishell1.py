@@ -1,7 +1,7 @@
 """Mini Mandarin: synthesised speech in AISHELL-1's layout (see asrlib.corpora.mini).
 
-data_aishell/wav/{train,dev,test}/SNNNN/BAC009SNNNNWNNNN.wav and data_aishell/transcript/aishell_transcript_v0.8.txt, whose words are separated by spaces as
-in the original. Voices are variants of espeak-ng's `cmn`; sets share neither sentences nor variants.
+Files: data_aishell/wav/{train,dev,test}/SNNNN/BAC009SNNNNWNNNN.wav and data_aishell/transcript/aishell_transcript_v0.8.txt, whose words are
+separated by spaces as in the original. Voices are variants of espeak-ng's `cmn`; sets share neither sentences nor variants.
 """
 
 import hashlib
@@ -12,25 +12,19 @@ from pathlib import Path
 
 from asrlib.corpora import grammar
 from asrlib.corpora.aishell1 import TRANSCRIPT
-from asrlib.corpora.mini import MARK, Set, Style, Utterance, complete, facts_of, plan_set, remove_left, write_audio
+from asrlib.corpora.mini import MARK, Set, Style, Utterance, complete, facts_of, plan_set, remove_temporary, write_audio
 from asrlib.utils.files import atomic_directory, atomic_write
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
 
-VERSION = 1  # of the recipe: raise it when the same options give other bytes
-SILENCE, SECONDS_PER_CHARACTER = 0.65, 44.0  # fitted: an utterance lasts SILENCE + SECONDS_PER_CHARACTER * characters / rate
+VERSION = 1  # of the synthesis: raise it if the same options give other bytes
+SILENCE, SECONDS_PER_CHARACTER = 0.65, 44.0  # fitted: seconds = SILENCE + SECONDS_PER_CHARACTER * characters / rate
 
+MALE = "m2 m4 m5 m6 m8 Alex Mario Andy rob adam mike2 Mike marcelo sandro Denis boris quincy Lee john pablo gustave travis david norbert"
+FEMALE = "f1 f2 f5 Annie grandma steph aunty Alicia shelby anika Andrea kaukovalta Diogo Nguyen caleb edward"
 SETS = {
-    "train": Set(
-        1001,
-        (12, 30),
-        range(3, 16),
-        (
-            ("cmn", "m2 m4 m5 m6 m8 Alex Mario Andy rob adam mike2 Mike marcelo sandro Denis boris quincy Lee john pablo gustave travis david norbert", "M"),
-            ("cmn", "f1 f2 f5 Annie grandma steph aunty Alicia shelby anika Andrea kaukovalta Diogo Nguyen caleb edward", "F"),
-        ),
-    ),
+    "train": Set(1001, (12, 30), range(3, 16), (("cmn", MALE, "M"), ("cmn", FEMALE, "F"))),
     "dev": Set(1201, (12, 30), range(2, 3), (("cmn", "m1 robert", "M"), ("cmn", "linda", "F"))),
     "test": Set(1301, (12, 30), range(2), (("cmn", "m3 Michael max", "M"), ("cmn", "f4 belinda", "F"))),
 }
@@ -55,9 +49,9 @@ def synthesise_aishell1(
     dev_minutes: float = DEV_MINUTES,
     test_minutes: float = TEST_MINUTES,
 ) -> dict[str, dict]:
-    """Makes download_dir/data_aishell, whole or not at all; what is there with the same options is kept. Returns what each set holds.
+    """Writes download_dir/data_aishell atomically, unless it exists with the same options. Returns the facts of each set.
 
-    UserError: espeak-ng cannot be used on this machine; a folder of that name that was not synthesised.
+    UserError: espeak-ng cannot be loaded; an existing folder was not synthesised.
     """
     corpus = Path(download_dir) / "data_aishell"
     minutes = {"train": train_minutes, "dev": dev_minutes, "test": test_minutes}
@@ -75,18 +69,18 @@ def synthesise_aishell1(
 
 
 def plan(name: str, seed: int, minutes: float) -> list[Utterance]:
-    """The utterances of a set, in the order of their ids: who says what and how. Texts have their words separated."""
+    """The utterances of a set in the order of their ids; words in texts are separated by spaces."""
     part = SETS[name]
     return plan_set(part, STYLE, grammar.sentences(grammar.MANDARIN, seed, part.share), seed, minutes)
 
 
 def together(utterance: Utterance) -> Utterance:
-    """The utterance with its words written together, as it is spoken."""
+    """The utterance with its text without spaces, as it is spoken."""
     return replace(utterance, text=utterance.text.replace(" ", ""))
 
 
 def _synthesise(corpus: Path, plans: dict[str, list[Utterance]], options: str, seed: int, nj: int) -> dict:
-    remove_left(corpus)
+    remove_temporary(corpus)
     facts: dict = {"options": options}
     with atomic_directory(corpus) as temporary:
         lines = []

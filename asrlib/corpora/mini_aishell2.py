@@ -1,8 +1,9 @@
-"""Mini Mandarin for pretraining: synthesised speech in AISHELL-2's layout (see asrlib.corpora.mini), with leaks to be found.
+"""Mini Mandarin for pretraining: synthesised speech in AISHELL-2's layout (see asrlib.corpora.mini), with planted leaks.
 
-AISHELL-2/iOS/data/{wav,wav.scp,trans.txt}. Voices are those that mini AISHELL-1 trains on, as other speakers in other rooms, never those that it tests on.
-No sentence is one of mini AISHELL-1's dev and test of the same seed, but for a number of planted ones: AISHELL-2/planted_leaks.txt has lines `utterance
-utterance-of-AISHELL-1`. These are written in turn as they are, with spaces, with punctuation, in traditional characters, and with all of that.
+Files: AISHELL-2/iOS/data/{wav,wav.scp,trans.txt}. The voices are those of mini AISHELL-1's training set, as other speakers in other rooms.
+No sentence occurs in mini AISHELL-1's dev or test of the same seed, except for planted leaks, which AISHELL-2/planted_leaks.txt lists as
+`utterance utterance-of-AISHELL-1`. Their transcripts are in turn unchanged, with spaces, with punctuation, in traditional characters, and
+with all of these.
 """
 
 import hashlib
@@ -16,19 +17,19 @@ import numpy as np
 
 from asrlib.corpora import grammar, mini_aishell1
 from asrlib.corpora.aishell2 import DATA
-from asrlib.corpora.mini import MARK, Set, Style, Utterance, complete, facts_of, plan_set, remove_left, write_audio
+from asrlib.corpora.mini import MARK, Set, Style, Utterance, complete, facts_of, plan_set, remove_temporary, write_audio
 from asrlib.corpora.mini_aishell1 import DEV_MINUTES, TEST_MINUTES, together
 from asrlib.utils.files import atomic_directory, atomic_write
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
 
-VERSION = 1  # of the recipe: raise it when the same options give other bytes
+VERSION = 1  # of the synthesis: raise it if the same options give other bytes
 SET = Set(2001, (12, 30), range(4, 16), mini_aishell1.SETS["train"].voices)
 STYLE = Style(mini_aishell1.STYLE.rates, lambda speaker, index: f"IC{speaker}W{index + 1:04d}", mini_aishell1.STYLE.seconds)
-LEAKS = 2**31 + 1  # beside the utterances of the speakers, in seeds
+LEAKS = 2**31 + 1  # seed of the leaks, apart from the numbers of the speakers
 
-# Characters of the grammar that have one traditional form, which is no other character's
+# Characters of the grammar with a traditional form that is unambiguous in both directions
 SIMPLIFIED = "业两个乐习书买会关写医卧厅厨叶号吗园图场妈学师帮广开户报时机样欢气温灯点热现电码红纸绿苹药见视设话询请调车轻这钱铁错闭闻风飞饭馆鸡"
 TRADITIONAL = "業兩個樂習書買會關寫醫臥廳廚葉號嗎園圖場媽學師幫廣開戶報時機樣歡氣溫燈點熱現電碼紅紙綠蘋藥見視設話詢請調車輕這錢鐵錯閉聞風飛飯館雞"
 CHARACTERS = str.maketrans(SIMPLIFIED, TRADITIONAL)
@@ -36,7 +37,7 @@ CHARACTERS = str.maketrans(SIMPLIFIED, TRADITIONAL)
 
 @dataclass(frozen=True)
 class Written:
-    """An utterance, its transcript as trans.txt has it, and the utterance of AISHELL-1 that has the same sentence ("": none)."""
+    """An utterance, its transcript in trans.txt, and the utterance of AISHELL-1 with the same sentence ("": none)."""
 
     utterance: Utterance
     text: str
@@ -57,10 +58,10 @@ def synthesise_aishell2(
     dev_minutes: float = DEV_MINUTES,
     test_minutes: float = TEST_MINUTES,
 ) -> dict:
-    """Makes download_dir/AISHELL-2, whole or not at all; what is there with the same options is kept. Returns what it holds.
+    """Writes download_dir/AISHELL-2 atomically, unless it exists with the same options. Returns the facts of the corpus.
 
-    leaks: how many sentences of the mini AISHELL-1 that has the same seed and dev_minutes and test_minutes.
-    UserError: espeak-ng cannot be used on this machine; a folder of that name that was not synthesised.
+    leaks: number of sentences from the mini AISHELL-1 with the same seed, dev_minutes and test_minutes.
+    UserError: espeak-ng cannot be loaded; an existing folder was not synthesised.
     """
     corpus = Path(download_dir) / "AISHELL-2"
     written = plan(seed, minutes, leaks, dev_minutes, test_minutes)
@@ -73,16 +74,16 @@ def synthesise_aishell2(
 
 def plan(seed: int, minutes: float, leaks: int, dev_minutes: float = DEV_MINUTES, test_minutes: float = TEST_MINUTES) -> list[Written]:
     """The utterances in the order of their ids. ValueError: fewer utterances, or sentences of dev and test, than leaks."""
-    held = [*mini_aishell1.plan("dev", seed, dev_minutes), *mini_aishell1.plan("test", seed, test_minutes)]
-    texts = _others(grammar.sentences(grammar.MANDARIN, seed, SET.share), {together(other).text for other in held})
+    evaluation = [*mini_aishell1.plan("dev", seed, dev_minutes), *mini_aishell1.plan("test", seed, test_minutes)]
+    texts = _excluding(grammar.sentences(grammar.MANDARIN, seed, SET.share), {together(utterance).text for utterance in evaluation})
     utterances = plan_set(SET, STYLE, texts, seed, minutes)
     rng = np.random.default_rng([seed, LEAKS])
     places = sorted(rng.choice(len(utterances), leaks, replace=False).tolist())
-    planted = dict(zip(places, rng.choice(len(held), leaks, replace=False).tolist(), strict=True))
+    planted = dict(zip(places, rng.choice(len(evaluation), leaks, replace=False).tolist(), strict=True))
     rows = []
     for index, utterance in enumerate(utterances):
         if index in planted:
-            leak = held[planted[index]]
+            leak = evaluation[planted[index]]
             utterance = replace(utterance, text=leak.text)
             rows.append(Written(utterance, _disguised(leak.text, places.index(index)), leak.id))
         else:
@@ -90,20 +91,20 @@ def plan(seed: int, minutes: float, leaks: int, dev_minutes: float = DEV_MINUTES
     return rows
 
 
-def _others(texts: Iterator[str], held: set[str]) -> Iterator[str]:
-    """The shares of the grammar are disjoint in words; two sentences of different words may still be the same characters."""
-    return (text for text in texts if text.replace(" ", "") not in held)
+def _excluding(texts: Iterator[str], excluded: set[str]) -> Iterator[str]:
+    """Texts that are not in `excluded` without spaces: sentences of disjoint shares may have different words but the same characters."""
+    return (text for text in texts if text.replace(" ", "") not in excluded)
 
 
 def _disguised(text: str, number: int) -> str:
-    """A sentence as another transcriber may have written it."""
+    """One of five ways to write a sentence, by `number`."""
     words = text.split()
     plain, spaced, marked = "".join(words), " ".join(words), f"{words[0]}，{''.join(words[1:])}。"
     return (plain, spaced, marked, plain.translate(CHARACTERS), f"「{words[0]}」　{' '.join(words[1:])}！".translate(CHARACTERS))[number % 5]
 
 
 def _synthesise(corpus: Path, written: list[Written], options: str, seed: int, nj: int) -> dict:
-    remove_left(corpus)
+    remove_temporary(corpus)
     with atomic_directory(corpus) as temporary:
         data = temporary / DATA
         spoken = [together(row.utterance) for row in written]

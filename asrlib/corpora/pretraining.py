@@ -1,5 +1,5 @@
-"""A corpus as sets for self-supervised pretraining, as Mandarin wav2vec 2.0 had AISHELL-2: without the evaluation sets' sentences, in long utterances, with
-a small part to validate on."""
+"""Data sets for self-supervised pretraining, as for Mandarin wav2vec 2.0 on AISHELL-2: no sentences of the evaluation sets, concatenated
+utterances, and a small validation set."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,14 +14,14 @@ from asrlib.corpora.leaks import Leak, find_leaks, without, write_leaks
 
 @dataclass
 class PretrainingSets:
-    """prepared: train and dev. leaks: what was left out, None: nothing was looked for. steps: the directory after each step, and the two sets."""
+    """prepared: train and dev. leaks: the removed utterances, None without a filter. steps: the directory after each step, then train and dev."""
 
     prepared: dict[str, Repair]
     leaks: Sequence[Leak] | None
     steps: dict[str, KaldiDir]
 
     def write_tables(self, data_dir: Path) -> None:
-        """DATA_DIR/leaks.tsv, where there was a filter, and hours.tsv."""
+        """Writes DATA_DIR/leaks.tsv, if there was a filter, and hours.tsv."""
         if self.leaks is None:
             (data_dir / "leaks.tsv").unlink(missing_ok=True)
         else:
@@ -37,9 +37,9 @@ def pretraining_sets(
     valid_portion: float = 0.01,
     seed: int = 0,
 ) -> PretrainingSets:
-    """Leaves out utterances whose transcript is in `against` (find_leaks; None: no filter), joins `num` at a time (1: none), draws dev from the result.
+    """Removes utterances whose transcript is in `against` (find_leaks; None: no filter), joins every `num` (1: none) and splits off dev.
 
-    Each directory has utt2dur. UserError: as find_leaks, concat and split.
+    Every directory has utt2dur. UserError: as in find_leaks, concat and split.
     """
     data, leaks = with_durations(corpus.data), None
     steps = {"corpus": data}

@@ -1,8 +1,8 @@
 """CTC prefix beam search on flashlight-text, with an n-gram language model over words or over tokens.
 
 A hypothesis y scores  ln P_CTC(y) + alpha ln P_LM(y) + beta |y|  with P_CTC summed over all alignments that the beam kept, P_LM including the
-sentence end, and |y| counted in the units of the language model (Hannun et al. 2014). Words come from a closed lexicon, as in
-Deep Speech 2's decoder: no word outside the language model's vocabulary can be found.
+sentence end, and |y| counted in the units of the language model (Hannun et al. 2014). The lexicon is closed, as in Deep Speech 2's decoder:
+words outside the language model's vocabulary are never recognised.
 """
 
 from collections.abc import Sequence
@@ -29,22 +29,22 @@ from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
-NEVER = -1e9  # log-probability of what must not happen; finite, because flashlight adds and subtracts it
+NEVER = -1e9  # log-probability of an impossible token; finite, because flashlight adds and subtracts it
 
 
 @dataclass(frozen=True)
 class BeamConfig:
-    """Options of the search. The model zoo's unused values were alpha 1.818182, beta 0, beam 1024, cutoff 40 and 1.0."""
+    """Options of the search. MindSpore's model zoo lists, but does not use, alpha 1.818182, beta 0, beam 1024, cutoff 40 and 1.0."""
 
     lm: str = ""  # ARPA file (also .gz) or KenLM binary; empty: no language model
     lexicon: str = ""  # one word per line; empty: the words of the ARPA file
     lm_unit: Literal["auto", "word", "token"] = "auto"  # auto: word if the tokens hold <space>
     alpha: float = 1.0  # weight of the language model
-    beta: float = 1.0  # added for each of its words (or tokens): balances the deletions that alpha brings
-    beam_size: int = 128  # hypotheses kept per frame; 1024 takes some ten times as long
-    beam_threshold: float = 30.0  # hypotheses that many nats behind the best are dropped
+    beta: float = 1.0  # bonus per word (or token) of the language model: offsets the deletions that alpha causes
+    beam_size: int = 128  # hypotheses kept per frame; 1024 takes about ten times as long
+    beam_threshold: float = 30.0  # hypotheses this many nats below the best are dropped
     cutoff_top_n: int = 40  # tokens tried per frame
-    cutoff_prob: float = 1.0  # and only the most probable ones that make up this probability; 1.0: all
+    cutoff_prob: float = 1.0  # of these, only the most probable ones that add up to this probability; 1.0: all
     nbest: int = 1
 
     def __post_init__(self):
@@ -54,22 +54,22 @@ class BeamConfig:
         if not 0.0 < self.cutoff_prob <= 1.0:
             raise ValueError("cutoff_prob must be above 0 and at most 1")
         if self.beam_threshold <= 0.0 or self.alpha <= 0.0:
-            raise ValueError("beam_threshold and alpha must be above 0; for no language model leave lm empty")
+            raise ValueError("beam_threshold and alpha must be above 0; to decode without a language model leave lm empty")
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One of the n best; score: natural logarithm, as in the module's formula."""
+    """One of the n best; score: natural logarithm, by the formula at the top of this module."""
 
     text: str
     score: float
 
 
 class BeamDecoder:
-    """Searches one utterance at a time; make one per process.
+    """Decodes one utterance at a time; every process needs its own.
 
-    tokens: the token list, blank included at index `blank`. separator: "" for characters and pieces, " " for tokens that are words.
-    Raises UserError for a language model that cannot be read or does not fit the tokens.
+    tokens: the token list, with the blank at index `blank`. separator: "" for characters and pieces, " " for tokens that are words.
+    UserError: the language model cannot be read or does not fit the tokens.
     """
 
     def __init__(self, tokens: Sequence[str], blank: int, config: BeamConfig, separator: str = ""):
@@ -84,18 +84,18 @@ class BeamDecoder:
         if log_probs.ndim != 2 or log_probs.shape[1] != len(self.tokens):
             raise ValueError(f"log_probs of shape {log_probs.shape} for {len(self.tokens)} tokens")
         if not np.all(log_probs < np.inf):  # false for NaN too
-            raise UserError("the model's outputs are not numbers (NaN): look at its training log")
+            raise UserError("the model's outputs are not numbers (NaN): check the training log for divergence")
         if not len(log_probs):
             return [Hypothesis("", 0.0)]
         emissions = _cut(np.maximum(log_probs, NEVER), self.config.cutoff_prob)
-        if self.words:  # every word ends with a space: the last one gets it from a frame of its own
+        if self.words:  # in the lexicon every word ends with a space: an extra frame provides the last one
             end = np.full((1, len(self.tokens)), NEVER, dtype=np.float32)
             end[0, self.tokens.index(SPACE)] = 0.0
             emissions = np.concatenate([emissions, end])
         emissions = np.ascontiguousarray(emissions, dtype=np.float32)
         results = self.decoder.decode(emissions.ctypes.data, *emissions.shape)
         best: dict[str, float] = {}
-        for result in results:  # token sequences that differ in spaces alone are one text
+        for result in results:  # token sequences that differ only in spaces give the same text
             best.setdefault(self._text(result), result.score)
             if len(best) == self.config.nbest:
                 break
@@ -107,9 +107,9 @@ class BeamDecoder:
         return tokens_to_text(collapse(np.array(result.tokens[1:-1]), self.blank), self.tokens, self.separator)
 
     def _lexicon(self) -> list[str]:
-        """The words that can be found: those of the lexicon or the ARPA file that the tokens can spell."""
+        """The words of the lexicon or the ARPA file that the tokens can spell."""
         if SPACE not in self.tokens:
-            raise UserError(f"a language model of words needs the token {SPACE} in the token list; use lm_unit: token")
+            raise UserError(f"a word language model needs the token {SPACE} in the token list: set lm_unit to token")
         config = self.config
         words = sorted(set(_read_lexicon(config.lexicon) if config.lexicon else vocabulary(config.lm)))
         known = {t for i, t in enumerate(self.tokens) if i != self.blank and len(t) == 1}
@@ -117,14 +117,15 @@ class BeamDecoder:
         source = config.lexicon or config.lm
         if not spelled:
             raise UserError(
-                f"{source}: none of its {len(words)} words can be spelled with the tokens; compare the first, {words[:1]}, with them (case?)"
+                f"{source}: none of its {len(words)} words can be spelled with the tokens: compare {words[:1]} with the token list (case?)"
             )
         if len(spelled) < len(words):
-            log.warning("%s: %d of %d words hold characters that are no tokens and cannot be found", source, len(words) - len(spelled), len(words))
+            ignored = len(words) - len(spelled)
+            log.warning("%s: %d of %d words are ignored, because the tokens cannot spell them", source, ignored, len(words))
         return spelled
 
     def _load(self) -> LM:
-        """The language model over self.words, or over the tokens, or none."""
+        """The language model over self.words or over the tokens; ZeroLM if there is none."""
         config = self.config
         if not config.lm:
             return ZeroLM()
@@ -132,13 +133,13 @@ class BeamDecoder:
         if self.words:
             return lm
         if not is_binary(config.lm) and set(self.tokens).isdisjoint(vocabulary(config.lm)):
-            raise UserError(f"{config.lm}: none of the tokens is among its units; is it a model of words?")
+            raise UserError(f"{config.lm}: none of its units is a token: if it is a word model, set lm_unit to word")
         return TokenBonus(lm, config.beta / (config.alpha * LN10)) if config.beta else lm
 
     def _token_decoder(self) -> LexiconFreeDecoder:
         c = self.config
         options = LexiconFreeDecoderOptions(c.beam_size, self._top_n(), c.beam_threshold, c.alpha * LN10, 0.0, True, CriterionType.CTC)
-        # The decoder starts as if after its "silence"; an index beyond the tokens keeps a first <space> from counting as its repetition.
+        # The decoder starts after its "silence" token; an index beyond the tokens prevents a first <space> from counting as a repetition of it.
         return LexiconFreeDecoder(options, self.lm, len(self.tokens), self.blank, [])
 
     def _word_decoder(self) -> LexiconDecoder:
@@ -147,7 +148,7 @@ class BeamDecoder:
         trie, start = Trie(len(self.tokens), space), self.lm.start(False)
         for index, word in enumerate(self.words):
             trie.insert([*(ids[letter] for letter in word), space], index, self.lm.score(start, index)[1])
-        trie.smear(SmearingMode.MAX)  # a prefix is given the best unigram score below it, until its word is known
+        trie.smear(SmearingMode.MAX)  # a prefix scores the best unigram of its words, until its word is known
         options = LexiconDecoderOptions(
             c.beam_size, self._top_n(), c.beam_threshold, c.alpha * LN10, c.beta, float("-inf"), 0.0, True, CriterionType.CTC
         )
@@ -158,7 +159,7 @@ class BeamDecoder:
 
 
 def _cut(log_probs: np.ndarray, mass: float) -> np.ndarray:
-    """Rules out, frame by frame, the tokens beyond the most probable ones whose probabilities add up to `mass`."""
+    """Sets, in each frame, all tokens to NEVER but the most probable ones whose probabilities add up to `mass`."""
     if mass >= 1.0:
         return log_probs
     order = np.argsort(-log_probs, axis=1)
@@ -174,4 +175,4 @@ def _read_lexicon(path: str) -> list[str]:
     try:
         return [line.split()[0] for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     except (FileNotFoundError, UnicodeDecodeError):
-        raise UserError(f"{path}: no such lexicon, or not UTF-8; it should hold one word per line") from None
+        raise UserError(f"{path}: no such lexicon, or not UTF-8: give a file with one word per line") from None

@@ -8,7 +8,7 @@ SPACE = "<space>"
 
 
 def ctc_greedy(log_probs: np.ndarray, blank: int) -> list[int]:
-    """Token ids of the best path; log_probs: (T, V), any monotone function of the probabilities will do."""
+    """Token ids of the best path; log_probs: (T, V), or any monotone function of the probabilities."""
     return collapse(np.argmax(log_probs, axis=-1), blank) if len(log_probs) else []
 
 

@@ -14,20 +14,20 @@ from flashlight.lib.text.dictionary import Dictionary
 
 from asrlib.utils.errors import UserError
 
-LN10 = math.log(10.0)  # KenLM answers in log10; alpha and beta weigh natural logarithms
+LN10 = math.log(10.0)  # KenLM returns log10; alpha and beta apply to natural logarithms
 SPECIAL = ("<s>", "</s>", "<unk>", "<UNK>")
 
 
 def load_kenlm(path: str | Path, units: Sequence[str]) -> KenLM:
-    """The model in `path`, whose scores take indices into `units` (all distinct); units it does not know score as <unk>."""
+    """The model in `path`, which scores indices into `units` (all distinct); unknown units score as <unk>."""
     if not Path(path).is_file():
-        raise UserError(f"{path}: no such language model; make_ngram makes one from text")
+        raise UserError(f"{path}: no such language model: estimate one with make_ngram")
     with _quiet():
         try:
             return KenLM(str(path), Dictionary(list(units)))
         except RuntimeError as error:
             fault = " ".join(str(error).split())
-    raise UserError(f"{path}: not an ARPA or KenLM binary file that can be read: {fault}")
+    raise UserError(f"{path}: not a readable ARPA or KenLM binary file: {fault}")
 
 
 def is_binary(path: str | Path) -> bool:
@@ -39,19 +39,19 @@ def is_binary(path: str | Path) -> bool:
 def vocabulary(path: str | Path) -> list[str]:
     """The units of an ARPA file (plain or .gz), without <s>, </s> and <unk>.
 
-    A KenLM binary holds none that can be read: UserError, which says to give a lexicon.
+    UserError: the file is missing, not an ARPA file, or a KenLM binary, which does not list its words.
     """
     if not Path(path).is_file():
-        raise UserError(f"{path}: no such language model; make_ngram makes one from text")
+        raise UserError(f"{path}: no such language model: estimate one with make_ngram")
     if is_binary(path):
-        raise UserError(f"{path} is a KenLM binary, which does not list its words: name a lexicon too, one word per line")
+        raise UserError(f"{path} is a KenLM binary, which does not list its words: also give a lexicon with one word per line")
     try:
         with _open(path) as stream:
             words = [fields[1] for line in _unigrams(stream) if len(fields := line.decode("utf-8").split()) >= 2]
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile):
-        raise UserError(f"{path}: neither an ARPA file in UTF-8 nor a KenLM binary") from None
+        raise UserError(f"{path}: not an ARPA file in UTF-8 or a KenLM binary: estimate a model with make_ngram") from None
     if not words:
-        raise UserError(f"{path}: no \\1-grams: section with words, so not an ARPA file")
+        raise UserError(f"{path}: not an ARPA file: it has no words in a \\1-grams: section")
     return [word for word in words if word not in SPECIAL]
 
 
@@ -73,7 +73,7 @@ def _unigrams(stream: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class TokenBonus(LM):
-    """A model that adds a bonus (log10) to every token; KenLM's own states pass through it."""
+    """A language model that adds a bonus (log10) to the score of every token."""
 
     def __init__(self, lm: LM, bonus: float):
         LM.__init__(self)
@@ -91,7 +91,7 @@ class TokenBonus(LM):
 
 
 def sentence_score(lm: LM, ids: Iterable[int]) -> float:
-    """Natural log-probability of a sentence with its end."""
+    """Natural log-probability of a sentence, including the sentence end."""
     state, total = lm.start(False), 0.0
     for index in ids:
         state, value = lm.score(state, index)
@@ -111,7 +111,7 @@ def perplexity(path: str | Path, sentences: Iterable[Sequence[str]]) -> float:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Sends what C++ writes to standard error (KenLM's reading progress, once per process) to nowhere."""
+    """Discards what C++ code writes to standard error: KenLM's reading progress."""
     sys.stderr.flush()
     with open(os.devnull, "wb") as nowhere:
         kept = os.dup(2)

@@ -1,4 +1,4 @@
-"""Long recordings in overlapping windows, and words with their times from a CTC path."""
+"""Overlapping windows of long recordings, and word times from a CTC path."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Word:
 
 
 def windows(samples: int, size: int, overlap: int) -> list[tuple[int, int]]:
-    """Begin and end of windows of `size` samples, each `overlap` samples over the one before; a recording that fits is one."""
+    """Begin and end of windows of `size` samples, each overlapping the previous one by `overlap` samples; one window if the recording fits."""
     if samples <= size:
         return [(0, samples)]
     step = size - overlap
@@ -27,10 +27,10 @@ def windows(samples: int, size: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def stitched(parts: Sequence[np.ndarray], spans: Sequence[tuple[int, int]]) -> np.ndarray:
-    """The outputs (frames, V) of the windows as those of the whole recording: of what two windows share, each gives its half."""
+    """Joins the outputs (frames, V) of the windows; where two windows overlap, each contributes the half nearer to its middle."""
     pieces = []
     for number, (part, (begin, end)) in enumerate(zip(parts, spans, strict=True)):
-        rate = len(part) / max(1, end - begin)  # frames of a sample
+        rate = len(part) / max(1, end - begin)  # frames per sample
         first = round((spans[number - 1][1] - begin) / 2 * rate) if number else 0
         last = len(part) - (round((end - spans[number + 1][0]) / 2 * rate) if number + 1 < len(spans) else 0)
         pieces.append(part[first:last])
@@ -38,9 +38,9 @@ def stitched(parts: Sequence[np.ndarray], spans: Sequence[tuple[int, int]]) -> n
 
 
 def timed_words(log_probs: np.ndarray, tokens: Sequence[str], blank: int, separator: str, seconds: float) -> list[Word]:
-    """Words of the best path of (T, V) outputs over a recording of that many seconds.
+    """Words of the best path of (T, V) outputs over a recording of `seconds` seconds.
 
-    A token lasts from its first frame to its last. Characters make a word up to a space; where the tokens have no space, each is a word of its own (Mandarin).
+    A token lasts from its first to its last frame. Words end at spaces; if the token list has no space, each token is a word (Mandarin).
     """
     if not len(log_probs):
         return []

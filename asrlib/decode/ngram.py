@@ -1,9 +1,9 @@
 """n-gram language models from text: interpolated modified Kneser-Ney smoothing, written as an ARPA file.
 
-S. F. Chen and J. Goodman, "An empirical study of smoothing techniques for language modeling", 1998. The counts of the highest order are those
-of the text; lower orders count the different units to the left (n-grams that start with <s> keep their counts, for nothing stands
-left of them). Each order has the discounts D1, D2, D3+ of its own counts of counts. Unigrams are interpolated with the
-uniform distribution, whose share for one unit is <unk>'s probability.
+S. F. Chen and J. Goodman, "An empirical study of smoothing techniques for language modeling", 1998. The highest order uses the counts of the
+text; lower orders count the distinct units to the left (n-grams that start with <s> keep their counts, because nothing precedes <s>).
+Each order estimates its discounts D1, D2, D3+ from its own counts of counts. Unigrams are interpolated with the uniform distribution,
+which also gives the probability of <unk>.
 """
 
 import math
@@ -16,7 +16,7 @@ from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
 BOS, EOS, UNK = "<s>", "</s>", "<unk>"
-# Where a text is too small or too regular for the estimates; the values that KenLM's lmplz --discount_fallback takes.
+# Discounts for a text that is too small or too regular to estimate them: those of KenLM's lmplz --discount_fallback.
 FALLBACK = (0.5, 1.0, 1.5)
 
 Gram = tuple[str, ...]
@@ -41,7 +41,7 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> Ngram:
     lower: dict[Gram, float] = {}
     for n, (table, discount) in enumerate(zip(counts, discounts, strict=True), 1):
         totals: dict[Gram, int] = defaultdict(int)
-        held_out: dict[Gram, float] = defaultdict(float)  # what the discounts take from each context
+        held_out: dict[Gram, float] = defaultdict(float)  # mass that the discounts take from each context
         for gram, count in table.items():
             totals[gram[:-1]] += count
             held_out[gram[:-1]] += discount[min(count, 3) - 1]
@@ -64,20 +64,20 @@ def _adjusted_counts(sentences: Iterable[Sequence[str]], order: int) -> list[Cou
     for sentence in sentences:
         padded = (BOS, *sentence, EOS)
         if clash := {BOS, EOS, UNK}.intersection(sentence):
-            raise UserError(f"the text holds {clash.pop()}, which n-gram models reserve: remove it")
+            raise UserError(f"the text contains {clash.pop()}, which is reserved in n-gram models: remove it")
         counts[-1].update(padded[i : i + order] for i in range(len(padded) - order + 1))
-        for n in range(2, order):  # n-grams that open a sentence; the others come from the order above
+        for n in range(2, order):  # n-grams at the start of a sentence; the others come from the next higher order
             counts[n - 1].update([padded[:n]] if len(padded) >= n else [])
     for n in range(order - 1, 0, -1):
         counts[n - 1].update(Counter(gram[1:] for gram in counts[n]))
     counts[0].pop((BOS,), None)
     if set(counts[0]) <= {(EOS,)}:
-        raise UserError("the text holds no words to estimate a language model from")
+        raise UserError("the text contains no words: give a text file with transcripts")
     return counts
 
 
 def _discounts(counts: Iterable[int]) -> tuple[float, float, float]:
-    """Chen and Goodman's D1, D2, D3+ from the numbers of n-grams seen once to four times."""
+    """Chen and Goodman's D1, D2, D3+ from the number of n-grams that occur once to four times."""
     seen = Counter(count for count in counts if count <= 4)
     n1, n2, n3, n4 = (seen[k] for k in range(1, 5))
     if not n1 or not n2 or not n3:

@@ -35,8 +35,8 @@ def decode_all(
     """The best text of each utterance, in the order given.
 
     log_probs: arrays (T, V), natural logarithms of probabilities, V = len(tokens). Tokens are joined with `separator` ("" for characters
-    and pieces, " " for tokens that are words), `<space>` becomes a space, runs of spaces one. An output of blanks alone is the
-    empty text. nj: processes of the beam search; greedy search needs none.
+    and pieces, " " for tokens that are words), `<space>` becomes a space, runs of spaces become one. An output of only blanks gives the
+    empty text. nj: processes of the beam search; greedy search runs in this process.
     """
     if mode == "greedy":
         return [tokens_to_text(ctc_greedy(x, blank), tokens, separator) for x in log_probs]
@@ -51,18 +51,18 @@ def decode_nbest(
     if nj == 1 or len(log_probs) < 2:
         decoder = BeamDecoder(tokens, blank, config, separator)
         return [decoder.decode(x) for x in progress(log_probs, **bar)]
-    # Faults of the options and of the language model show here, as one line, not in a worker.
+    # Report errors in the options and the language model here, before a worker fails on them.
     BeamDecoder(tokens, blank, config, separator)
     workers = min(nj, len(log_probs))
     try:
         with ProcessPoolExecutor(workers, get_context("spawn"), _start, (list(tokens), blank, config, separator)) as pool:
             return list(progress(pool.map(_decode, log_probs, chunksize=max(1, len(log_probs) // (8 * workers))), **bar))
     except BrokenProcessPool:
-        raise UserError(f"a process of the beam search was killed (out of memory?); try --nj below {workers} or a smaller beam_size") from None
+        raise UserError(f"a process of the beam search was killed (out of memory?): try --nj below {workers} or a smaller beam_size") from None
 
 
 def write_hypotheses(folder: Path, texts: Mapping[str, str], audio_seconds: float, seconds: float, facts: Mapping[str, float]) -> None:
-    """FOLDER/text, one line for every utterance, and FOLDER/rtf.json: what the decoding took for each second of audio, and other facts."""
+    """Writes FOLDER/text, one line per utterance, and FOLDER/rtf.json: the real-time factor (seconds of work per second of audio) and `facts`."""
     write_table(folder / "text", texts)
     factor = seconds / audio_seconds
     with atomic_write(folder / "rtf.json") as stream:

@@ -1,4 +1,4 @@
-"""Weights of the language model in the beam, chosen on a validation set."""
+"""Tuning of the language model weights of the beam search on a validation set."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Trial:
-    """One pair of weights and the error rate (percent) that it came to."""
+    """A pair of weights and the error rate (percent) with it."""
 
     alpha: float
     beta: float
@@ -31,9 +31,9 @@ def tune(
     error_rate: Callable[[list[str]], float],
     nj: int = 1,
 ) -> tuple[BeamConfig, list[Trial]]:
-    """The configuration with the pair (alpha, beta) of the grid whose hypotheses have the lowest error rate, and all trials in the grid's order.
+    """The configuration with the pair (alpha, beta) of the grid that gives the lowest error rate, and all trials in the order of the grid.
 
-    The first of equals is taken. error_rate: of the texts of all utterances, in their order.
+    Of equal pairs the first wins. error_rate: maps the texts of all utterances, in order, to their error rate.
     """
     trials = []
     for alpha, beta in grid:

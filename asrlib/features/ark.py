@@ -1,6 +1,6 @@
-"""Feature matrices in Kaldi archives. The only module that imports a library for them.
+"""Feature matrices in Kaldi archives; the only module that imports an archive library.
 
-That is kaldiio or, with the environment variable ASRLIB_ARK=omniio, omniio.kaldi, which has the same functions. Either reads what the other writes.
+The library is kaldiio or, with the environment variable ASRLIB_ARK=omniio, omniio.kaldi, which has the same functions and file format.
 """
 
 import functools
@@ -17,11 +17,11 @@ from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
 VARIABLE = "ASRLIB_ARK"
-SPEECH_FEATURE = 2  # both libraries' number of Kaldi's one-byte compression
+SPEECH_FEATURE = 2  # Kaldi's one-byte compression in both libraries
 
 
 class Library(NamedTuple):
-    """save(stream, {utterance: matrix}, compression_method=) writes an entry, read(stream) the object that follows; `faults` are what read raises."""
+    """save(stream, {utterance: matrix}, compression_method=) writes an entry, read(stream) reads the next object and raises one of `faults`."""
 
     save: Callable
     read: Callable
@@ -30,7 +30,7 @@ class Library(NamedTuple):
 
 @functools.cache
 def library(name: str) -> Library:
-    """kaldiio or omniio. UserError: another name, or it is not installed."""
+    """kaldiio or omniio. UserError: an unknown name, or the package is not installed."""
     faults = (OSError, ValueError, AssertionError, struct.error)
     try:
         if name == "kaldiio":
@@ -39,25 +39,24 @@ def library(name: str) -> Library:
 
             return Library(kaldiio.save_ark, read_matrix_or_vector, faults)
         if name == "omniio":
-            kaldi = importlib.import_module("omniio.kaldi")  # not among the packages of tools/requirements.lock
+            kaldi = importlib.import_module("omniio.kaldi")  # not in tools/requirements.lock
             return Library(kaldi.save_ark, kaldi.read_object, (*faults, kaldi.ReadError))
     except ModuleNotFoundError as error:
         package = (error.name or name).partition(".")[0]
         remedy = f"tools/venv/bin/python -m pip install --no-deps {package}"
         raise UserError(f"{VARIABLE}={name}: the package {package} is not installed: {remedy}") from None
-    raise UserError(f"{VARIABLE}={name}: no such library for archives: set kaldiio or omniio")
+    raise UserError(f"{VARIABLE}={name}: unknown archive library: set it to kaldiio or omniio")
 
 
 def chosen() -> Library:
-    """The library that the environment variable names."""
+    """The library that the environment variable ASRLIB_ARK selects."""
     return library(os.environ.get(VARIABLE) or "kaldiio")
 
 
 def write_ark(ark: str | Path, items: Iterable[tuple[str, np.ndarray]], compress: bool = False) -> list[tuple[str, str, int]]:
-    """Writes (utterance, (frames, dim) float32) pairs; returns (utterance, "path:offset" for feats.scp, frames) of each.
+    """Writes (utterance, (frames, dim) float32) pairs atomically; returns (utterance, "path:offset" for feats.scp, frames) of each.
 
-    compress: one byte a value, a quarter of the size, with an error below 1 % of each column's range. The archive appears under its name
-    when it is complete.
+    compress: one byte per value, a quarter of the size, with an error below 1 % of each column's range.
     """
     save = chosen().save
     rows = []
@@ -70,9 +69,9 @@ def write_ark(ark: str | Path, items: Iterable[tuple[str, np.ndarray]], compress
 
 
 def read_matrix(location: str, where: str, dim: int | None = None) -> np.ndarray:
-    """The matrix behind a "path:offset" of feats.scp, float32 (frames, dim). UserError names `where` when it cannot be read or has another dim.
+    """The matrix at a "path:offset" of feats.scp, float32 (frames, dim). UserError: it cannot be read or has another dim; the message names `where`.
 
-    Only binary Kaldi matrices are read: the libraries' load_mat would also run commands, and kaldiio's unpickle what an archive holds.
+    Only binary Kaldi matrices are read, because the libraries' load_mat also runs commands, and kaldiio's also unpickles.
     """
     _, read, faults = chosen()
     path, _, offset = location.rpartition(":")
@@ -80,11 +79,11 @@ def read_matrix(location: str, where: str, dim: int | None = None) -> np.ndarray
         with open(path, "rb") as stream:
             stream.seek(int(offset))
             if stream.read(2) != b"\0B":
-                raise ValueError("no Kaldi matrix there")
+                raise ValueError("no Kaldi matrix at this offset")
             stream.seek(-2, os.SEEK_CUR)
             matrix = np.asarray(read(stream), np.float32)
     except faults as error:
-        reason = str(error) or "the archive is cut"
+        reason = str(error) or "the archive is truncated"
         raise UserError(f"{where}: cannot read features at {location} ({reason}): run stage 2 again with --force true") from None
     if dim is not None and matrix.shape[1:] != (dim,):
         raise UserError(f"{where}: features of {matrix.shape[-1]} bins where the configuration has {dim}: run stage 2 again with it")

@@ -13,7 +13,7 @@ AUDIO_SUFFIXES = {".wav", ".flac", ".ogg"}
 
 
 def spec_augment(feats: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """A copy of (frames, bins) with frequency and time masks set to 0, the mean of normalised features (Park et al. 2019, without time warping).
+    """A copy of (frames, bins) with frequency and time masks set to 0, the mean of normalised features (Park et al. 2019, no time warping).
 
     Widths are uniform from 0 to freq_mask_width bins and to time_mask_width frames, the latter at most time_mask_ratio of the utterance.
     """
@@ -32,7 +32,7 @@ def spec_augment(feats: np.ndarray, config: AugmentConfig, rng: np.random.Genera
 
 
 def draw_speed(config: AugmentConfig, rng: np.random.Generator) -> float:
-    """Factor of tempo and pitch, 1.0 without perturbation; > 1 is faster and shorter."""
+    """A random speed factor, 1.0 without perturbation; above 1 is faster and shorter."""
     return float(rng.uniform(config.speed_min, config.speed_max)) if config.speed_volume_perturb else 1.0
 
 
@@ -42,7 +42,7 @@ def perturbed_samples(samples: int, speed: float) -> int:
 
 
 def perturb_speed(audio: np.ndarray, speed: float) -> np.ndarray:
-    """Plays `audio` `speed` times as fast by resampling, as sox's `speed` does; exactly perturbed_samples long."""
+    """Speeds `audio` up by the factor `speed` by resampling, as sox's `speed` does; the result has perturbed_samples samples."""
     if speed == 1.0:
         return audio
     resampled = soxr.resample(audio, speed, 1.0)
@@ -51,15 +51,15 @@ def perturb_speed(audio: np.ndarray, speed: float) -> np.ndarray:
 
 
 def perturb_volume(audio: np.ndarray, config: AugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """Gain uniform in decibel between gain_min and gain_max, clipped to [-1, 1]."""
+    """Applies a random gain, uniform in decibel between gain_min and gain_max, and clips to [-1, 1]."""
     gain = 10 ** (rng.uniform(config.gain_min, config.gain_max) / 20)
     return np.clip(audio * np.float32(gain), -1, 1)
 
 
 class NoiseInjector:
-    """Adds a stretch of a random noise recording with probability noise_prob.
+    """Adds a random segment of a random noise recording with probability noise_prob.
 
-    The level is uniform between noise_min and noise_max, the ratio of the noise's root mean square to the speech's (deepspeech.pytorch).
+    The ratio of the noise's root mean square to the speech's is uniform between noise_min and noise_max (deepspeech.pytorch).
     """
 
     def __init__(self, config: AugmentConfig, rate: int):
@@ -67,7 +67,7 @@ class NoiseInjector:
         folder = Path(config.noise_dir)
         self.paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES) if folder.is_dir() else []
         if not self.paths:
-            raise UserError(f"augment.noise_dir: {config.noise_dir}: no wav, flac or ogg file there")
+            raise UserError(f"augment.noise_dir: {config.noise_dir}: no wav, flac or ogg file in this folder")
 
     def __call__(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if rng.random() >= self.config.noise_prob:

@@ -1,4 +1,4 @@
-"""A padded batch of a few utterances, for comparisons."""
+"""A padded batch of a few utterances, for comparing frameworks."""
 
 from pathlib import Path
 
@@ -15,14 +15,17 @@ from asrlib.features.pitch import pitch
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
-LONGEST = 20.0  # seconds of each that are taken
+LONGEST = 20.0  # seconds; longer utterances are cut
 
 
 def write_batch(scp: Path, count: int, settings: FeatureConfig, path: Path) -> None:
-    """Writes an .npz with feats (B, T, F) and lengths (B,) of the first `count` entries of a wav.scp or feats.scp. UserError: none, or faulty ones."""
+    """Writes an .npz with feats (B, T, F) and lengths (B,) of the first `count` entries of a wav.scp or feats.scp.
+
+    UserError: no entries, or an entry that cannot be read.
+    """
     entries = list(read_table(scp).rows.items())[: max(1, count)]
     if not entries:
-        raise UserError(f"{scp}: nothing in it")
+        raise UserError(f"{scp} has no utterances: give another file")
     feats = [_feats(name, value, scp.name == "feats.scp", settings) for name, value in entries]
     padded = np.zeros((len(feats), max(map(len, feats)), settings.dim), np.float32)
     for row, matrix in enumerate(feats):
@@ -32,10 +35,13 @@ def write_batch(scp: Path, count: int, settings: FeatureConfig, path: Path) -> N
 
 
 def write_wavs(wav_scp: Path, count: int, config: TrunkConfig, path: Path) -> None:
-    """Writes an .npz with wavs (B, samples), lengths (B,) and pitch (B, frames) of the first `count` recordings. UserError: none, or faulty ones."""
+    """Writes an .npz with wavs (B, samples), lengths (B,) and pitch (B, frames) of the first `count` recordings.
+
+    UserError: no recordings, or one that cannot be read.
+    """
     entries = list(read_table(wav_scp).rows.items())[: max(1, count)]
     if not entries:
-        raise UserError(f"{wav_scp}: nothing in it")
+        raise UserError(f"{wav_scp} has no utterances: give another file")
     audios = [read_audio(value)[: round(LONGEST * RATE)] for _, value in entries]
     wavs = np.zeros((len(audios), max(map(len, audios))), np.float32)
     curves = np.zeros((len(audios), max(1, config.frames(wavs.shape[1]))), np.float32)

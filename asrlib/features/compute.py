@@ -1,4 +1,4 @@
-"""The features that a configuration asks for."""
+"""Feature computation by configuration."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from asrlib.features import spectrogram
 
 
 def compute(audio: np.ndarray, config: FeatureConfig, where: str = "audio") -> np.ndarray:
-    """(samples,) as `prepared` gives them -> float32 (frames, config.dim). UserError: an empty recording."""
+    """(samples,) from `prepared` -> float32 (frames, config.dim). UserError: an empty recording."""
     if config.type == "logmel":
         from asrlib.features.logmel import log_mel  # librosa takes a second to import
 
@@ -16,12 +16,12 @@ def compute(audio: np.ndarray, config: FeatureConfig, where: str = "audio") -> n
 
 
 def num_frames(samples: int, config: FeatureConfig) -> int:
-    """Frames that `compute` makes of that many samples."""
+    """Number of frames that `compute` returns for that many samples."""
     return -(-samples // config.stride_samples) if config.type == "logmel" else spectrogram.num_frames(samples, config)
 
 
 def prepared(audio: np.ndarray, config: FeatureConfig) -> np.ndarray:
-    """The part of a recording that features are made of: log-mel leaves out the silence at its ends."""
+    """The part of a recording to compute features from: for log-mel features without the silence at both ends."""
     if config.type != "logmel":
         return audio
     from asrlib.features.logmel import trimmed

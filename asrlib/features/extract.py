@@ -1,4 +1,4 @@
-"""Features of a Kaldi directory, on all cores or on a cluster: feats.scp and archives beside copies of the directory's tables."""
+"""Feature extraction for a Kaldi directory, on all cores or on a cluster: archives, feats.scp and copies of the directory's tables."""
 
 import shutil
 from pathlib import Path
@@ -17,26 +17,26 @@ Row = tuple[str, str, int, int]  # utterance, location, frames, samples
 def extract(
     data_dir: Path, dump_dir: Path, config: FeatureConfig, nj: int = 1, backend: str = "local", compress: bool = False, allow_pipes: bool = False
 ) -> dict[str, float]:
-    """Makes dump_dir from a Kaldi directory; returns utterances, hours and frames.
+    """Writes dump_dir from a Kaldi directory; returns the numbers of utterances, hours and frames.
 
-    Writes feats.scp, utt2num_frames and utt2dur last, when every utterance's features are on disk. UserError names the first bad utterance.
+    feats.scp, utt2num_frames and utt2dur are written last, when all features are on disk. UserError: names the first invalid utterance.
     """
     data = KaldiDir.read(data_dir)
     utterances = list(data.utterances())
     if not utterances:
-        raise UserError(f"{data_dir}: no utterances")
-    for old in (dump_dir / "feats.scp", *dump_dir.glob("feats.*.ark")):  # its offsets would point into new archives
+        raise UserError(f"{data_dir} has no utterances: prepare it again")
+    for old in (dump_dir / "feats.scp", *dump_dir.glob("feats.*.ark")):  # an old feats.scp would point into the new archives
         old.unlink(missing_ok=True)
-    shutil.rmtree(dump_dir / "mindrecord", ignore_errors=True)  # shards of them
+    shutil.rmtree(dump_dir / "mindrecord", ignore_errors=True)  # shards of the old features
     parts = split_evenly(utterances, nj)
     arguments = [(part, config, str(dump_dir / f"feats.{i}.ark"), compress, allow_pipes) for i, part in enumerate(parts, 1)]
     results = run_jobs(extract_part, arguments, dump_dir / "log", nj=nj, backend=backend, desc=f"features of {data_dir.name}")
     rows = [row for result in results for row in result]
     if len(rows) != len(utterances):
-        raise UserError(f"{dump_dir}: features of {len(rows)} utterances came out, {len(utterances)} went in: see {dump_dir / 'log'}")
+        raise UserError(f"{dump_dir}: only {len(rows)} of {len(utterances)} utterances have features: see {dump_dir / 'log'}")
     data.write(dump_dir)
     write_table(dump_dir / "utt2num_frames", {utt: str(frames) for utt, _, frames, _ in rows})
-    # six decimals tell one sample from the next: training plans frames from them
+    # six decimals resolve single samples, which training needs to compute the number of frames
     write_table(dump_dir / "utt2dur", {utt: f"{samples / config.sample_rate:.6f}" for utt, _, _, samples in rows})
     write_table(dump_dir / "feats.scp", {utt: location for utt, location, _, _ in rows})
     return {
@@ -47,7 +47,7 @@ def extract(
 
 
 def extract_part(utterances: list[Utterance], config: FeatureConfig, ark: str, compress: bool, allow_pipes: bool) -> list[Row]:
-    """The job of one process: one archive."""
+    """Writes one archive: the job of one process."""
     samples: dict[str, int] = {}
 
     def features():

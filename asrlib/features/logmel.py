@@ -15,7 +15,7 @@ FLOOR = 1e-20  # added before the logarithm
 
 
 def trimmed(audio: np.ndarray, config: FeatureConfig) -> np.ndarray:
-    """Without the silence at both ends that is config.trim_db below the loudest frame; what is silent throughout stays as it is."""
+    """Removes silence at both ends, config.trim_db below the loudest frame; a completely silent recording is returned unchanged."""
     if not config.trim_db or not audio.size:
         return audio
     inside, _ = librosa.effects.trim(audio, top_db=config.trim_db)
@@ -25,12 +25,12 @@ def trimmed(audio: np.ndarray, config: FeatureConfig) -> np.ndarray:
 def log_mel(samples: np.ndarray, config: FeatureConfig, where: str = "audio") -> np.ndarray:
     """float32 (samples,) in [-1, 1] -> float32 (frames, num_mels), frames = ceil(samples / stride).
 
-    Equals np.log(librosa.feature.melspectrogram(pre-emphasised y, n_fft=, win_length=, hop_length=, n_mels=, window=) + 1e-20).T over those frames, each bin then
-    less its mean and divided by its deviation (n - 1) + 1e-5, as NeMo normalises (published Jasper, SEEDS 2.2). The dither's noise is that of the
-    name `where`. UserError: an empty recording.
+    Equals np.log(librosa.feature.melspectrogram(pre-emphasised y, n_fft=, win_length=, hop_length=, n_mels=, window=) + 1e-20).T over those
+    frames. Each bin is then normalised as in NeMo (published Jasper): minus its mean, divided by its deviation (n - 1) + 1e-5.
+    The name `where` seeds the dither noise. UserError: an empty recording.
     """
     if samples.size == 0:
-        raise UserError(f"{where}: no samples: remove the utterance or mend the file")
+        raise UserError(f"{where}: no samples: remove the utterance or repair the file")
     audio = samples.astype(np.float32)
     if config.dither:
         rng = np.random.default_rng(zlib.crc32(where.encode()))
@@ -50,7 +50,7 @@ def _normalized(mel: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _window(name: str, size: int, n_fft: int) -> np.ndarray:
-    """The window in the middle of n_fft samples."""
+    """The window, zero-padded on both sides to n_fft samples."""
     before = (n_fft - size) // 2
     return np.pad(scipy.signal.get_window(name, size).astype(np.float32), (before, n_fft - size - before))
 

@@ -1,4 +1,4 @@
-"""The first targets' features of HuBERT: MFCC with two orders of differences (Hsu et al. 2021, section 4.1)."""
+"""MFCC with first and second differences, the features of HuBERT's first targets (Hsu et al. 2021, section 4.1)."""
 
 import kaldi_native_fbank as knf
 import numpy as np
@@ -6,12 +6,12 @@ import numpy as np
 from asrlib.utils.errors import UserError
 
 RATE = 16000
-FRAME, HOP = 400, 320  # samples that a frame of 20 ms sees, and from one to the next: those of HuBERT's convolutions
+FRAME, HOP = 400, 320  # samples in the receptive field of a frame, and from one frame to the next (20 ms), as in HuBERT's convolutions
 DIM = 39
 
 
 def num_frames(samples: int) -> int:
-    """Frames of 20 ms that HuBERT's convolutions make of that many samples; 0 if it is too short."""
+    """Number of 20 ms frames that HuBERT's convolutions return for that many samples; 0 if there are too few."""
     return max(0, (samples - FRAME) // HOP + 1)
 
 
@@ -27,17 +27,17 @@ def mfcc(audio: np.ndarray) -> np.ndarray:
 
 
 def deltas(x: np.ndarray) -> np.ndarray:
-    """Regression over five frames, the edges repeated (HTK's formula): (frames, dim) -> (frames, dim)."""
+    """Regression over five frames with repeated edges (HTK's formula): (frames, dim) -> (frames, dim)."""
     padded = np.pad(x, ((2, 2), (0, 0)), mode="edge")
     n = len(x)
     return ((padded[3 : n + 3] - padded[1 : n + 1]) + 2 * (padded[4 : n + 4] - padded[:n])) / 10
 
 
 def mfcc_frames(audio: np.ndarray, where: str) -> np.ndarray:
-    """MFCC, differences and their differences of every frame of 20 ms: (samples,) -> (num_frames, 39). UserError: not one frame."""
+    """MFCC with first and second differences of every 20 ms frame: (samples,) -> (num_frames, 39). UserError: shorter than a frame."""
     frames = num_frames(len(audio))
     if not frames:
-        raise UserError(f"{where}: {len(audio)} samples are shorter than one frame ({FRAME} samples)")
+        raise UserError(f"{where}: {len(audio)} samples are shorter than one frame ({FRAME} samples): remove the utterance")
     static = mfcc(audio)
     first = deltas(static)
     return np.concatenate([static, first, deltas(first)], 1)[::2][:frames]

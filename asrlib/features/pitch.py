@@ -1,4 +1,4 @@
-"""Pitch as ProgRE reads it: WORLD's DIO every 20 ms, logarithm, normalised over the voiced frames of the utterance, 0 where unvoiced."""
+"""Pitch input of ProgRE: logarithm of WORLD's DIO every 20 ms, normalised over the voiced frames of the utterance, 0 in unvoiced ones."""
 
 import warnings
 
@@ -7,7 +7,7 @@ import numpy as np
 from asrlib.features.mfcc import RATE, num_frames
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it imports pkg_resources, which warns of its end
+    warnings.simplefilter("ignore")  # pyworld imports pkg_resources, which warns that it is deprecated
     import pyworld
 
 
@@ -17,7 +17,7 @@ def fundamental(audio: np.ndarray) -> np.ndarray:
 
 
 def pitch(audio: np.ndarray) -> np.ndarray:
-    """(samples,) at 16 kHz -> (num_frames,) float32; all 0 where nothing is voiced (silence)."""
+    """(samples,) at 16 kHz -> (num_frames,) float32; all 0 if no frame is voiced."""
     f0 = fundamental(audio)[: num_frames(len(audio))]
     voiced = f0 > 0
     values = np.zeros(len(f0), np.float32)

@@ -1,18 +1,18 @@
-"""How much clusters know of phones or characters (Hsu et al. 2021, section 5.2)."""
+"""Agreement of clusters with phones or characters (Hsu et al. 2021, section 5.2)."""
 
 import numpy as np
 
 
 def even_alignment(units: list[str], frames: int) -> list[str]:
-    """A unit for every frame, each unit with an equal share: an approximation where no alignment is at hand."""
+    """A unit for every frame; all units are equally long: an approximation without a real alignment."""
     return [units[min(len(units) - 1, i * len(units) // frames)] for i in range(frames)] if units else []
 
 
 def cluster_quality(pairs: list[tuple[np.ndarray, list[str]]]) -> dict[str, float]:
-    """(clusters, units) of the frames of utterances -> unit purity, cluster purity and PNMI, in [0, 1], clusters used, their perplexity.
+    """(clusters, units) per frame of each utterance -> unit purity, cluster purity, PNMI (all in [0, 1]), clusters used and their perplexity.
 
-    Unit purity: share of frames whose unit is the most frequent of their cluster; cluster purity: the reverse; PNMI: mutual information over the
-    entropy of the units, the uncertainty about the unit that the cluster takes away.
+    Unit purity: share of frames whose unit is the most frequent one in their cluster. Cluster purity: the reverse. PNMI: mutual information
+    divided by the entropy of the units, that is, the share of the uncertainty about the unit that the cluster removes.
     """
     numbers: dict[str, int] = {}
     rows, columns = [], []

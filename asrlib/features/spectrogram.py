@@ -12,11 +12,11 @@ from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
 
-BLOCK = 128  # frames transformed at once: they stay in the cache
+BLOCK = 128  # frames transformed at once, few enough for the processor's cache
 
 
 def num_frames(samples: int, config: FeatureConfig) -> int:
-    """Frames of a recording of `samples` samples: one centred on every stride."""
+    """Number of frames of a recording of `samples` samples: one centred on every stride."""
     return 1 + samples // config.stride_samples
 
 
@@ -24,14 +24,14 @@ def log_spectrogram(samples: np.ndarray, config: FeatureConfig, where: str = "au
     """float32 (samples,) in [-1, 1] -> float32 (frames, window/2 + 1), frames = 1 + samples // stride.
 
     Equals np.log1p(np.abs(librosa.stft(y, n_fft=window, hop_length=stride, window=..., pad_mode=...))).T, then (x - mean) / std over all bins
-    and frames if `normalize` (MindSpore model zoo, DeepSpeech2, src/dataset.py). Raises UserError for an empty recording.
+    and frames if `normalize` (MindSpore model zoo, DeepSpeech2, src/dataset.py). UserError: an empty recording.
     """
     if samples.size == 0:
-        raise UserError(f"{where}: no samples: remove the utterance or mend the file")
+        raise UserError(f"{where}: no samples: remove the utterance or repair the file")
     size, stride = config.window_samples, config.stride_samples
     half = size // 2
     if config.pad_mode == "reflect" and samples.size <= half:
-        raise UserError(f"{where}: {samples.size} samples are too few for reflected edges of {half}: use features.pad_mode=constant")
+        raise UserError(f"{where}: {samples.size} samples are too few to reflect {half} at the edges: set features.pad_mode=constant")
     padded = np.pad(samples.astype(np.float32, copy=False), half, mode=config.pad_mode)
     windows = np.lib.stride_tricks.sliding_window_view(padded, size)[::stride]
     window = _window(config.window, size)
@@ -44,12 +44,12 @@ def log_spectrogram(samples: np.ndarray, config: FeatureConfig, where: str = "au
 
 
 def normalized(spectrum: np.ndarray, where: str = "audio") -> np.ndarray:
-    """Zero mean and unit deviation over the whole array, in place. Digital silence becomes zeros, with a warning."""
+    """Normalises the whole array to mean 0 and deviation 1, in place. Digital silence becomes zeros, with a warning."""
     spectrum -= spectrum.mean()
     flat = spectrum.reshape(-1)
     deviation = float(np.sqrt(np.dot(flat, flat) / flat.size))
     if deviation < 1e-8:
-        log.warning("%s: digital silence: its features are zeros", where)
+        log.warning("%s: digital silence: its features are all 0", where)
     else:
         spectrum *= np.float32(1.0 / deviation)
     return spectrum

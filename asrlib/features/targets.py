@@ -1,6 +1,6 @@
-"""Targets of pretraining for a Kaldi directory, on all cores or on a cluster: cluster of every frame, pitch of every frame, speaker of every utterance.
+"""Pretraining targets of a Kaldi directory, on all cores or on a cluster: clusters and pitch of every frame, speaker of every utterance.
 
-Files under <dump>/targets: NAME.safetensors (utterance -> clusters (frames,) uint16), pitch.safetensors (utterance -> pitch (frames,) float32),
+Files in DUMP_DIR/targets: NAME.safetensors (utterance -> clusters (frames,) uint16), pitch.safetensors (utterance -> pitch (frames,) float32),
 speakers.json ({"classes": N, "utterances": {utterance: number}}).
 """
 
@@ -29,14 +29,14 @@ FrameFunction = Callable[[np.ndarray, str], np.ndarray]  # samples, name of the 
 
 
 class Frames(Protocol):
-    """What is clustered: a small object that a job is given, and that loads what it needs there."""
+    """The kind of frames to cluster: a small object that is sent to a job, where `load` returns the function that computes the frames."""
 
     def load(self) -> FrameFunction: ...
 
 
 @dataclass(frozen=True)
 class MfccFrames:
-    """MFCC with two orders of differences; cmvn: each utterance to mean 0 and deviation 1, so that clusters tell less of voices and rooms (published: not)."""
+    """MFCC with first and second differences; cmvn: normalise each utterance, so that clusters depend less on voice and room (not published)."""
 
     cmvn: bool = False
 
@@ -45,13 +45,13 @@ class MfccFrames:
 
 
 def normalised_frames(audio: np.ndarray, where: str) -> np.ndarray:
-    """mfcc_frames with mean 0 and deviation 1 of every column."""
+    """mfcc_frames, each column normalised to mean 0 and deviation 1."""
     frames = mfcc_frames(audio, where)
     return (frames - frames.mean(0)) / (frames.std(0) + 1e-5)
 
 
 class Jobs:
-    """Where the work is done: jobs at a time, local or slurm, folder of the logs."""
+    """How jobs run: number of parallel jobs, local or slurm, folder of the logs."""
 
     def __init__(self, nj: int, backend: str, log_dir: Path):
         self.nj, self.backend, self.log_dir = max(1, nj), backend, log_dir
@@ -62,7 +62,7 @@ class Jobs:
 
 
 def sample_frames(utterances: Sequence[Utterance], frames: Frames, portion: float, most: int, seed: int, jobs: Jobs) -> np.ndarray:
-    """(n, dim) frames of a portion of the utterances, drawn by the seed, and of these at most `most` frames: memory is bounded by it."""
+    """(n, dim): at most `most` frames of a random portion of the utterances; `most` bounds the memory."""
     rng = np.random.default_rng(seed)
     chosen = sorted(rng.permutation(len(utterances))[: max(1, round(portion * len(utterances)))])
     picked = [utterances[i] for i in chosen]
@@ -71,7 +71,7 @@ def sample_frames(utterances: Sequence[Utterance], frames: Frames, portion: floa
 
 
 def make_clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np.ndarray, path: Path, jobs: Jobs) -> Arrays:
-    """Writes and returns the clusters of every utterance; those shorter than a frame are left out and listed beside."""
+    """Writes and returns the clusters of every utterance; utterances shorter than a frame are skipped and listed in a file beside `path`."""
     parts = jobs.map(_clusters, utterances, frames, centroids, desc="clusters")
     labels = _joined(parts, path)
     save_arrays(path, labels)
@@ -79,17 +79,17 @@ def make_clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np
 
 
 def make_pitch(utterances: Sequence[Utterance], path: Path, jobs: Jobs) -> Arrays:
-    """Writes and returns the pitch of every utterance; says how many have none."""
+    """Writes and returns the pitch of every utterance; logs how many have no voiced frame."""
     values = _joined(jobs.map(_pitch, utterances, desc="pitch"), path)
     silent = [utt for utt, value in values.items() if not value.any()]
     if silent:
-        log.warning("%d of %d utterances have no voiced frame, the first %s: their pitch is 0 throughout", len(silent), len(values), silent[0])
+        log.warning("%d of %d utterances have no voiced frame, the first is %s: their pitch is 0", len(silent), len(values), silent[0])
     save_arrays(path, values)
     return values
 
 
 def make_speakers(utterances: Sequence[Utterance], kind: str, clusters: int, seed: int, path: Path, jobs: Jobs) -> int:
-    """Writes the speakers' numbers; returns how many classes there are. kind: "labels" (utt2spk), "clusters" of voices."""
+    """Writes the speaker class of every utterance; returns the number of classes. kind: "labels" (utt2spk) or "clusters" (of voices)."""
     if kind == "labels":
         numbers = speaker_labels({utterance.id: utterance.speaker for utterance in utterances})
     else:
@@ -101,7 +101,7 @@ def make_speakers(utterances: Sequence[Utterance], kind: str, clusters: int, see
 
 
 def read_targets(path: Path) -> Arrays:
-    """utterance -> array. UserError: not made yet, or damaged."""
+    """Utterance -> array. UserError: the file is missing or damaged."""
     if not path.is_file():
         raise UserError(f"{path} is missing: run stage 2")
     return read_safetensors(path)
@@ -116,16 +116,16 @@ def read_speakers(path: Path) -> tuple[int, dict[str, int]]:
 
 
 def _joined(parts: list[tuple[Arrays, list[str]]], path: Path) -> Arrays:
-    short = [utt for _, left_out in parts for utt in left_out]
-    with atomic_write(path.with_name(f"{path.stem}.too_short.txt")) as stream:
+    short, listing = [utt for _, skipped in parts for utt in skipped], path.with_name(f"{path.stem}.too_short.txt")
+    with atomic_write(listing) as stream:
         stream.writelines(f"{utt}\n" for utt in short)
     if short:
-        log.warning("%d utterances are shorter than a frame and left out, the first %s: %s", len(short), short[0], path.with_name(f"{path.stem}.too_short.txt"))
+        log.warning("skipped %d utterances shorter than a frame, the first is %s: see %s", len(short), short[0], listing)
     return {utt: array for arrays, _ in parts for utt, array in arrays.items()}
 
 
 def _each(utterances: Sequence[Utterance], compute: Callable[[np.ndarray, str], np.ndarray]) -> tuple[Arrays, list[str]]:
-    """compute() of every utterance that has a frame, and the ids of the others."""
+    """compute() of every utterance that is at least a frame long, and the ids of the others."""
     found, short = {}, []
     for utterance in utterances:
         audio = utterance.audio(RATE)

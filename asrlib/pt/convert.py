@@ -1,4 +1,4 @@
-"""An experiment's MindSpore weights as those of its PyTorch twin."""
+"""Conversion of an experiment's MindSpore weights to its PyTorch twin."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from asrlib.utils.arrays import Arrays, save_arrays
 
 
 def from_mindspore(exp_dir: Path, arrays: Arrays, source: Path, target: Path) -> tuple[int, int]:
-    """Converts the arrays of SOURCE to TARGET; how many tensors and parameters. UserError: see asrlib.convert.rules.converted."""
+    """Writes the converted arrays of SOURCE to TARGET; returns the numbers of tensors and parameters. UserError: as in convert.rules.converted."""
     config = load_train_config(exp_dir / "config.yaml")
     vocabulary = len(load_tokenizer(exp_dir / "tokens.txt").tokens)
-    with torch.device("meta"):  # shapes are enough
+    with torch.device("meta"):  # only the shapes are needed
         model = make_network(config, vocabulary)
     arrays = to_pytorch(arrays, shapes(model), str(source))
     save_arrays(target, arrays, {"source": source.name})

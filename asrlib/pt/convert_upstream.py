@@ -1,4 +1,4 @@
-"""A pretrained MindSpore model as its PyTorch twin and as packages for other toolkits."""
+"""Conversion of a pretrained MindSpore model to its PyTorch twin and to packages for other toolkits."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +14,8 @@ from asrlib.utils.arrays import Arrays, save_arrays
 
 
 def from_mindspore(config: PretrainConfig, arrays: Arrays, source: Path, out: Path) -> tuple[int, int]:
-    """Writes OUT/model.safetensors and the packages; how many tensors and parameters. UserError: see asrlib.convert.rules.converted."""
-    with torch.device("meta"):  # shapes are enough
+    """Writes OUT/model.safetensors and the packages; returns the numbers of tensors and parameters. UserError: as in convert.rules.converted."""
+    with torch.device("meta"):  # only the shapes are needed
         model = make_network(config)
     twin = to_pytorch(arrays, shapes(model), str(source))
     with ThreadPoolExecutor() as pool:

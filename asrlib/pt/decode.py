@@ -1,4 +1,4 @@
-"""Decoding of Kaldi directories with a fine-tuned ESPnet model: CTC best path or prefix beam, or ESPnet's joint CTC/attention beam search, on all cores."""
+"""Decoding of Kaldi directories with a fine-tuned ESPnet model on all cores: CTC best path, CTC prefix beam search or joint beam search."""
 
 import time
 from collections.abc import Sequence
@@ -21,23 +21,23 @@ from asrlib.utils.parallel import run_jobs, split_evenly
 from asrlib.utils.progress import progress
 
 RATE = 16000
-UTTERANCES = 8  # at least for each process: one takes longer to begin than a few short ones to decode
+UTTERANCES = 8  # minimum per process: starting a process takes longer than decoding a few short utterances
 Output = str | np.ndarray  # a text, or log-probabilities (T, V) of the tokens
-Answer = tuple[Output, float, float]  # with seconds of work, seconds of audio
+Answer = tuple[Output, float, float]  # output, seconds of work, seconds of audio
 
 
 @dataclass
 class JointConfig:
-    """Joint CTC/attention beam search (Watanabe et al. 2017), as ESPnet's asr_inference has it."""
+    """Options of the joint CTC/attention beam search (Watanabe et al. 2017) in ESPnet's asr_inference."""
 
     beam_size: int = 10
     ctc_weight: float = 0.5
-    penalty: float = 0.0  # added for each token
-    maxlenratio: float = 0.0  # of the encoder's frames; 0: the search finds the end
-    minlenratio: float = 0.0
-    lm_weight: float = 0.3  # of ESPnet's language model, if there is one
-    lm_config: str = ""  # its config.yaml
-    lm_model: str = ""  # its weights
+    penalty: float = 0.0  # added per token
+    maxlenratio: float = 0.0  # longest output relative to the encoder's frames; 0: the search detects the end
+    minlenratio: float = 0.0  # shortest output relative to the encoder's frames
+    lm_weight: float = 0.3  # weight of ESPnet's language model, if lm_model is given
+    lm_config: str = ""  # config.yaml of the language model
+    lm_model: str = ""  # weights of the language model
 
 
 class Recogniser:
@@ -51,14 +51,15 @@ class Recogniser:
         tokens = read_yaml(config)["token_list"]
         lm = {"lm_train_config": joint.lm_config, "lm_file": joint.lm_model, "lm_weight": joint.lm_weight} if joint.lm_model else {"lm_weight": 0.0}
         self.speech2text = Speech2Text(
-            asr_train_config=str(config), asr_model_file=str(model), device=device, beam_size=min(joint.beam_size, len(tokens)), ctc_weight=joint.ctc_weight,
+            asr_train_config=str(config), asr_model_file=str(model), device=device,
+            beam_size=min(joint.beam_size, len(tokens)), ctc_weight=joint.ctc_weight,
             penalty=joint.penalty, maxlenratio=joint.maxlenratio, minlenratio=joint.minlenratio, **lm,
         )  # fmt: skip
         self.model, self.device = self.speech2text.asr_model.eval(), device
         self.tokens: list[str] = list(tokens)
 
     def __call__(self, audio: np.ndarray, mode: str) -> Output:
-        """audio (samples,) at 16 kHz; mode "joint": the text; else the log-probabilities of CTC."""
+        """audio (samples,) at 16 kHz -> the text if mode is "joint", otherwise the CTC log-probabilities."""
         if mode == "joint":
             return self.speech2text(audio)[0][0]
         with torch.inference_mode():
@@ -68,15 +69,15 @@ class Recogniser:
 
 
 def _model_files(exp_dir: Path) -> tuple[Path, Path]:
-    """Configuration and weights of the model that takes audio."""
+    """Configuration and weights of the model that takes audio. UserError: fine-tuning has not finished."""
     config, model = exp_dir / INFERENCE / "config.yaml", exp_dir / INFERENCE / "model.pth"
     if not (config.is_file() and model.is_file()):
-        raise UserError(f"{config.parent} has no model: run stage 5 (fine-tuning) to its end")
+        raise UserError(f"{config.parent} has no model: finish the fine-tuning (run stage 5)")
     return config, model
 
 
 class CtcTranscriber:
-    """A fine-tuned model from audio to the log-probabilities of its CTC."""
+    """A fine-tuned model that returns the CTC log-probabilities of audio."""
 
     def __init__(self, exp_dir: Path, device: str = "cpu"):
         self.model, self.rate, self.blank = Recogniser(exp_dir, JointConfig(), device), RATE, 0
@@ -88,13 +89,13 @@ class CtcTranscriber:
 
 
 def separator(tokens: Sequence[str]) -> str:
-    """What stands between tokens in a text: a space between words, nothing between characters and pieces."""
+    """The string between tokens in a text: a space if the tokens are words, "" for characters and pieces."""
     return " " if any(len(token) > 1 and not token.startswith("<") and "\u2581" not in token for token in tokens) else ""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What each process needs to know."""
+    """The settings of a decoding process."""
 
     exp_dir: Path
     mode: str
@@ -103,18 +104,26 @@ class Job:
 
 
 def decode_dirs(
-    exp_dir: Path, data_dirs: Sequence[Path], out: Path, modes: Sequence[str], beam: BeamConfig, joint: JointConfig, nj: int, device: str = "cpu", backend: str = "local"
+    exp_dir: Path,
+    data_dirs: Sequence[Path],
+    out: Path,
+    modes: Sequence[str],
+    beam: BeamConfig,
+    joint: JointConfig,
+    nj: int,
+    device: str = "cpu",
+    backend: str = "local",
 ) -> None:
-    """Writes OUT/decode_MODE/SET/text and rtf.json for each mode, greedy or beam (both CTC) or joint, and each Kaldi directory.
+    """Writes OUT/decode_MODE/SET/text and rtf.json for every mode (greedy, beam, joint) and Kaldi directory.
 
-    UserError: no model, none for that mode, audio that cannot be read.
+    UserError: no model, mode joint without an attention decoder, audio that cannot be read.
     """
     if "joint" in modes and read_yaml(_model_files(exp_dir)[0]).get("model_conf", {}).get("ctc_weight") == 1.0:
-        raise UserError(f"{exp_dir} was trained with CTC alone and has no attention decoder: choose greedy or beam")
+        raise UserError(f"{exp_dir} was trained with CTC only and has no attention decoder: choose greedy or beam")
     sets = {path.name: list(KaldiDir.read(path).utterances()) for path in data_dirs}
     utterances = [utterance for part in sets.values() for utterance in part]
     nj = max(1, min(nj, len(utterances) // UTTERANCES))
-    for group in ([mode for mode in modes if mode != "joint"], [mode for mode in modes if mode == "joint"]):  # CTC's modes search in the same outputs
+    for group in ([mode for mode in modes if mode != "joint"], [mode for mode in modes if mode == "joint"]):  # CTC modes share the outputs
         if not group:
             continue
         answers = iter(_answers(Job(exp_dir, group[0], joint, device), utterances, nj, backend, out / "log"))
@@ -135,7 +144,7 @@ def _write(folder: Path, mode: str, utterances: Sequence[Utterance], answers: Se
 
 
 def _answers(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, log_dir: Path) -> list[Answer]:
-    """In order."""
+    """The outputs of the utterances, in order."""
     if backend == "slurm":
         parts = [(job, part) for part in split_evenly(utterances, nj)]
         return [answer for part in run_jobs(_part, parts, log_dir, nj, backend, "decoding") for answer in part]
@@ -146,11 +155,12 @@ def _answers(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, l
         with ProcessPoolExecutor(nj, get_context("spawn"), _start, (job,)) as pool:
             return list(progress(pool.map(_one, utterances), desc=f"decoding ({job.mode})", total=len(utterances), unit="utt"))
     except BrokenProcessPool:
-        raise UserError(f"a process of the decoding was killed (out of memory?): try --nj below {nj}") from None
+        raise UserError(f"a decoding process was killed (out of memory?): try --nj below {nj}") from None
 
 
-_recogniser: Recogniser | None = None  # of a process
-_fault: UserError | None = None
+# State of a worker process
+_recogniser: Recogniser | None = None
+_error: UserError | None = None
 _mode = ""
 
 
@@ -160,17 +170,17 @@ def _load(job: Job) -> None:
 
 
 def _start(job: Job) -> None:
-    global _fault
+    global _error
     torch.set_num_threads(1)
     try:
         _load(job)
-    except UserError as error:  # an exception here would only break the pool
-        _fault = error
+    except UserError as error:  # raised by the first utterance: an exception here would break the pool without a message
+        _error = error
 
 
 def _one(utterance: Utterance) -> Answer:
-    if _fault is not None:
-        raise _fault
+    if _error is not None:
+        raise _error
     audio = utterance.audio(RATE)
     begin = time.perf_counter()
     output = _recogniser(audio, _mode)

@@ -1,4 +1,4 @@
-"""ESPnet's configuration of a fine-tuning: read, checked against ESPnet's own options and classes, completed with data, tokens and frontend."""
+"""ESPnet's configuration of a fine-tuning: reading, checking against ESPnet's options and classes, adding data, tokens and frontend."""
 
 import difflib
 import inspect
@@ -17,7 +17,7 @@ from asrlib.pt.frontends import TRAINED
 from asrlib.text.tokenizers import BLANK, UNKNOWN, SentencePieceTokenizer, Tokenizer, WordTokenizer
 from asrlib.utils.errors import UserError
 
-LOGMEL = {  # what stands in for an upstream: 80-bin log-mel every 10 ms, subsampled to the frame rate that 20 ms and conv2d2 have
+LOGMEL = {  # frontend without an upstream: 80-bin log-mel every 10 ms; conv2d subsamples it to the frame rate of 20 ms states with conv2d2
     "frontend": "default", "frontend_conf": {"fs": "16k", "n_fft": 512, "win_length": 400, "hop_length": 160},
     "preencoder": None, "preencoder_conf": {}, "normalize": "utterance_mvn", "freeze_param": [],
 }  # fmt: skip
@@ -25,7 +25,7 @@ EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?e[-+]?\d+", re.IGNORECASE)
 
 
 def read_asr_config(path: Path, overrides: Sequence[str]) -> dict:
-    """An ESPnet YAML with "key=value" overrides. UserError names file, key and the nearest valid one."""
+    """An ESPnet YAML with "key=value" overrides. UserError: an invalid key; the message names the file and the nearest valid key."""
     values = read_yaml(path)
     override_values(values, overrides, path)
     values = _with_numbers(values)
@@ -34,20 +34,20 @@ def read_asr_config(path: Path, overrides: Sequence[str]) -> dict:
 
 
 def _with_numbers(value: Any) -> Any:
-    """1e-3 as the number that it means: YAML 1.1 reads a string, and ESPnet would give it to the optimizer as one."""
+    """Converts values such as 1e-3 to numbers: YAML 1.1 reads them as strings, which ESPnet would pass to the optimizer."""
     if isinstance(value, dict):
         return {key: _with_numbers(inner) for key, inner in value.items()}
     return float(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
 
 
 def check_keys(values: dict, where: str | Path) -> None:
-    """UserError: a key that ESPnet's asr_train does not have, or one of a section that its class does not take."""
+    """UserError: a key that ESPnet's asr_train does not have, or a key in a section that its class does not accept."""
     _known(values, {action.dest for action in ASRTask.get_parser()._actions} - {"help"}, where, "")
     for choices in ASRTask.class_choices_list:
         if section := values.get(f"{choices.name}_conf"):
             name = values.get(choices.name, choices.default)
             if name is None:
-                raise UserError(f"{where}: {choices.name}_conf is given, but {choices.name} is none")
+                raise UserError(f"{where}: {choices.name}_conf is given without {choices.name}: add it, or remove {choices.name}_conf")
             if name not in choices.classes:
                 near = difflib.get_close_matches(str(name), choices.classes, n=1)
                 raise UserError(f"{where}: {choices.name}: ESPnet has no {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
@@ -73,17 +73,18 @@ def _known(values: Iterable[str], valid: set[str], where: str | Path, prefix: st
 
 
 def with_frontend(values: dict, speech: Speech, upstream: str, upstream_model: str) -> dict:
-    """The configuration with the frontend that fits a dump: cached hidden states, an upstream of s3prl on audio, or log-mel features where there is none.
+    """The configuration with the frontend for a dump: cached hidden states, an s3prl upstream on audio, or log-mel features without an upstream.
 
-    UserError: nothing to train.
+    UserError: log-mel features without an encoder.
     """
     values = dict(values)
     if speech.kind == "states":
-        values |= {"frontend": "cached_states", "frontend_conf": {"layers": speech.layers, "dim": speech.dim, "downsample_rate": speech.downsample_rate}}
+        conf = {"layers": speech.layers, "dim": speech.dim, "downsample_rate": speech.downsample_rate}
+        values |= {"frontend": "cached_states", "frontend_conf": conf}
     elif upstream:
         values |= s3prl_frontend(values, upstream, upstream_model)
     elif values.get("encoder_conf", {}).get("num_blocks") == 0:
-        raise UserError("a CTC layer alone cannot learn from log-mel features: name an upstream, or take a configuration with an encoder")
+        raise UserError("a CTC layer alone cannot learn from log-mel features: give --upstream, or a configuration with an encoder")
     else:
         values |= LOGMEL
         values["encoder_conf"] = {**values.get("encoder_conf", {}), "input_layer": "conv2d"}
@@ -91,7 +92,7 @@ def with_frontend(values: dict, speech: Speech, upstream: str, upstream_model: s
 
 
 def s3prl_frontend(values: dict, upstream: str, upstream_model: str) -> dict:
-    """frontend and frontend_conf of ESPnet's s3prl frontend, or of ours for an upstream that is trained; what else frontend_conf says of it is kept."""
+    """frontend and frontend_conf for ESPnet's s3prl frontend, or for ours if the upstream is trained; other keys of frontend_conf are kept."""
     name = TRAINED if values.get("frontend") == TRAINED else "s3prl"
     conf = values.get("frontend_conf", {}) if values.get("frontend") == name else {}
     inner = {**conf.get("frontend_conf", {}), "upstream": upstream}
@@ -101,15 +102,15 @@ def s3prl_frontend(values: dict, upstream: str, upstream_model: str) -> dict:
 
 
 def inference_frontend(conf: dict) -> dict:
-    """ESPnet's own s3prl frontend for a frontend_conf of ours: what is for training alone is left out."""
+    """frontend and frontend_conf of ESPnet's s3prl frontend, without the keys of our frontend that matter only in training."""
     known = inspect.signature(S3prlFrontend.__init__).parameters
     return {"frontend": "s3prl", "frontend_conf": {key: value for key, value in conf.items() if key in known}}
 
 
 def with_input_size(values: dict, dim: int, where: str | Path) -> dict:
-    """What must have the upstream's dimension: preencoder_conf.input_size or, of an encoder that begins without a layer, encoder_conf.output_size.
+    """Sets the key that must equal the upstream's dimension: preencoder_conf.input_size or, for an encoder without blocks, encoder_conf.output_size.
 
-    UserError: the configuration says another one.
+    UserError: the configuration has another value.
     """
     if values.get("preencoder") == "linear":
         section, key = "preencoder_conf", "input_size"
@@ -119,12 +120,12 @@ def with_input_size(values: dict, dim: int, where: str | Path) -> dict:
         return values
     conf = values.get(section, {})
     if conf.get(key, dim) != dim:
-        raise UserError(f"{where}: {section}.{key} is {conf[key]}, the upstream's hidden states have {dim} values: leave it out")
+        raise UserError(f"{where}: {section}.{key} is {conf[key]}, the upstream's hidden states have {dim} values: remove the key")
     return values | {section: {**conf, key: dim}}
 
 
 def with_data(values: dict, train: Path, valid: Path, speech: Speech) -> dict:
-    """The configuration with the files of two dumps."""
+    """The configuration with the files of the training and validation dumps."""
     name, kind = ("feats.scp", "kaldi_ark") if speech.kind == "states" else ("wav.scp", "sound")
     values = dict(values)
     for part, folder in (("train", train), ("valid", valid)):
@@ -134,7 +135,7 @@ def with_data(values: dict, train: Path, valid: Path, speech: Speech) -> dict:
 
 
 def with_tokens(values: dict, tokenizer: Tokenizer, model: Path) -> dict:
-    """The configuration with ESPnet's token list: blank first, <sos/eos> last. model: of a SentencePiece tokenizer."""
+    """The configuration with ESPnet's token list: blank first, <sos/eos> last. model: file of a SentencePiece tokenizer."""
     kind = "bpe" if isinstance(tokenizer, SentencePieceTokenizer) else "word" if isinstance(tokenizer, WordTokenizer) else "char"
     own = [token for token in tokenizer.tokens if token not in (BLANK, UNKNOWN)]
     values = values | {"token_type": kind, "token_list": [BLANK, UNKNOWN, *own, "<sos/eos>"]}

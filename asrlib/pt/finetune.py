@@ -1,4 +1,4 @@
-"""Fine-tuning with ESPnet in this process: its trainer, our frontends, its progress on the terminal, and a model that takes audio at the end."""
+"""Fine-tuning with ESPnet's trainer in this process, with our frontends and a progress bar; the result is a model that takes audio."""
 
 import json
 import logging
@@ -29,14 +29,14 @@ from asrlib.utils.progress import progress
 log = get_logger(__name__)
 
 CONFIG = "asr.yaml"  # the resolved configuration, as given to ESPnet
-DATA = "data.json"  # digests of the dumps that are trained on
+DATA = "data.json"  # digests of the training and validation dumps
 INFERENCE = "inference"  # folder of the model that takes audio
-AGAIN = "choose another folder, or --force true to start over"
+REMEDY = "give another --exp_dir, or --force true to start over"
 
 
 @dataclass(frozen=True)
 class Request:
-    """A fine-tuning. train, valid: dumps of asrlib.pt.dump; overrides: "key=value" strings; upstream: s3prl's name, "" for log-mel features."""
+    """A requested fine-tuning. train, valid: dumps of asrlib.pt.dump; overrides: "key=value" strings; upstream: s3prl's name, "" for log-mel."""
 
     asr_config: Path
     overrides: tuple[str, ...]
@@ -52,21 +52,21 @@ class Request:
         """The request as options of asrlib.bin.finetune."""
         names = {"train": "train_dir", "valid": "valid_dir", "overrides": "asr_args"}
         values = {field.name: getattr(self, field.name) for field in fields(self)} | {"overrides": " ".join(self.overrides)}
-        return [word for name, value in values.items() for word in (f"--{names.get(name, name)}", str(value))]
+        return [part for name, value in values.items() for part in (f"--{names.get(name, name)}", str(value))]
 
 
 def finetune(request: Request, start_over: bool = False) -> Path:
-    """Trains in exp_dir, or goes on there from the last epoch, or finds it finished; the folder of the model that takes audio (EXP_DIR/inference).
+    """Trains in exp_dir, resumes after the last epoch, or does nothing if finished; returns the folder of the model (EXP_DIR/inference).
 
-    UserError: a wrong configuration, exp_dir holds another run.
+    UserError: an invalid configuration, or exp_dir holds another run.
     """
     register()
     exp_dir, (values, data, speech, source) = request.exp_dir, _resolve(request)
     exp_dir.mkdir(parents=True, exist_ok=True)
     if start_over:
         _clear(exp_dir)
-    if _check_claim(exp_dir, values, data):
-        log.info("%s is finished", exp_dir)
+    if _check_run(exp_dir, values, data):
+        log.info("%s is finished: skipping the training", exp_dir)
         return exp_dir / INFERENCE
     with atomic_write(exp_dir / DATA) as stream:
         json.dump(data, stream)
@@ -77,51 +77,53 @@ def finetune(request: Request, start_over: bool = False) -> Path:
 
 
 def is_finished(request: Request) -> bool:
-    """Whether exp_dir holds the request's fine-tuning, finished. UserError: the request cannot be fulfilled, as in finetune; register comes before."""
+    """Whether the requested fine-tuning is finished in exp_dir; call `register` first. UserError: as in finetune."""
     values, data, _, _ = _resolve(request)
-    return _check_claim(request.exp_dir, values, data)
+    return _check_run(request.exp_dir, values, data)
 
 
 def _resolve(request: Request) -> tuple[dict, dict[str, str], Speech, UpstreamSource | None]:
-    """The configuration for ESPnet, digests of the data, what the dumps hold, the upstream."""
+    """The configuration for ESPnet, digests of the data, description of the dumps, the upstream."""
     asr_config, train, upstream, upstream_model = request.asr_config, request.train, request.upstream, request.upstream_model
     speech = read_speech(train)
     if speech.kind == "states" and (speech.upstream, speech.model) != (upstream, upstream_model):
-        raise UserError(f"{train} holds the hidden states of {speech.upstream} ({speech.model}), not of {upstream} ({upstream_model}): run dump_speech again")
+        cached, wanted = f"{speech.upstream} ({speech.model})", f"{upstream} ({upstream_model})"
+        raise UserError(f"{train} holds the hidden states of {cached}, not of {wanted}: run dump_speech again")
     source = describe_upstream(upstream, upstream_model) if upstream else None
     values = read_asr_config(asr_config, request.overrides)
     if speech.kind == "states" and not cacheable(values):
-        raise UserError(f"{train} holds hidden states, and {asr_config} trains the upstream or takes its last layer alone: run dump_speech with --cache_states false")
+        what = f"{train} holds hidden states, but {asr_config} trains the upstream or uses only its last layer"
+        raise UserError(f"{what}: run dump_speech with --cache_states false")
     if source:
         values = with_input_size(values, source.dim, asr_config)
     values = with_frontend(values, speech, upstream, upstream_model)
     values = with_tokens(with_data(values, train, request.valid, speech), load_tokenizer(request.tokens), request.tokens.with_suffix(".model"))
     values |= {"output_dir": str(request.exp_dir), "ngpu": request.ngpu, "resume": True, "use_preprocessor": True}
     data = {"train": speech.data, "valid": read_speech(request.valid).data}
-    if upstream_model and speech.kind == "audio":  # of hidden states, the dump's digest says it
+    if upstream_model and speech.kind == "audio":  # the digest of cached hidden states covers the upstream
         data["upstream"] = digest(Path(upstream_model), "sha256")
     return values, data, speech, source
 
 
 def register() -> None:
-    """Makes our upstreams known to s3prl and our frontends to ESPnet in this process."""
+    """Registers our upstreams with s3prl and our frontends with ESPnet in this process."""
     upstreams.register()
     frontends.register()
 
 
 def _clear(exp_dir: Path) -> None:
-    """Removes what an earlier run left."""
+    """Removes the files of an earlier run."""
     for path in (*exp_dir.glob("*.pth"), exp_dir / CONFIG, exp_dir / DATA, exp_dir / "config.yaml", exp_dir / "train.log"):
         path.unlink(missing_ok=True)
     for name in ("images", "tensorboard", INFERENCE):
         shutil.rmtree(exp_dir / name, ignore_errors=True)
 
 
-def _check_claim(exp_dir: Path, values: dict, data: dict[str, str]) -> bool:
-    """Whether the run in this folder is finished. UserError: it has another configuration, or other data, where ESPnet would go on or call it finished."""
+def _check_run(exp_dir: Path, values: dict, data: dict[str, str]) -> bool:
+    """Whether the run in this folder is finished. UserError: it has another configuration or other data, which ESPnet would not notice."""
     path = exp_dir / DATA
     if path.is_file() and json.loads(path.read_text()) != data:
-        raise UserError(f"{exp_dir} holds a fine-tuning on other data, or on an upstream that has been trained again since: {AGAIN}")
+        raise UserError(f"{exp_dir} holds a fine-tuning on other data, or with an upstream that has changed since: {REMEDY}")
     path = exp_dir / CONFIG
     if not path.is_file():
         return False
@@ -129,13 +131,13 @@ def _check_claim(exp_dir: Path, values: dict, data: dict[str, str]) -> bool:
     changed = [key for key in sorted({*before, *values} - {"ngpu"}) if before.get(key) != values.get(key)]
     if changed:
         key = changed[0]
-        shown = f"{key} was {before.get(key)!r}, now {values.get(key)!r}" if key != "token_list" else "the tokens are others"
-        raise UserError(f"{exp_dir} holds a fine-tuning with another configuration ({shown[:200]}): {AGAIN}")
+        shown = f"{key} was {before.get(key)!r}, now {values.get(key)!r}" if key != "token_list" else "other tokens"
+        raise UserError(f"{exp_dir} holds a fine-tuning with another configuration ({shown[:200]}): {REMEDY}")
     return (exp_dir / INFERENCE / "config.yaml").is_file()
 
 
 def _train(exp_dir: Path, values: dict) -> None:
-    """ESPnet's main with its log in EXP_DIR/train.log and a progress bar here. UserError: it failed; the log has its traceback."""
+    """Runs ESPnet's main with its log in EXP_DIR/train.log and a progress bar. UserError: it failed; the log has its traceback."""
     file = exp_dir / "train.log"
     handlers = [logging.FileHandler(file, encoding="utf-8"), EpochProgress(values.get("max_epoch", 40))]
     handlers[0].setFormatter(logging.Formatter("%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"))
@@ -147,7 +149,7 @@ def _train(exp_dir: Path, values: dict) -> None:
             ASRTask.main(cmd=["--config", str(exp_dir / CONFIG)])
     except Exception as error:
         root.exception("fine-tuning failed")
-        raise UserError(f"ESPnet stopped: {type(error).__name__}: {' '.join(str(error).split())[:300]}; see {file}") from error
+        raise UserError(f"ESPnet failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}: see {file}") from error
     finally:
         handlers[1].close()
         handlers[0].close()
@@ -155,7 +157,7 @@ def _train(exp_dir: Path, values: dict) -> None:
 
 
 class EpochProgress(logging.Handler):
-    """ESPnet's log as a progress bar over all batches and a line for each epoch."""
+    """Turns ESPnet's log into a progress bar over all batches and a line per epoch."""
 
     BATCHES = re.compile(r"\[train\] Batch sampler: .*N-batch=(\d+)")
     STEP = re.compile(r"(\d+)epoch:train:\d+-(\d+)batch: (.*)")
@@ -196,7 +198,7 @@ class EpochProgress(logging.Handler):
 
 
 def _finish(exp_dir: Path, values: dict, speech: Speech, source: UpstreamSource | None) -> Path:
-    """The averaged model as one that takes audio, and the picture of the layer weights."""
+    """Writes the averaged model as a model that takes audio, and the plot of the layer weights."""
     best = average_epochs(exp_dir, values)
     config = yaml.safe_load((exp_dir / "config.yaml").read_text(encoding="utf-8"))
     state = torch.load(best, map_location="cpu", weights_only=True)
@@ -213,14 +215,14 @@ def _finish(exp_dir: Path, values: dict, speech: Speech, source: UpstreamSource 
     out = exp_dir / INFERENCE
     with atomic_write(out / "model.pth", "wb") as stream:
         torch.save(state, stream)
-    with atomic_write(out / "config.yaml") as stream:  # the last one: it says that the fine-tuning is finished
+    with atomic_write(out / "config.yaml") as stream:  # written last: it marks the fine-tuning as finished
         yaml.safe_dump(config, stream, sort_keys=False, allow_unicode=True)
     log.info("model: %s; curves: %s", out / "model.pth", exp_dir / "images")
     return out
 
 
 def _upstream_state(frontend_conf: dict) -> dict[str, torch.Tensor]:
-    """The frozen upstream's tensors under the names that they have in ESPnet's model."""
+    """The tensors of the frozen upstream with their names in ESPnet's model."""
     from espnet2.asr.frontend.s3prl import S3prlFrontend
 
     state = S3prlFrontend(**frontend_conf).state_dict()

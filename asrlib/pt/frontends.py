@@ -1,4 +1,4 @@
-"""ESPnet frontends of ours: hidden states of a frozen upstream from files, and an upstream that is trained itself."""
+"""Our ESPnet frontends: cached hidden states of a frozen upstream, and an upstream that is trained."""
 
 import logging
 from types import SimpleNamespace
@@ -17,9 +17,9 @@ TRAINED = "trained_upstream"
 
 
 class CachedStates(AbsFrontend):
-    """The second half of ESPnet's S3prlFrontend with multilayer_feature: s3prl's learned weighted sum, under the same parameter name.
+    """The weighted sum of ESPnet's S3prlFrontend with multilayer_feature on cached hidden states, with the same parameter name.
 
-    layers: hidden states of a frame; dim: values of each; downsample_rate: samples from one frame to the next.
+    layers: hidden states per frame; dim: values of each; downsample_rate: samples from one frame to the next.
     """
 
     def __init__(self, layers: int, dim: int, downsample_rate: int = 320):
@@ -29,7 +29,7 @@ class CachedStates(AbsFrontend):
         self.featurizer = Featurizer(sizes)
 
     def output_size(self) -> int:
-        """Values of a frame of the sum."""
+        """Number of values per frame."""
         return self.dim
 
     def forward(self, input: Tensor, input_lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,12 +39,14 @@ class CachedStates(AbsFrontend):
 
 
 class TrainedUpstream(S3prlFrontend):
-    """ESPnet's S3prlFrontend, parameter names included, for an upstream that is fine-tuned.
+    """ESPnet's S3prlFrontend, with the same parameter names, for an upstream that is fine-tuned.
 
-    freeze_finetune_updates: the upstream computes without gradient for so many updates (fairseq's option). They are counted in a buffer, which a resumed run
-    takes up; accum_grad: batches of an update, ESPnet's key of that name. What stays frozen for good is named by ESPnet's freeze_param.
-    The others are of s3prl's HuBERT and wav2vec 2.0, active in training alone: dropouts, share of the layers left out, and masked frames (mask_prob: share of
-    them before spans of mask_length overlap). s3prl itself never masks, and its hooks need every layer: one that is left out is computed and passed by.
+    freeze_finetune_updates: number of updates in which the upstream is frozen (fairseq's option); a buffer counts the updates, so that a resumed
+    run continues the count. accum_grad: batches per update, ESPnet's key of that name. ESPnet's freeze_param names what stays frozen.
+
+    The other options apply to s3prl's HuBERT and wav2vec 2.0 in training: dropouts, share of skipped layers (layerdrop) and masked frames
+    (mask_prob: their share before spans of mask_length overlap). s3prl itself never masks. Its hooks need every layer, so that a skipped layer
+    is computed, but its output is not used.
     """
 
     def __init__(
@@ -73,10 +75,10 @@ class TrainedUpstream(S3prlFrontend):
             _set_layerdrop(model, layerdrop)
             _set_masks(model, mask_prob, mask_length)
         elif any((dropout, attention_dropout, activation_dropout, dropout_input, layerdrop, mask_prob)):
-            raise UserError(f"upstream {frontend_conf['upstream']} takes no dropout, layerdrop or mask_prob: set them to 0 in frontend_conf")
+            raise UserError(f"upstream {frontend_conf['upstream']} supports no dropout, layerdrop or mask_prob: set them to 0 in frontend_conf")
 
     def train(self, mode: bool = True) -> "TrainedUpstream":
-        """ESPnet's epochs begin with it, and with the first batch of an update."""
+        """Also restarts the count of batches: ESPnet calls it at the start of an epoch, which starts a new update."""
         self.batches = 0
         return super().train(mode)
 
@@ -96,7 +98,7 @@ class TrainedUpstream(S3prlFrontend):
         if self.batches % self.accum_grad == 0:
             self.updates += 1
             if self.updates == self.freeze_finetune_updates:
-                logging.info("%d updates are done: the upstream is trained from now on", self.freeze_finetune_updates)
+                logging.info("after %d updates, the upstream is no longer frozen", self.freeze_finetune_updates)
 
 
 def _set_dropouts(model: nn.Module, dropout: float, attention: float, activation: float, inputs: float) -> None:
@@ -107,12 +109,12 @@ def _set_dropouts(model: nn.Module, dropout: float, attention: float, activation
 
 
 def _set_layerdrop(model: nn.Module, rate: float) -> None:
-    def pass_by(layer: nn.Module, inputs: tuple, output: tuple) -> tuple:
-        dropped = layer.training and float(torch.rand(())) < rate
-        return (inputs[0], *output[1:]) if dropped else output
+    def skip(layer: nn.Module, inputs: tuple, output: tuple) -> tuple:
+        skipped = layer.training and float(torch.rand(())) < rate
+        return (inputs[0], *output[1:]) if skipped else output
 
     for layer in model.encoder.layers if rate else ():
-        layer.register_forward_hook(pass_by)
+        layer.register_forward_hook(skip)
 
 
 def _set_masks(model: nn.Module, prob: float, length: int) -> None:
@@ -127,7 +129,7 @@ def _set_masks(model: nn.Module, prob: float, length: int) -> None:
 
 
 def register() -> None:
-    """Makes the frontends known to ESPnet's recogniser in this process as `cached_states` and `trained_upstream`."""
+    """Registers the frontends with ESPnet in this process as `cached_states` and `trained_upstream`."""
     from espnet2.tasks.asr import frontend_choices
 
     frontend_choices.classes |= {"cached_states": CachedStates, TRAINED: TrainedUpstream}

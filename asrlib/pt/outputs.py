@@ -14,7 +14,10 @@ from asrlib.text.tokenizers import load_tokenizer
 
 
 def layer_outputs(exp_dir: Path, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """The outputs (B, T', D) of the layers of the model in exp_dir/pt. inputs: feats (B, T, F), lengths (B,); of a pretrained model wavs (B, S), lengths, pitch (B, T)."""
+    """The outputs (B, T', D) of all layers of the model in exp_dir/pt.
+
+    inputs: feats (B, T, F) and lengths (B,), or for a pretrained model wavs (B, S), lengths (B,) and pitch (B, T).
+    """
     config, weights = load_experiment_config(exp_dir / "config.yaml"), exp_dir / "pt" / "model.safetensors"
     lengths = torch.from_numpy(inputs["lengths"]).long()
     with torch.no_grad():
@@ -26,5 +29,5 @@ def layer_outputs(exp_dir: Path, inputs: dict[str, np.ndarray]) -> list[np.ndarr
         states = model(torch.from_numpy(inputs["wavs"]), lengths, *extra)
     for row, length in enumerate(inputs["lengths"].tolist()):
         for state in states:
-            state[row, max(0, config.model_conf.frames(length)) :] = 0  # what stands in the padding means nothing
+            state[row, max(0, config.model_conf.frames(length)) :] = 0  # ignore the padding
     return [state.numpy() for state in states]

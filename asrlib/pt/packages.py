@@ -1,4 +1,4 @@
-"""A pretrained model in the formats of other toolkits: s3prl's hubert_local and wav2vec2_local, a fairseq-like checkpoint, a transformers folder."""
+"""Packages of a pretrained model for other toolkits: s3prl's hubert_local and wav2vec2_local, a fairseq-like checkpoint, a transformers folder."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from asrlib.utils.files import atomic_write
 
 
 def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Path]:
-    """Writes the packages of a network's MindSpore arrays; the files made. ProgRE has one of its own, for asrlib.pt.upstreams."""
+    """Writes the packages of a network from its MindSpore arrays; returns the files. ProgRE has its own package, for asrlib.pt.upstreams."""
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if config.uses_pitch:
         state = {"config": dump_config(config), "model_weight": {pytorch_name(name): tensor for name, tensor in tensors.items()}}
@@ -25,21 +25,26 @@ def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Pa
     weights = {rename(name): tensor for name, tensor in tensors.items()}
     s3prl = {"task_cfg": task_cfg, "model_cfg": model_cfg, "model_weight": weights}
     if config.objective == "contrastive":
-        kinds, trunk, third_name = ("audio_pretraining", "wav2vec2"), list(arrays), pretraining_name
+        kinds, exported, rule = ("audio_pretraining", "wav2vec2"), list(arrays), pretraining_name
     else:
         s3prl["dictionaries_symbols"] = [[str(i) for i in range(config.model_conf.num_classes)]]
-        kinds, trunk, third_name = ("hubert_pretraining", "hubert"), [name for name in arrays if not name.startswith(HEADS)], transformers_name
+        kinds, exported, rule = ("hubert_pretraining", "hubert"), [name for name in arrays if not name.startswith(HEADS)], transformers_name
     fairseq = {"model": weights, "cfg": {"task": {"_name": kinds[0], **task_cfg}, "model": {"_name": kinds[1], **model_cfg}}}
-    names = reversed_rule(lambda name: third_name(name, config.model_conf), trunk)
-    third, path = {theirs: arrays[ours] for theirs, ours in names.items()}, out / "transformers" / "model.safetensors"
-    with ThreadPoolExecutor() as pool:  # the disk is what takes the time
-        jobs = [pool.submit(_save, s3prl, out / "s3prl.pt"), pool.submit(_save, fairseq, out / "fairseq.pt"), pool.submit(save_arrays, path, third, {"format": "pt"})]
+    names = reversed_rule(lambda name: rule(name, config.model_conf), exported)
+    transformers, path = {theirs: arrays[ours] for theirs, ours in names.items()}, out / "transformers" / "model.safetensors"
+    with ThreadPoolExecutor() as pool:  # in parallel, because writing to disk takes most of the time
+        jobs = [
+            pool.submit(_save, s3prl, out / "s3prl.pt"),
+            pool.submit(_save, fairseq, out / "fairseq.pt"),
+            pool.submit(save_arrays, path, transformers, {"format": "pt"}),
+        ]
         made = [jobs[0].result(), jobs[1].result(), jobs[2].result() or path]
     with atomic_write(out / "transformers" / "config.json") as stream:
         json.dump(transformers_config(config), stream, indent=2)
     with atomic_write(out / "transformers" / "preprocessor_config.json") as stream:
         facts = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1, "sampling_rate": 16000, "padding_value": 0.0}
-        json.dump(facts | {"do_normalize": config.model_conf.normalize, "return_attention_mask": config.model_conf.extractor_mode == "layer"}, stream, indent=2)
+        facts |= {"do_normalize": config.model_conf.normalize, "return_attention_mask": config.model_conf.extractor_mode == "layer"}
+        json.dump(facts, stream, indent=2)
     return made
 
 

@@ -1,15 +1,15 @@
-"""Upstreams of s3prl, ours among them, as ESPnet's frontend uses them."""
+"""Loading of s3prl's upstreams and ours, as in ESPnet's s3prl frontend."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # what torch.load raises
+from pickle import UnpicklingError  # raised by torch.load
 
 from asrlib.utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class UpstreamSource:
-    """An upstream by its name in s3prl and the file of its checkpoint ("" where s3prl has its own), and what comes out of it."""
+    """An upstream: its name in s3prl, its checkpoint file ("" for s3prl's own), number and size of its hidden states, samples per frame."""
 
     name: str
     path: str
@@ -19,10 +19,10 @@ class UpstreamSource:
 
 
 def describe_upstream(name: str, path: str) -> UpstreamSource:
-    """Loads an upstream once to see its sizes. UserError: s3prl does not know it, no such file, not a checkpoint of that kind."""
+    """Loads an upstream to read its sizes. UserError: s3prl does not know it, no such file, not a checkpoint of that kind."""
     model = _make(name, path)
     if len(set(model.hidden_sizes)) > 1 or len(set(model.downsample_rates)) > 1:
-        raise UserError(f"upstream {name}: its hidden states have different sizes and cannot be summed")
+        raise UserError(f"upstream {name}: its hidden states have different sizes and cannot be summed: choose another upstream")
     return UpstreamSource(name, path, model.num_layers, model.hidden_sizes[0], model.downsample_rates[0])
 
 
@@ -45,7 +45,7 @@ def check_upstream(name: str, path: str) -> None:
 
 
 def cacheable(values: dict) -> bool:
-    """Whether an ESPnet configuration leaves the upstream as it is and sums its hidden states, so that they may be computed once."""
+    """Whether an ESPnet configuration freezes the upstream and sums its hidden states, so that they can be computed once."""
     upstream = "frontend.upstream.upstream.model"
     frozen = any(upstream == name or upstream.startswith(f"{name}.") for name in values.get("freeze_param") or ())
     return frozen and (values.get("frontend_conf") or {}).get("multilayer_feature", True)

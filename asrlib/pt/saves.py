@@ -1,4 +1,4 @@
-"""ESPnet's files of an epoch, whole or absent, so that a kill in the middle of writing them costs that epoch at most."""
+"""Atomic writing of ESPnet's checkpoints, so that an interrupted run loses at most one epoch."""
 
 import contextlib
 import os
@@ -14,10 +14,10 @@ CHECKPOINT = "checkpoint.pth"
 
 @contextlib.contextmanager
 def whole_saves() -> Iterator[None]:
-    """Within it torch.save to a path goes through a temporary name, and checkpoint.pth appears after the weights that are saved next.
+    """In this context, torch.save writes files atomically, and checkpoint.pth only appears after the next file is saved.
 
-    ESPnet's trainer writes checkpoint.pth (where to go on) and then Nepoch.pth (what is averaged in the end): killed in between, it would go on after an epoch
-    whose weights are nowhere.
+    ESPnet's trainer writes checkpoint.pth (from which it resumes) before Nepoch.pth (which is averaged at the end). If it were killed in between,
+    it would resume after an epoch whose weights are missing.
     """
     plain, waiting = torch.save, []
 

@@ -1,4 +1,4 @@
-"""Many fine-tunings that differ in their upstream or in a few keys, some at a time, each in a process of its own."""
+"""Parallel fine-tunings that differ in the upstream or in a few keys, each in a process of its own."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ log = get_logger(__name__)
 
 
 def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, backend: str = "local", start_over: bool = False) -> None:
-    """Fine-tunes every system, nj at a time (0: as many as cores, with GPUs one), log_dir/N.log each (with one at a time, on the terminal).
+    """Fine-tunes every system, nj in parallel (0: as many as cores, with GPUs one); logs to log_dir/N.log, or with nj 1 to the terminal.
 
-    What is finished is left alone, what was killed goes on. common: what all have; a system brings its upstream and exp_dir, and its asr_args, which win.
-    UserError: first of all for a system that cannot be fine-tuned, then for the first fine-tuning that failed.
+    Finished systems are skipped, interrupted ones resumed. common: settings of all systems; each adds its upstream, exp_dir and asr_args, which
+    take precedence. UserError: an invalid system, before any fine-tuning starts, or the first fine-tuning that failed.
     """
     register()
     waiting = []
@@ -31,7 +31,8 @@ def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, ba
             raise UserError(f"system {system.name}: {error}") from None
     nj = max(1, min(nj or (1 if common.ngpu else cores()), len(waiting)))
     threads = max(1, cores() // nj)
-    log.info("%d fine-tunings, %d of them finished; %d at a time with %d threads each", len(systems), len(systems) - len(waiting), nj, threads)
+    finished = len(systems) - len(waiting)
+    log.info("%d fine-tunings, %d of them finished; %d in parallel with %d threads each", len(systems), finished, nj, threads)
     jobs = [("finetune", [*request.options(), "--force", str(start_over)], threads, f"system {system.name}: ") for system, request in waiting]
     run_jobs(run_command, jobs, log_dir, nj, backend, "fine-tuning")
 

@@ -1,4 +1,4 @@
-"""ProgRE as upstreams of s3prl: progre_local, progre_base and progre_large, registered at run time, s3prl itself untouched."""
+"""ProgRE as s3prl upstreams progre_local, progre_base and progre_large, registered at run time without changes to s3prl."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ SIZES = {"progre_base": (12, 768), "progre_large": (24, 1024)}  # layers, dimens
 class ProgreUpstream(nn.Module):
     """A packaged ProgRE (progre.pt, asrlib.pt.packages) with the interface of s3prl's upstreams.
 
-    Hidden states are the pitch part, the input of the first layer, the layers' outputs, and the speaker part behind that of its layer, so that a learned
-    weighted sum can use them all. Each has one frame per 320 samples, begun ones included, as s3prl expects: the last frame of an utterance is repeated,
-    whatever else is in the batch. The model stays in evaluation mode.
+    The hidden states are the pitch part, the input of the first layer and the outputs of the layers, with the speaker part after its layer, so
+    that a learned weighted sum can use all of them. s3prl expects a frame for every 320 samples or part of them: the last frame of an utterance is
+    repeated, independent of the rest of the batch. The model stays in evaluation mode.
     """
 
     def __init__(self, ckpt: str | Path):
@@ -32,7 +32,7 @@ class ProgreUpstream(nn.Module):
         self.model = assign(make_network(self.config), weights, ckpt)
 
     def train(self, mode: bool = True) -> "ProgreUpstream":
-        """Without effect: dropout would change what a frozen upstream gives (ESPnet trains with the frontend in training mode)."""
+        """Keeps evaluation mode: ESPnet sets the frontend to training mode, in which dropout would change a frozen upstream's output."""
         return super().train(False)
 
     def get_downsample_rates(self, key: str) -> int:
@@ -40,7 +40,7 @@ class ProgreUpstream(nn.Module):
         return self.config.model_conf.hop
 
     def forward(self, wavs: list[Tensor]) -> dict[str, list[Tensor] | Tensor]:
-        """wavs: (samples,) each, 16 kHz, in [-1, 1]. Those shorter than one frame are padded with zeros to it."""
+        """wavs: (samples,) each, 16 kHz, in [-1, 1]. Waveforms shorter than a frame are zero-padded."""
         model, device = self.config.model_conf, wavs[0].device
         wanted = [-(-max(1, len(wav)) // model.hop) for wav in wavs]
         wavs = [nn.functional.pad(wav, (0, max(0, model.samples(1) - len(wav)))) for wav in wavs]
@@ -59,11 +59,11 @@ class ProgreUpstream(nn.Module):
 
 
 def read_package(path: str | Path) -> tuple[PretrainConfig, dict]:
-    """Configuration and weights of a progre.pt. UserError: no such file, damaged, or another model."""
+    """Configuration and weights in a progre.pt. UserError: the file is missing, damaged or of another model."""
     weights = read_weights(path)
     text = torch.load(path, map_location="cpu", weights_only=True).get("config")
     if not isinstance(text, str):
-        raise UserError(f"{path}: not a package of ProgRE: make one with python -m asrlib.bin.convert")
+        raise UserError(f"{path}: not a package of ProgRE: write one with python -m asrlib.bin.convert")
     return pretrain_config_of(yaml.safe_load(text), str(path)), weights
 
 
@@ -75,7 +75,7 @@ def progre_local(ckpt: str, refresh: bool = False, **kwargs) -> ProgreUpstream:
 def _sized(name: str):
     def entry(ckpt: str | None = None, refresh: bool = False, **kwargs) -> ProgreUpstream:
         if ckpt is None:
-            raise UserError(f"upstream {name} has no public checkpoint: name a local one with path_or_url (exp/TAG/pt/progre.pt)")
+            raise UserError(f"upstream {name} has no public checkpoint: give a local one in path_or_url (exp/TAG/pt/progre.pt)")
         upstream = ProgreUpstream(ckpt)
         found = upstream.config.model_conf.layers, upstream.config.model_conf.dim
         if found != SIZES[name]:
@@ -90,7 +90,7 @@ progre_base, progre_large = map(_sized, SIZES)
 
 
 def register() -> None:
-    """Makes the upstreams known to s3prl in this process."""
+    """Registers the upstreams with s3prl in this process."""
     import s3prl.hub
 
     for entry in (progre_local, progre_base, progre_large):

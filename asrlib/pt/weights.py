@@ -1,4 +1,4 @@
-"""Weights of PyTorch modules, in and out, without ever unpickling more than tensors."""
+"""Reading and assigning of PyTorch weights, without unpickling anything but tensors."""
 
 import pickle
 import zipfile
@@ -13,14 +13,14 @@ from asrlib.utils.errors import UserError
 
 
 def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """name -> shape of parameters and buffers."""
+    """Name -> shape of parameters and buffers."""
     return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 def read_weights(path: str | Path) -> Arrays:
-    """Arrays of a .safetensors file or of a file of torch.save that holds a state, bare or under "model" or "state_dict".
+    """Arrays of a .safetensors file, or of a torch.save file with a state, bare or under "model", "state_dict" or "model_weight".
 
-    UserError: no such file, damaged, or one that would run code when loaded.
+    UserError: the file is missing or damaged, or would run code when loaded.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
@@ -30,14 +30,14 @@ def read_weights(path: str | Path) -> Arrays:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise UserError(f"{path}: refused: it holds more than tensors and plain values, and loading it could run code") from None
+        raise UserError(f"{path}: refused, because loading it could run code: save only tensors and plain values") from None
     except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: damaged checkpoint: {str(error).splitlines()[0]}") from None
     for key in ("model", "state_dict", "model_weight"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"{path}: no state of a model in it (names with tensors are expected)")
+        raise UserError(f"{path}: no model state found: save a dictionary of names and tensors")
     return {name: _array(tensor, f"{path}: {name}") for name, tensor in state.items()}
 
 
@@ -49,7 +49,7 @@ def _array(tensor: torch.Tensor, where: str) -> np.ndarray:
 
 
 def assign(model: nn.Module, arrays: Arrays, where: str | Path) -> nn.Module:
-    """Takes arrays of exactly the model's names for its own. UserError: names missing or left over, other shapes or types."""
+    """Sets the model's parameters and buffers to the arrays. UserError: missing or unexpected names, wrong shapes or types."""
     for name, tensor in model.state_dict().items():
         if name in arrays and torch.from_numpy(arrays[name]).dtype != tensor.dtype:
             raise UserError(f"{where}: not a checkpoint of this model: {name} is {arrays[name].dtype}, {tensor.dtype} is expected")

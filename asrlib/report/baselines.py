@@ -1,4 +1,4 @@
-"""A system beside its baselines: error rates, differences and their paired bootstrap intervals on every set that both have decoded."""
+"""Comparison of a system with baselines: error rates, differences and paired bootstrap intervals on every set that both decoded."""
 
 import json
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ COLUMNS = ("dataset", "unit", "baseline", "its Err", "Err", "difference", "95 % 
 
 
 def baseline_rows(exp_dir: Path, baselines: Sequence[Path]) -> list[list[str]]:
-    """Rows under COLUMNS, "difference" below 0 where exp_dir is better. UserError: a baseline that has not decoded what exp_dir has."""
+    """Rows with COLUMNS; a "difference" below 0 means that exp_dir is better. UserError: a baseline has not decoded a set of exp_dir."""
     rows = []
     for result in sorted(exp_dir.glob("decode_*/*/score_[cw]er/result.json")):
         place = result.relative_to(exp_dir)
         own, unit = read_score(result)
         if unit == "word" and not any(len(alignment.ref) > 1 for alignment in own.alignments.values()):
-            continue  # written without spaces: a word is a whole sentence
+            continue  # the language is written without spaces, so that every sentence is one word
         for baseline in baselines:
             if not (baseline / place).is_file():
                 raise UserError(f"{baseline / place} is missing: run stage 6 for {baseline.name}, too")
@@ -29,13 +29,13 @@ def baseline_rows(exp_dir: Path, baselines: Sequence[Path]) -> list[list[str]]:
 
 
 def siblings(exp_dir: Path) -> list[Path]:
-    """Experiments beside exp_dir that have decoded and scored all that it has."""
+    """Experiments in the folder of exp_dir that have decoded and scored all its sets."""
     own = [result.relative_to(exp_dir) for result in exp_dir.glob("decode_*/*/score_[cw]er/result.json")]
     return sorted(other for other in exp_dir.parent.iterdir() if other != exp_dir and own and all((other / place).is_file() for place in own))
 
 
 def compared(dataset: str, unit: str, name: str, other: Score, own: Score, digits: int = 1) -> list[str]:
-    """A row under COLUMNS: the score `own` beside `other`, that of a baseline called `name`."""
+    """A row with COLUMNS: the score `own` against the score `other` of the baseline `name`."""
     difference = compare(other, own)
     before, after = other.counts.error_rate, own.counts.error_rate
     if difference.delta is None or difference.ci95 is None:
@@ -47,10 +47,10 @@ def compared(dataset: str, unit: str, name: str, other: Score, own: Score, digit
 
 
 def read_score(result: Path) -> tuple[Score, str]:
-    """The score behind a result.json, made again from the texts that it names."""
+    """The score of a result.json, computed again from the text files that it names. UserError: the file names none."""
     facts = json.loads(result.read_text(encoding="utf-8"))
     try:
         ref, hyp, unit = facts["ref"], facts["hyp"], facts["unit"]
     except KeyError as error:
-        raise UserError(f"{result}: no {error} in it: score again") from None
+        raise UserError(f"{result} has no key {error}: run the score command again") from None
     return score(read_text(ref), read_text(hyp), unit, allow_extra=True), unit

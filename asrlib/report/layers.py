@@ -1,4 +1,4 @@
-"""Pictures of layers: a comparison of two frameworks, the weights of a fine-tuning."""
+"""Plots of layers: comparison of two frameworks, layer weights of a fine-tuned model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ LONGEST = 1500  # frames drawn
 
 
 def plot_layers(ms_outputs: Sequence[np.ndarray], pt_outputs: Sequence[np.ndarray], path: Path) -> None:
-    """One row for every layer: MindSpore's output, PyTorch's, |difference|. Arrays (B, T, D); the first utterance is drawn, time from left to right."""
+    """One row per layer: MindSpore's output, PyTorch's, |difference|. Arrays (B, T, D); the first utterance is drawn, time on the x axis."""
     figure, axes = plt.subplots(len(ms_outputs), 3, figsize=(18, 2.4 * len(ms_outputs)), layout="constrained", squeeze=False)
     for i, (a, b) in enumerate(zip(ms_outputs, pt_outputs, strict=True)):
         a, b = (x.reshape(-1, *x.shape[-2:])[0, :LONGEST].T for x in (a, b))
@@ -27,7 +27,7 @@ def plot_layers(ms_outputs: Sequence[np.ndarray], pt_outputs: Sequence[np.ndarra
 
 
 def plot_layer_weights(weights: np.ndarray, path: Path) -> None:
-    """What share each hidden state has in the learned weighted sum: weights (states,), adding up to 1."""
+    """Bar chart of the weights (states,) of the hidden states in the learned weighted sum, which add up to 1."""
     figure, axis = plt.subplots(figsize=(max(4, 0.35 * len(weights)), 3), layout="constrained")
     axis.bar(range(len(weights)), weights)
     axis.axhline(1 / len(weights), color="gray", linewidth=0.8, linestyle=":", label="at the start")

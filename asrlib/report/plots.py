@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""Plots of a training run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +13,9 @@ from asrlib.utils.files import atomic_write  # noqa: E402
 
 
 def plot_history(rows: Sequence[dict], path: Path) -> None:
-    """Loss over updates with the validation loss, WER and CER over epochs, and the learning rate, side by side in one PNG.
+    """Training and validation loss, WER and CER, and learning rate over epochs, side by side in one PNG.
 
-    rows: those of history.jsonl.
+    rows: the rows of history.jsonl.
     """
     updates = [row for row in rows if "loss" in row]
     valid = [row for row in rows if "valid_loss" in row]
@@ -42,9 +42,9 @@ def plot_history(rows: Sequence[dict], path: Path) -> None:
 
 
 def plot_pretraining(rows: Sequence[dict], path: Path) -> None:
-    """Loss and accuracy of the masked frames over updates, of training and validation, and the learning rate.
+    """Training and validation loss and accuracy of the masked frames, and learning rate, over updates.
 
-    With the speakers' accuracy where there is one (ProgRE), and the perplexity of the codewords where there are any (wav2vec 2.0).
+    Also the speaker accuracy (ProgRE) and the perplexity of the codewords (wav2vec 2.0), if the rows have them.
     """
     updates = [row for row in rows if "loss" in row]
     task = "contrastive" if any("contrastive_accuracy" in row for row in updates) else "masked"
@@ -60,9 +60,9 @@ def plot_pretraining(rows: Sequence[dict], path: Path) -> None:
         accuracy.plot(steps, [100 * row.get("speaker_accuracy", np.nan) for row in updates], ":", label="speakers, training")
     accuracy.set(title="accuracy (%)", xlabel="update", ylim=(0, 100))
     if task == "contrastive":
-        words = accuracy.twinx()
-        words.plot(steps, [row["code_perplexity"] for row in updates], ":", color="tab:green")
-        words.set_ylabel("perplexity of the codewords", color="tab:green")
+        perplexity = accuracy.twinx()
+        perplexity.plot(steps, [row["code_perplexity"] for row in updates], ":", color="tab:green")
+        perplexity.set_ylabel("perplexity of the codewords", color="tab:green")
     rate.plot(steps, [row["learning_rate"] for row in updates])
     rate.set(title="learning rate", xlabel="update")
     for axis in (loss, accuracy, rate):
@@ -73,7 +73,7 @@ def plot_pretraining(rows: Sequence[dict], path: Path) -> None:
 
 
 def smoothed(values: np.ndarray, share: float = 0.05) -> np.ndarray:
-    """Running mean of the finite ones among the last `share` of all values; nan where there is none."""
+    """Running mean of the finite values in a window of `share` of all values; nan where the window has none."""
     width = max(1, int(len(values) * share))
     finite = np.isfinite(values)
     sums = np.cumsum(np.concatenate([[0.0], np.where(finite, values, 0.0)]))

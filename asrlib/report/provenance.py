@@ -1,4 +1,4 @@
-"""Where a result comes from: command, configuration, versions, commit, seed and date."""
+"""Provenance of a result: command, configuration, versions, commit, seed and date."""
 
 import datetime
 import hashlib
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def provenance(exp_dir: str | Path, command: str = "") -> dict[str, str]:
-    """Name and value of each fact; what cannot be known says so."""
+    """Name and value of each fact; unknown values say so."""
     config = Path(exp_dir) / "config.yaml"
     return {
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -30,7 +30,7 @@ def provenance(exp_dir: str | Path, command: str = "") -> dict[str, str]:
 
 def _seed(config: Path) -> str:
     values = read_yaml(config) if config.is_file() else {}
-    for section in (values, values.get("trainer")):  # ESPnet's configurations have it at the top, ours in the trainer's section
+    for section in (values, values.get("trainer")):  # at the top level in ESPnet's configurations, in the section trainer in ours
         if isinstance(section, dict) and "seed" in section:
             return str(section["seed"])
     return "not recorded"
@@ -48,14 +48,14 @@ def _commit() -> str:
         commit = _git("log", "-1", "--format=%h of %cs")
         return commit + (", with local changes" if _git("status", "--porcelain", "--untracked-files=no") else "")
     except OSError as error:
-        return f"not known: git cannot be run ({error.strerror})"
+        return f"unknown: git cannot be run ({error.strerror})"
     except subprocess.CalledProcessError as error:
         if not (ROOT / ".git").exists():
             return "not a git checkout"
-        return f"not known: {(error.stderr.strip().splitlines() or ['git failed'])[0]}"
+        return f"unknown: {(error.stderr.strip().splitlines() or ['git failed'])[0]}"
 
 
 def _git(*arguments: str) -> str:
-    """What git says of the checkout, whoever owns it: its code runs in this process anyway. LC_ALL: messages in English."""
+    """Output of a git command in the checkout. safe.directory: accept any owner, because its code runs in this process anyway. LC_ALL: English."""
     command = ["git", "--no-optional-locks", "-c", f"safe.directory={ROOT}", *arguments]
     return subprocess.run(command, cwd=ROOT, env=os.environ | {"LC_ALL": "C"}, check=True, capture_output=True, text=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""What a sweep has come to: one row for each system, the curve, and each system against a baseline."""
+"""The report of a sweep: one row per system, the curve, and every system against a baseline."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from asrlib.score.error_rate import Score
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
-Scores = dict[str, dict[str, Score]]  # of each system, of each set
+Scores = dict[str, dict[str, Score]]  # system -> set -> score
 KIND = {"char": "CER", "word": "WER"}
 
 
@@ -30,13 +30,14 @@ def write_sweep(
     command: str = "",
     published: Path | None = None,
 ) -> Path:
-    """Writes OUT/{RESULTS.md,sweep.tsv,sweep.png}; the first of them. UserError: a system that was not decoded, a baseline that is none of them."""
+    """Writes OUT/{RESULTS.md,sweep.tsv,sweep.png} and returns the first. UserError: a system was not decoded, the baseline is not a system."""
     if baseline and baseline not in [system.name for system in systems]:
-        raise UserError(f"--baseline {baseline}: no such system; there are {' '.join(system.name for system in systems)}")
+        raise UserError(f"--baseline {baseline}: no such system: choose one of {' '.join(system.name for system in systems)}")
     scores = {system.name: {name: _read(system, name, mode, unit) for name in sets} for system in systems}
     kind = KIND[unit]
     facts = [f"- {name}: {value}" for name, value in provenance(systems[0].exp_dir, command).items()]
-    parts = ["# RESULTS", "## Environment", "\n".join(facts), f"## {kind} ({mode}) of {len(systems)} fine-tunings", sweep_table(systems, scores, axis, kind)]
+    parts = ["# RESULTS", "## Environment", "\n".join(facts)]
+    parts += [f"## {kind} ({mode}) of {len(systems)} fine-tunings", sweep_table(systems, scores, axis, kind)]
     parts += ["\n".join(f"- {line}" for line in findings(systems, scores, axis, kind, baseline)), f"![{kind} against {axis}](sweep.png)"]
     if baseline:
         rows = [
@@ -55,7 +56,7 @@ def write_sweep(
 
 
 def sweep_table(systems: Sequence[System], scores: Scores, axis: str, kind: str) -> str:
-    """The Markdown table: a star at the lowest validation loss, the lowest error rate of each set in bold."""
+    """The Markdown table: a star marks the lowest validation loss, bold type the lowest error rate of each set."""
     sets = list(scores[systems[0].name])
     best, lowest = {name: _best(systems, scores, name) for name in sets}, _lowest_loss(systems)
     columns = ("system", axis, "valid loss", *(f"{name} {what}" for name in sets for what in (kind, "95 %")))
@@ -72,7 +73,7 @@ def sweep_table(systems: Sequence[System], scores: Scores, axis: str, kind: str)
 
 
 def sweep_rows(systems: Sequence[System], scores: Scores, axis: str) -> list[list[str]]:
-    """Rows of sweep.tsv, the first with the names of the columns; "-" where nothing is known."""
+    """Rows of sweep.tsv, the first with the names of the columns; "-" for unknown values."""
     sets = list(scores[systems[0].name])
     rows = [["system", axis, "valid_loss", *(f"{name}_{what}" for name in sets for what in ("error_rate", "low", "high", "errors", "units"))]]
     for system in systems:
@@ -85,7 +86,7 @@ def sweep_rows(systems: Sequence[System], scores: Scores, axis: str) -> list[lis
 
 
 def findings(systems: Sequence[System], scores: Scores, axis: str, kind: str, baseline: str) -> list[str]:
-    """What the table says of the validation loss as a choice, and of the first system that is better than the baseline."""
+    """A sentence per set: the lowest error rate, that of the lowest validation loss, and the first system better than the baseline."""
     lines, lowest = [], _lowest_loss(systems)
     for name in scores[systems[0].name]:
         best = _best(systems, scores, name)
@@ -96,13 +97,14 @@ def findings(systems: Sequence[System], scores: Scores, axis: str, kind: str, ba
         if baseline:
             level = _error_rate(scores[baseline][name])
             below = [system for _, system in _along(systems, axis) if system.name != baseline and _rate(scores, system, name) < level]
-            line += f"; {baseline} has {level:.2f}, " + (f"the first below it along {axis} is {below[0].name}" if below else f"none along {axis} is below it")
+            first = f"the first below it along {axis} is {below[0].name}" if below else f"none along {axis} is below it"
+            line += f"; {baseline} has {level:.2f}, {first}"
         lines.append(line)
     return lines
 
 
 def plot_sweep(systems: Sequence[System], scores: Scores, axis: str, kind: str, path: Path) -> None:
-    """Error rates with their intervals and, to the right, the validation loss against the axis; systems without a place on it as horizontal lines."""
+    """Error rates with intervals and, on the right y axis, the validation loss; systems without a value on the x axis are horizontal lines."""
     figure, left = plt.subplots(figsize=(8, 5), layout="constrained")
     along = _along(systems, axis)
     places = [place for place, _ in along]
@@ -110,8 +112,9 @@ def plot_sweep(systems: Sequence[System], scores: Scores, axis: str, kind: str, 
         found = [scores[system.name][name] for _, system in along]
         rates = [_error_rate(score) for score in found]
         bounds = [score.ci95 or (rate, rate) for score, rate in zip(found, rates, strict=True)]
-        spread = [[rate - low for rate, (low, _) in zip(rates, bounds, strict=True)], [high - rate for rate, (_, high) in zip(rates, bounds, strict=True)]]
-        left.errorbar(places, rates, yerr=spread, fmt="o-", color=color, capsize=3, markersize=4, label=f"{name} {kind}")
+        below = [rate - low for rate, (low, _) in zip(rates, bounds, strict=True)]
+        above = [high - rate for rate, (_, high) in zip(rates, bounds, strict=True)]
+        left.errorbar(places, rates, yerr=[below, above], fmt="o-", color=color, capsize=3, markersize=4, label=f"{name} {kind}")
         for system in systems:
             if system.position(axis) is None:
                 left.axhline(_rate(scores, system, name), color=color, linestyle="--", linewidth=1, label=f"{name}, {system.name}")
@@ -134,7 +137,7 @@ def _read(system: System, name: str, mode: str, unit: str) -> Score:
         raise UserError(f"{result} is missing: decode and score system {system.name} (stage 6)")
     score, _ = read_score(result)
     if score.counts.error_rate is None:
-        raise UserError(f"{result}: the references of {name} hold nothing to count")
+        raise UserError(f"{result}: the references of {name} are empty: check its text file and score again")
     return score
 
 
@@ -152,13 +155,13 @@ def _best(systems: Sequence[System], scores: Scores, name: str) -> System:
 
 
 def _lowest_loss(systems: Sequence[System]) -> System | None:
-    """None where there is nothing to choose from."""
+    """The system with the lowest validation loss; None unless the systems have different ones."""
     known = [(system.valid_loss, system) for system in systems if system.valid_loss is not None]
     return min(known, key=lambda pair: pair[0])[1] if len({loss for loss, _ in known}) > 1 else None
 
 
 def _along(systems: Sequence[System], axis: str) -> list[tuple[float, System]]:
-    """Those that have a place on the axis, with it, in its order."""
+    """The systems that have a value on the axis, with it, sorted by it."""
     places = [(place, system) for system in systems if (place := system.position(axis)) is not None]
     return sorted(places, key=lambda pair: pair[0])
 

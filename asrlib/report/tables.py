@@ -1,4 +1,4 @@
-"""RESULTS.md: the scores of an experiment as Markdown tables with ESPnet's columns, and where they come from."""
+"""RESULTS.md: the scores of an experiment as Markdown tables with ESPnet's columns, and their provenance."""
 
 import json
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ COLUMNS = ("dataset", "Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err",
 
 
 def write_results(exp_dir: str | Path, command: str = "", baselines: Sequence[Path] = (), published: Path | None = None) -> Path:
-    """Gathers exp_dir/decode_*/SET/score_{wer,cer}/result.json into exp_dir/RESULTS.md; UserError when there is none.
+    """Collects exp_dir/decode_*/SET/score_{wer,cer}/result.json in exp_dir/RESULTS.md. UserError: there is none.
 
-    baselines: experiments to compare with, pair by pair. published: a Markdown text with results of others, put apart and marked.
+    baselines: experiments to compare with. published: a Markdown file with published results, for a section of its own.
     """
     exp_dir = Path(exp_dir)
     sections = [results_table(exp_dir, kind) for kind in ("wer", "cer")]
     if not any(sections):
-        raise UserError(f"{exp_dir}: no decode_*/*/score_wer or score_cer with a result.json; run stage 6 first")
+        raise UserError(f"{exp_dir}: no result.json in decode_*/*/score_wer or score_cer: run stage 6 first")
     facts = [f"- {name}: {value}" for name, value in provenance(exp_dir, command).items()]
     parts = ["# RESULTS", "## Environment", "\n".join(facts), f"## {exp_dir.name}", *filter(None, [*sections, speed_table(exp_dir)])]
     if baselines:
@@ -36,7 +36,7 @@ def write_results(exp_dir: str | Path, command: str = "", baselines: Sequence[Pa
 
 
 def results_table(exp_dir: Path, kind: str) -> str:
-    """The Markdown table of one kind, "wer" or "cer", with what was not paired below it; empty when nothing was scored."""
+    """The Markdown table of "wer" or "cer", with the missing, empty and extra hypotheses below it; "" if nothing was scored."""
     rows, notes = [], []
     for path in sorted(exp_dir.glob(f"decode_*/*/score_{kind}/result.json")):
         result, dataset = read_result(path), path.parent.parent.relative_to(exp_dir).as_posix()
@@ -49,7 +49,7 @@ def results_table(exp_dir: Path, kind: str) -> str:
 
 
 def speed_table(exp_dir: Path) -> str:
-    """Seconds of audio and real-time factor (seconds of work for one of audio) from decode_*/SET/rtf.json; empty when there is none."""
+    """Seconds of audio and real-time factor (seconds of work per second of audio) from decode_*/SET/rtf.json; "" if there is none."""
     rows = []
     for path in sorted(exp_dir.glob("decode_*/*/rtf.json")):
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -58,12 +58,12 @@ def speed_table(exp_dir: Path) -> str:
 
 
 def read_result(path: Path) -> dict:
-    """One result.json; UserError when it is not the whole of one."""
+    """The contents of a result.json. UserError: not JSON, or without a key that the score command writes."""
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         counts_of(result), result["ci95"], result["missing"], result["empty"], result["extra"]
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a result of the score command ({type(error).__name__}: {error}); score again") from None
+        raise UserError(f"{path}: not a result of the score command ({type(error).__name__}: {error}): run it again") from None
     return result
 
 
@@ -74,6 +74,6 @@ def counts_of(result: dict) -> Counts:
 
 
 def markdown(columns: tuple[str, ...], rows: list[list[str]]) -> str:
-    """A Markdown table, first column to the left, numbers to the right."""
+    """A Markdown table: first column left-aligned, the others right-aligned."""
     rule = ["---", *["---:"] * (len(columns) - 1)]
     return "\n".join("|" + "|".join(row) + "|" for row in [columns, rule, *rows])

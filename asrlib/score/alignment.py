@@ -1,8 +1,8 @@
-"""Alignment of references and hypotheses with the weights and the ties of NIST sclite.
+"""Alignment of references and hypotheses with the weights and the tie-breaking of NIST sclite.
 
-Substitution 4, insertion 3, deletion 3; a match costs nothing. Among paths of equal cost sclite keeps, at each cell of the table, the
-diagonal step, then the insertion, then the deletion. The rule matters: three substitutions cost as much as one match with two insertions
-and two deletions. kaldialign's sclite_mode has the weights but breaks ties otherwise, so that its counts differ now and then.
+A substitution costs 4, an insertion or deletion 3, a match 0. Among steps of equal cost sclite prefers, at each cell of the table, the
+diagonal one, then the insertion, then the deletion. The rule matters: three substitutions cost as much as one match with two insertions
+and two deletions. kaldialign's sclite_mode has the same weights but breaks ties differently, so that its counts sometimes differ.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SUBSTITUTION, GAP = 4, 3
-# Cells of one table of back pointers; bounds the memory (a byte each, and some eight for the two rows in work).
+# Cells of one table of back pointers; bounds the memory (one byte per cell, and about eight per cell of the two current rows).
 MAX_CELLS = 8_000_000
 _DIAGONAL, _DELETION, _INSERTION = 0, 1, 2
 
@@ -29,7 +29,7 @@ class Alignment:
         return len(self.ops) - self.ops.count("C")
 
     def steps(self) -> Iterator[tuple[str, Hashable | None, Hashable | None]]:
-        """(op, reference unit, hypothesis unit) from left to right; None stands where one side has no unit."""
+        """(op, reference unit, hypothesis unit) from left to right; None where one side has no unit."""
         ref, hyp = iter(self.ref), iter(self.hyp)
         for op in self.ops:
             yield op, None if op == "I" else next(ref), None if op == "D" else next(hyp)
@@ -52,7 +52,7 @@ def align(refs: Sequence[Sequence[Hashable]], hyps: Sequence[Sequence[Hashable]]
 
 
 def _batches(pairs: list[tuple[list[int], list[int]]]) -> Iterator[list[int]]:
-    """Indices of `pairs` by growing length, in groups whose padded table keeps to MAX_CELLS."""
+    """Indices of `pairs` sorted by length, in groups whose padded table has at most MAX_CELLS cells."""
     batch: list[int] = []
     rows = columns = 0
     for index in sorted(range(len(pairs)), key=lambda i: (len(pairs[i][0]), len(pairs[i][1]))):

@@ -9,10 +9,10 @@ REPLICATIONS = 10_000
 
 
 def resample(columns: np.ndarray, groups: Sequence[str] | None = None, replications: int = REPLICATIONS, seed: int = 0) -> np.ndarray:
-    """Column sums over `replications` drawings with replacement.
+    """Column sums of `replications` samples drawn with replacement.
 
-    columns: (utterances, k), for example errors and reference units of each utterance. groups: a label per utterance (its speaker); whole groups
-    are drawn then, which is the honest choice when the utterances of a speaker resemble each other. Returns (replications, k).
+    columns: (utterances, k), for example errors and reference units of each utterance. groups: a label per utterance (its speaker); if given,
+    whole groups are drawn, because the utterances of a speaker are not independent. Returns (replications, k).
     """
     if groups is not None:
         _, inverse = np.unique(np.asarray(groups), return_inverse=True)
@@ -20,7 +20,7 @@ def resample(columns: np.ndarray, groups: Sequence[str] | None = None, replicati
         np.add.at(grouped, inverse, columns)
         columns = grouped
     rng = np.random.default_rng(seed)
-    chunk = max(1, 2_000_000 // len(columns))  # drawings at a time, to bound the memory
+    chunk = max(1, 2_000_000 // len(columns))  # samples drawn at once, to bound the memory
     sums = [
         columns[rng.integers(len(columns), size=(min(chunk, replications - start), len(columns)))].sum(axis=1)
         for start in range(0, replications, chunk)
@@ -29,7 +29,7 @@ def resample(columns: np.ndarray, groups: Sequence[str] | None = None, replicati
 
 
 def interval(values: np.ndarray) -> list[float] | None:
-    """The central 95 % of `values`; drawings that are undefined (no reference unit drawn) are left out; None if no other is left."""
+    """The central 95 % of `values`, ignoring undefined ones (samples without a reference unit); None if all are undefined."""
     values = values[np.isfinite(values)]
     return [float(v) for v in np.percentile(values, [2.5, 97.5])] if len(values) else None
 

@@ -16,8 +16,8 @@ from asrlib.utils.files import atomic_write
 
 @dataclass(frozen=True)
 class Comparison:
-    """delta: error rate of B minus that of A, in percent (below 0: B is better). probability_of_improvement: share of the drawings in which
-    B makes fewer errors than A. Both, and the interval, are None for a reference without units or with fewer than two utterances."""
+    """delta: error rate of B minus that of A, in percent (below 0: B is better). probability_of_improvement: share of the bootstrap samples in
+    which B makes fewer errors than A. These and the interval are None for a reference without units or with fewer than two utterances."""
 
     a: Score
     b: Score
@@ -26,12 +26,12 @@ class Comparison:
     probability_of_improvement: float | None
 
     def changed(self) -> list[tuple[str, int]]:
-        """(utterance, errors of B minus errors of A) where they differ; the worst regressions first, the best improvements last."""
+        """(utterance, errors of B minus errors of A) where they differ, from the worst regression to the best improvement."""
         changes = ((u, self.b.alignments[u].errors - self.a.alignments[u].errors) for u in self.a.alignments)
         return sorted(((u, d) for u, d in changes if d), key=lambda item: (-item[1], item[0]))
 
     def summary(self) -> dict:
-        """What comparison.json holds."""
+        """The contents of comparison.json."""
         changed = self.changed()
         return {
             "unit": self.a.unit,
@@ -49,9 +49,9 @@ class Comparison:
 
 
 def compare(a: Score, b: Score, seed: int = 0) -> Comparison:
-    """Compares two scores of one reference; every drawing takes the same utterances (or speakers) from both."""
+    """Compares two scores of one reference; every bootstrap sample has the same utterances (or speakers) of both."""
     if a.unit != b.unit or {u: x.ref for u, x in a.alignments.items()} != {u: x.ref for u, x in b.alignments.items()}:
-        raise UserError("the two systems were not scored against the same reference")
+        raise UserError("the two systems were not scored against the same reference: score both against one reference file")
     if a.counts.error_rate is None or b.counts.error_rate is None or a.ci95 is None:
         return Comparison(a, b, None, None, None)
     columns = np.array([(x.errors, b.alignments[u].errors, len(x.ref)) for u, x in a.alignments.items()])
@@ -78,7 +78,7 @@ def write_comparison(comparison: Comparison, out: str | Path, **facts: str) -> s
 
 
 def summary_text(comparison: Comparison) -> str:
-    """A few lines for the screen."""
+    """The summary for the terminal, a few lines."""
 
     def line(name: str, counts: Counts) -> str:
         rate = "undefined" if counts.error_rate is None else f"{counts.error_rate:.2f} %"

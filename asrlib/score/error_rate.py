@@ -16,7 +16,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Counts:
-    """Sums over utterances; every property is a percentage, None when there is nothing to divide by."""
+    """Counts summed over utterances. Rates are percentages, None where the divisor is 0."""
 
     utterances: int
     ref_units: int
@@ -38,7 +38,7 @@ class Counts:
 
     @property
     def error_rate(self) -> float | None:
-        """100 errors / reference units; above 100 when insertions abound; None for a reference without any unit."""
+        """100 errors / reference units, above 100 with many insertions; None for a reference without any unit."""
         return 100.0 * self.errors / self.ref_units if self.ref_units else None
 
     @property
@@ -48,7 +48,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Score:
-    """The score of one set. ci95: [low, high] in percent, None when undefined (fewer than two utterances or speakers to draw from)."""
+    """The score of one set. ci95: [low, high] in percent, None with fewer than two utterances or speakers to sample from."""
 
     unit: str
     counts: Counts
@@ -61,14 +61,14 @@ class Score:
     speakers: dict[str, str] = field(default_factory=dict)
 
     def by_speaker(self) -> dict[str, Counts]:
-        """The counts of each speaker, sorted; empty when no speakers were given."""
+        """The counts of each speaker, sorted; empty if no speakers were given."""
         groups: dict[str, list[Alignment]] = {}
         for utterance, speaker in self.speakers.items():
             groups.setdefault(speaker, []).append(self.alignments[utterance])
         return {speaker: Counts.of(groups[speaker]) for speaker in sorted(groups)}
 
     def summary(self) -> dict:
-        """What result.json holds."""
+        """The contents of result.json."""
         c = self.counts
         return {
             "unit": self.unit,
@@ -103,18 +103,18 @@ def score(
     ci95_over: str = "utterance",
     seed: int = 0,
 ) -> Score:
-    """Scores every utterance of `ref` ({id: text}) against the hypothesis of the same id; the order of either does not matter.
+    """Scores every utterance of `ref` ({id: text}) against the hypothesis of the same id, in any order.
 
-    A reference without a hypothesis counts as all deletions and is warned of. A hypothesis without a reference is not scored: UserError,
-    or with `allow_extra` a warning. An empty reference is scored too: its hypothesis is all insertions. speakers: {id: speaker} for
-    at least the ids of `ref`. ci95_over: "utterance" or "speaker", what the bootstrap draws.
+    A missing hypothesis counts as all deletions and gives a warning. A hypothesis without a reference is not scored: it raises UserError,
+    or with `allow_extra` gives a warning. An empty reference is scored too: its hypothesis is all insertions. speakers: {id: speaker} for
+    at least the ids of `ref`. ci95_over: "utterance" or "speaker", what the bootstrap resamples.
     """
     missing, extra, empty = check_ids(ref, hyp, allow_extra)
     if ci95_over == "speaker" and not speakers:
-        raise UserError("an interval over speakers needs an utt2spk file")
-    strangers = [u for u in ref if speakers and u not in speakers]
-    if strangers:
-        raise UserError(f"utt2spk lacks {len(strangers)} utterances of the reference, the first is {strangers[0]!r}")
+        raise UserError("--ci95_over speaker needs an utt2spk file: give --utt2spk")
+    without_speaker = [u for u in ref if speakers and u not in speakers]
+    if without_speaker:
+        raise UserError(f"utt2spk lacks {len(without_speaker)} utterances of the reference, the first is {without_speaker[0]!r}: add their lines")
     ids = sorted(ref)
     aligned = align([split_units(ref[u], unit) for u in ids], [split_units(hyp.get(u, ""), unit) for u in ids])
     speakers = {u: speakers[u] for u in ids} if speakers else {}
@@ -125,18 +125,17 @@ def score(
 
 
 def check_ids(ref: dict[str, str], hyp: dict[str, str], allow_extra: bool = False) -> tuple[list[str], list[str], list[str]]:
-    """(missing, extra, empty) ids, sorted, each kind warned of; extra ids raise UserError unless allowed, an empty reference set always."""
+    """(missing, extra, empty) ids, sorted, with a warning for each kind. UserError: extra ids that are not allowed, an empty reference set."""
     if not ref:
-        raise UserError("the reference holds no utterance: nothing can be scored")
+        raise UserError("the reference file has no utterances: check --ref")
     missing, extra = sorted(ref.keys() - hyp.keys()), sorted(hyp.keys() - ref.keys())
     empty = sorted(u for u in ref if u in hyp and ref[u] and not hyp[u])
     if extra and not allow_extra:
-        raise UserError(
-            f"{len(extra)} hypotheses have no reference, the first is {extra[0]!r}: check that both files are of the same set, or give --allow_extra true"
-        )
+        remedy = "check that both files belong to the same set, or give --allow_extra true"
+        raise UserError(f"{len(extra)} hypotheses have no reference, the first is {extra[0]!r}: {remedy}")
     for ids, what in (
         (missing, "have NO HYPOTHESIS and are scored as deletions"),
-        (extra, "of the hypotheses have no reference and are left out"),
+        (extra, "have a hypothesis but no reference and are ignored"),
         (empty, "have an empty hypothesis"),
     ):
         if ids:

@@ -11,7 +11,7 @@ from asrlib.utils.files import atomic_write
 
 
 def write_score(score: Score, out: str | Path, **facts: str) -> None:
-    """Writes all files of one score into the folder `out`, result.json last; `facts` (ref, hyp, normaliser...) go into result.json as they are."""
+    """Writes all files of one score into the folder `out`, result.json last; `facts` (ref, hyp, ...) are added to result.json."""
     out = Path(out)
     for name, text in (
         ("per_utt.tsv", per_utterance(score)),
@@ -25,7 +25,7 @@ def write_score(score: Score, out: str | Path, **facts: str) -> None:
 
 
 def table(score: Score) -> str:
-    """The table known from sclite: percentages by speaker and over all, then the interval and what was not paired."""
+    """sclite's table: percentages per speaker and in total, then the interval and the missing, empty and extra hypotheses."""
     head = ["SPKR", "# Snt", "# Wrd" if score.unit == "word" else "# Chr", "Corr", "Sub", "Del", "Ins", "Err", "S.Err"]
     rows = [[speaker, *percentages(counts)] for speaker, counts in score.by_speaker().items()] + [["Sum/Avg", *percentages(score.counts)]]
     widths = [max(width(row[k]) for row in [head, *rows]) for k in range(len(head))]
@@ -39,7 +39,7 @@ def table(score: Score) -> str:
     counts = score.counts
     kind = "WER" if score.unit == "word" else "CER"
     if counts.error_rate is None:
-        lines.append(f"%{kind} undefined: the reference holds no {score.unit} ({counts.insertions} insertions)")
+        lines.append(f"%{kind} undefined: the reference has no {score.unit} ({counts.insertions} insertions)")
     else:
         ci = f", 95 % interval {score.ci95[0]:.2f} to {score.ci95[1]:.2f} (bootstrap over {score.ci95_over}s)" if score.ci95 else ""
         parts = f"{counts.insertions} ins, {counts.deletions} del, {counts.substitutions} sub"
@@ -50,7 +50,7 @@ def table(score: Score) -> str:
 
 
 def percentages(counts: Counts) -> list[str]:
-    """Snt, Wrd, Corr, Sub, Del, Ins, Err, S.Err as sclite prints them; a dash where the reference holds no unit."""
+    """Snt, Wrd, Corr, Sub, Del, Ins, Err, S.Err as sclite prints them; a dash if the reference has no unit."""
     parts = (counts.correct, counts.substitutions, counts.deletions, counts.insertions, counts.errors)
     shown = [f"{100.0 * part / counts.ref_units:.1f}" if counts.ref_units else "-" for part in parts]
     return [str(counts.utterances), str(counts.ref_units), *shown, f"{counts.sentence_error:.1f}"]
@@ -70,14 +70,14 @@ def per_utterance(score: Score) -> str:
 
 
 def confusions(score: Score) -> str:
-    """Substitutions, deletions and insertions by falling count: count, op, reference unit, hypothesis unit."""
+    """Substitutions, deletions and insertions sorted by count, the largest first: count, op, reference unit, hypothesis unit."""
     found = Counter(step for alignment in score.alignments.values() for step in alignment.steps() if step[0] != "C")
     ordered = sorted(found.items(), key=lambda item: (-item[1], item[0][0], item[0][1] or "", item[0][2] or ""))
     return "".join(["count\top\tref\thyp\n"] + [f"{n}\t{op}\t{ref or ''}\t{hyp or ''}\n" for (op, ref, hyp), n in ordered])
 
 
 def render(utterance: str, alignment: Alignment) -> str:
-    """REF, HYP and Eval lines in columns of equal width on the screen; asterisks stand where one side has no unit."""
+    """REF, HYP and Eval lines in aligned columns; asterisks mark where one side has no unit."""
     ref, hyp, marks = [], [], []
     for op, *units in alignment.steps():
         r, h = (None if unit is None else str(unit) for unit in units)

@@ -1,21 +1,21 @@
-"""Text in the form that a corpus's transcripts have.
+"""Normalisation of text to the conventions of a corpus.
 
-What is not pronounced (punctuation, control characters) goes; what is, but cannot be written here without a guess (digits, %, &, letters of other scripts),
-stays, so that the check against the label set reports it instead of the transcript quietly losing a word.
+Characters that are not pronounced (punctuation, control characters) are removed. Characters that are pronounced but have no certain
+spelling (digits, %, &, letters of other scripts) are kept, so that the check against the label set reports them instead of losing a word.
 """
 
 import re
 import unicodedata
 
 APOSTROPHES = str.maketrans(dict.fromkeys("‘’‛ʼ′´`", "'"))
-PRONOUNCED = "&%@#§‰"  # punctuation in Unicode, words when read aloud
+PRONOUNCED = "&%@#§‰"  # punctuation in Unicode, but read aloud as words
 
 
 def normalise_en(text: str, keep: str = "") -> str:
-    """English as in LibriSpeech: upper case, A to Z and apostrophes, words between single spaces.
+    """English as in LibriSpeech: upper case, A to Z and apostrophes, single spaces between words.
 
-    Compatibility forms are folded (NFKC: full width, ligatures), apostrophes of all shapes made straight, accents on Latin letters dropped (CAFÉ, CAFE),
-    punctuation replaced by a space (WELL-KNOWN, WELL KNOWN), quotation marks around a word dropped. keep: punctuation that stays.
+    Compatibility forms are folded (NFKC: full width, ligatures), all apostrophes become straight, accents on Latin letters are removed
+    (CAFÉ, CAFE), punctuation becomes a space (WELL-KNOWN, WELL KNOWN), quotation marks around a word are removed. keep: punctuation to keep.
     """
     text = unicodedata.normalize("NFKC", text.translate(APOSTROPHES)).translate(APOSTROPHES).upper()
     text = re.sub("(?<=[A-Z])[\u0300-\u036f]+", "", unicodedata.normalize("NFD", text))
@@ -25,16 +25,16 @@ def normalise_en(text: str, keep: str = "") -> str:
 
 
 def normalise_zh(text: str, keep: str = "") -> str:
-    """Mandarin in the form of AISHELL-1: characters without spaces, full-width forms narrowed (NFKC), Latin letters in upper case, no punctuation.
+    """Mandarin as in AISHELL-1: characters without spaces, half-width forms (NFKC), Latin letters in upper case, no punctuation.
 
-    AISHELL-1 itself has some Latin words in mixed case and some brackets. Traditional characters and numerals stay what they are. keep: punctuation that stays.
+    AISHELL-1 itself has some Latin words in mixed case and some brackets. Traditional characters and numerals are kept. keep: punctuation to keep.
     """
     text = _remove(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).upper()), keep, "")
-    return unicodedata.normalize("NFC", "".join(text.split()))  # an accent may have lost the space that it stood on
+    return unicodedata.normalize("NFC", "".join(text.split()))  # recompose: without the space, an accent joins the letter before it
 
 
 def _remove(text: str, keep: str, instead: str) -> str:
-    """Punctuation not in `keep` replaced, control and format characters (zero-width spaces, soft hyphens) dropped."""
+    """Replaces punctuation not in `keep` by `instead`, removes control and format characters (zero-width spaces, soft hyphens)."""
 
     def kept(char: str) -> str:
         category = unicodedata.category(char)

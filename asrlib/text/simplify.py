@@ -1,4 +1,4 @@
-"""Mandarin transcripts of different makers in one form, in which they can be compared."""
+"""Normalisation of Mandarin transcripts of different corpora to a common form for comparison."""
 
 import functools
 
@@ -8,14 +8,14 @@ from asrlib.text.normalise import normalise_zh
 
 
 def simplified(text: str) -> str:
-    """Traditional characters as simplified ones, also those of Taiwan and Hong Kong; what is simplified stays (OpenCC with its configuration tw2s)."""
+    """Converts traditional characters, also those of Taiwan and Hong Kong, to simplified ones (OpenCC with its configuration tw2s)."""
     return _converter().convert(text)
 
 
 def comparable(text: str) -> str:
-    """A transcript without what two makers write differently: width (NFKC), case, spaces, punctuation, traditional or simplified characters.
+    """A transcript normalised for comparison: NFKC, upper case, simplified characters, no spaces or punctuation.
 
-    Of any language, but not to be read: English loses its spaces.
+    Accepts any language; the result is not for reading, as English loses its spaces.
     """
     return simplified(normalise_zh(text))
 

@@ -1,4 +1,4 @@
-"""English numbers and abbreviations as they are read aloud, for transcripts that have been written for the eye."""
+"""English numbers and abbreviations as the words that are read aloud."""
 
 import functools
 import re
@@ -6,8 +6,9 @@ import re
 import inflect
 
 ABBREVIATIONS = {
-    "mrs": "missus", "mr": "mister", "dr": "doctor", "drs": "doctors", "st": "saint", "co": "company", "jr": "junior", "maj": "major", "gen": "general",
-    "rev": "reverend", "lt": "lieutenant", "hon": "honorable", "sgt": "sergeant", "capt": "captain", "esq": "esquire", "ltd": "limited", "col": "colonel", "ft": "fort",
+    "mrs": "missus", "mr": "mister", "dr": "doctor", "drs": "doctors", "st": "saint", "co": "company", "jr": "junior",
+    "maj": "major", "gen": "general", "rev": "reverend", "lt": "lieutenant", "hon": "honorable", "sgt": "sergeant",
+    "capt": "captain", "esq": "esquire", "ltd": "limited", "col": "colonel", "ft": "fort",
 }  # fmt: skip
 UNITS = {"$": ("dollar", "cent"), "£": ("pound", "penny"), "€": ("euro", "cent")}
 ABBREVIATION = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.", re.IGNORECASE)
@@ -19,9 +20,10 @@ NUMBER = re.compile(r"\d+")
 
 
 def spoken_en(text: str) -> str:
-    """Numbers, sums of money, ordinals, per cent and the commonest titles in words: "Mr. Hay paid $2.50 in 1984" -> "mister Hay paid two dollars, fifty cents in nineteen eighty-four".
+    """Writes numbers, sums of money, ordinals, per cent signs and common titles as words.
 
-    Four digits from 1100 to 2099 that stand alone are read as a year. What else has digits in it is read number by number.
+    "Mr. Hay paid $2.50 in 1984" -> "mister Hay paid two dollars, fifty cents in nineteen eighty-four". A number of four digits from 1100 to
+    2099 is read as a year. In other strings with digits each number is read by itself.
     """
     text = ABBREVIATION.sub(lambda found: ABBREVIATIONS[found[1].lower()], text)
     text = MONEY.sub(_money, text)
@@ -39,9 +41,9 @@ def _engine() -> inflect.engine:
 
 
 def _in_words(number: str) -> str:
-    said = _engine().number_to_words(number, andword="")
-    assert isinstance(said, str)  # inflect gives a list only for groups
-    return said
+    words = _engine().number_to_words(number, andword="")
+    assert isinstance(words, str)  # inflect returns a list only for groups
+    return words
 
 
 def _words(number: str) -> str:
@@ -58,5 +60,5 @@ def _year(number: str) -> str:
 def _money(found: re.Match) -> str:
     large, small = UNITS[found[1]]
     parts = [(int(found[2].replace(",", "")), large), (int(found[3] or 0), small)]
-    said = [f"{_words(str(n))} {_engine().plural(unit, n)}" for n, unit in parts if n] or [f"zero {_engine().plural(large, 0)}"]
-    return ", ".join(said)
+    amounts = [f"{_words(str(n))} {_engine().plural(unit, n)}" for n, unit in parts if n] or [f"zero {_engine().plural(large, 0)}"]
+    return ", ".join(amounts)

@@ -1,4 +1,4 @@
-"""Texts as label ids for CTC, and back. A token list is a file with one token a line, `<space>` for the space and `<blank>` last."""
+"""Tokenizers: text to label ids for CTC and back. A token list is a file with one token per line, `<space>` for the space, `<blank>` last."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,14 +9,14 @@ from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
 BLANK, SPACE, UNKNOWN = "<blank>", "<space>", "<unk>"
-BOUNDARY = "\u2581"  # what SentencePiece writes for the space before a word
+BOUNDARY = "\u2581"  # SentencePiece's mark for the space before a word
 FIX = "normalise the text (python -m asrlib.bin.normalise_text) or add them to the labels file"
 
 
 class Tokenizer:
-    """tokens: the list, blank included; blank: its index; separator: what joins tokens to text ("" or " ").
+    """tokens: the token list with the blank; blank: index of the blank; separator: string between tokens in text ("" or " ").
 
-    White space in texts is one space between words, whatever its kind and number.
+    Any white space in a text counts as a single space.
     """
 
     separator = ""
@@ -25,8 +25,8 @@ class Tokenizer:
         self.tokens = list(tokens)
         self.ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self.ids) != len(self.tokens):
-            twice = next(t for i, t in enumerate(self.tokens) if self.ids[t] != i)
-            raise UserError(f"token list: {describe(twice)} stands twice: remove one")
+            duplicate = next(t for i, t in enumerate(self.tokens) if self.ids[t] != i)
+            raise UserError(f"token list: duplicate token {describe(duplicate)}: remove one")
         if BLANK not in self.ids:
             raise UserError(f"token list: no {BLANK}: add it as the last line")
         self.blank = self.ids[BLANK]
@@ -36,22 +36,22 @@ class Tokenizer:
         raise NotImplementedError
 
     def unknown(self, text: str) -> list[str]:
-        """What in a text cannot be written with the tokens, as often as it occurs."""
+        """All occurrences in a text of units that the token list lacks."""
         return [token for token in self.split(text) if self.ids.get(token, self.blank) == self.blank]
 
     def encode(self, text: str, where: str = "text") -> list[int]:
-        """Label ids of a text. UserError names `where` and what the list lacks."""
+        """Label ids of a text. UserError: the token list lacks a unit of the text; the message names `where` and the units."""
         if unknown := self.unknown(text):
             raise UserError(f"{where}: not in the label set: {', '.join(map(describe, sorted(set(unknown))))}: {FIX}")
         return [self.ids[token] for token in self.split(text)]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text of label ids, blanks left out."""
+        """The text of label ids, without blanks."""
         text = self.separator.join(" " if self.tokens[i] == SPACE else self.tokens[i] for i in ids if i != self.blank)
         return " ".join(text.split())
 
     def save(self, path: Path) -> None:
-        """Writes the token list; a SentencePiece model beside it, of an older list, goes."""
+        """Writes the token list; removes the SentencePiece model of an older list beside it."""
         path.with_suffix(".model").unlink(missing_ok=True)
         _write(path, self.tokens)
 
@@ -64,7 +64,7 @@ class CharTokenizer(Tokenizer):
 
 
 class WordTokenizer(Tokenizer):
-    """Words; where the list has `<unk>`, it stands for every other word."""
+    """Words; if the list has `<unk>`, it replaces unknown words."""
 
     separator = " "
 
@@ -73,7 +73,7 @@ class WordTokenizer(Tokenizer):
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """Pieces of a SentencePiece model: `model` is its content, which lies beside the token list under the same name with the suffix .model."""
+    """Pieces of a SentencePiece model. model: the contents of the model file, which has the name of the token list with the suffix .model."""
 
     def __init__(self, model: bytes):
         self.model = model
@@ -96,7 +96,7 @@ class SentencePieceTokenizer(Tokenizer):
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a token list: SentencePiece where a .model lies beside it, words where a token is longer than one character, else characters."""
+    """The tokenizer of a token list: SentencePiece if there is a .model beside it, words if a token is longer than a character, else characters."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such token list: run stage 2")
@@ -113,23 +113,23 @@ def _load_sentencepiece(tokens: list[str], path: Path, model: Path) -> SentenceP
     try:
         tokenizer = SentencePieceTokenizer(model.read_bytes())
     except RuntimeError:
-        raise UserError(f"{model}: not a SentencePiece model, or cut: run stage 2 again") from None
+        raise UserError(f"{model}: not a SentencePiece model, or truncated: run stage 2 again") from None
     if tokenizer.tokens != tokens:
-        raise UserError(f"{path}: not the pieces of {model} beside it: run stage 2 again")
+        raise UserError(f"{path}: the tokens are not the pieces of {model}: run stage 2 again")
     return tokenizer
 
 
 def is_word(token: str) -> bool:
-    """Whether a token is longer than a character, `<blank>` and `<space>` apart."""
+    """Whether a token other than `<blank>` and `<space>` is longer than a character."""
     return len(token) > 1 and token not in (BLANK, SPACE)
 
 
 def read_labels(path: Path) -> list[str]:
-    """The lines of a label file, a byte-order mark and CR forgiven. UserError: no file, not UTF-8, an empty line, white space in a label."""
+    """The lines of a label file; a byte-order mark and CR are ignored. UserError: no file, not UTF-8, an empty line, white space in a label."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file of labels") from None
+        raise UserError(f"{path}: no such label file: check the path") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not UTF-8: convert it (iconv -t UTF-8)") from None
     lines = [line.rstrip("\r") for line in lines]
@@ -137,12 +137,13 @@ def read_labels(path: Path) -> list[str]:
         lines.pop()
     for number, line in enumerate(lines, 1):
         if [line] != line.split():
-            raise UserError(f"{path}, line {number}: {f'white space in {line!r}' if line else 'empty'}: one label a line, a space is written {SPACE}")
+            what = f"white space in {line!r}" if line else "empty line"
+            raise UserError(f"{path}, line {number}: {what}: write one label per line, and {SPACE} for the space")
     return lines
 
 
 def describe(token: str) -> str:
-    """A token with its code point, since many look alike."""
+    """A token with its code point, because many characters look alike."""
     return f"{token!r} (U+{ord(token):04X})" if len(token) == 1 else repr(token)
 
 

@@ -1,4 +1,4 @@
-"""The token list of a recipe: given as a file of labels or derived from the training text, and every text checked against it."""
+"""The token list of a recipe, read from a label file or derived from the training text, and a check of texts against it."""
 
 import io
 import re
@@ -18,22 +18,22 @@ Texts = Mapping[str, str]  # utterance -> transcript
 
 
 def make_tokenizer(kind: str, texts: Texts, vocab_size: int = 500) -> Tokenizer:
-    """Derives char, word or sentencepiece tokens from texts. UserError: nothing to derive from, a size that SentencePiece cannot make."""
+    """Derives char, word or sentencepiece tokens from texts. UserError: the texts are empty, or SentencePiece cannot make that many pieces."""
     if not any(text.split() for text in texts.values()):
-        raise UserError("no words in the transcripts to make tokens from: is the file of texts the right one?")
+        raise UserError("the transcripts contain no words to derive tokens from: check --text")
     if kind == "char":
         return CharTokenizer(char_tokens(texts.values()))
     return WordTokenizer(word_tokens(texts.values())) if kind == "word" else train_sentencepiece(texts.values(), vocab_size)
 
 
 def read_tokenizer(kind: str, labels: Path) -> Tokenizer:
-    """The tokenizer of a user's file of labels, `<blank>` added at its end if it is not in it. kind: char or word."""
+    """The tokenizer of a label file; `<blank>` is appended if missing. kind: char or word."""
     tokens = tokenizers.read_labels(labels)
     words = [token for token in tokens if tokenizers.is_word(token)]
     if kind == "char" and words:
-        raise UserError(f"{labels}, line {tokens.index(words[0]) + 1}: {words[0]!r} is longer than a character: correct it, or choose --type word")
+        raise UserError(f"{labels}, line {tokens.index(words[0]) + 1}: {words[0]!r} is longer than a character: correct it, or give --type word")
     if kind == "word" and not words:
-        raise UserError(f"{labels}: every label is a single character: choose --type char, or add {UNKNOWN} to the words")
+        raise UserError(f"{labels}: every label is a single character: give --type char, or add words or {UNKNOWN}")
     try:
         return (CharTokenizer if kind == "char" else WordTokenizer)(tokens if BLANK in tokens else [*tokens, BLANK])
     except UserError as error:
@@ -48,12 +48,12 @@ def char_tokens(texts: Iterable[str]) -> list[str]:
 
 
 def word_tokens(texts: Iterable[str]) -> list[str]:
-    """The words of texts, sorted, `<unk>` for the words of other texts, `<blank>` last."""
+    """The words of texts, sorted, then `<unk>` for unknown words, `<blank>` last."""
     return [*sorted({word for text in texts for word in text.split()} - {UNKNOWN, BLANK, SPACE}), UNKNOWN, BLANK]
 
 
 def train_sentencepiece(texts: Iterable[str], vocab_size: int) -> SentencePieceTokenizer:
-    """A unigram model of at most `vocab_size` pieces, `<unk>` among them, over the texts as they are (no normalisation of its own)."""
+    """A unigram model of at most `vocab_size` pieces, including `<unk>`, over the texts without normalisation."""
     sentences = [" ".join(text.split()) for text in texts]
     model = io.BytesIO()
     try:
@@ -63,15 +63,16 @@ def train_sentencepiece(texts: Iterable[str], vocab_size: int) -> SentencePieceT
         )  # fmt: skip
     except RuntimeError as error:
         if needed := re.search(r"required_chars\. \d+ vs (\d+)", str(error)):
-            raise UserError(f"--nbpe {vocab_size} is too few: the text has {needed[1]} different characters, and each is a piece") from None
-        raise UserError(f"SentencePiece cannot make {vocab_size} pieces from this text: {error}: choose another --nbpe, or --type char") from None
+            what = f"the text has {needed[1]} different characters, and each is a piece"
+            raise UserError(f"--nbpe {vocab_size} is too small: {what}: give a larger one") from None
+        raise UserError(f"SentencePiece cannot make {vocab_size} pieces from this text: {error}: give another --nbpe, or --type char") from None
     return SentencePieceTokenizer(model.getvalue())
 
 
 def check_texts(tokenizer: Tokenizer, files: Mapping[str, Texts]) -> None:
-    """UserError if a text of any file has what the tokens cannot write: the log lists all of it with counts and the first utterance, the error the most frequent.
+    """Checks that the tokens cover the texts of all files; the log gives the number of words that become `<unk>`.
 
-    Words that `<unk>` stands for are only counted, in the log.
+    UserError: they do not. The log lists every uncovered unit with its count and first utterance, the message the five most frequent.
     """
     found: dict[str, int] = {}
     first: dict[str, str] = {}
@@ -82,10 +83,10 @@ def check_texts(tokenizer: Tokenizer, files: Mapping[str, Texts]) -> None:
                 first.setdefault(token, f"{utt} ({name})")
         if isinstance(tokenizer, WordTokenizer):
             tokens = [token for text in texts.values() for token in tokenizer.split(text)]
-            log.info(f"{name}: {tokens.count(UNKNOWN)} of {len(tokens)} words outside the token list, taken as {UNKNOWN}")
+            log.info(f"{name}: {tokens.count(UNKNOWN)} of {len(tokens)} words are not in the token list and become {UNKNOWN}")
     rows = [f"{describe(token)} {found[token]} times, first in {first[token]}" for token in sorted(found, key=lambda token: (-found[token], token))]
     for row in rows:
-        log.error(f"outside the label set: {row}")
+        log.error(f"not in the label set: {row}")
     if rows:
         more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-        raise UserError(f"outside the label set: {'; '.join(rows[:5])}{more}: {FIX}")
+        raise UserError(f"not in the label set: {'; '.join(rows[:5])}{more}: {FIX}")

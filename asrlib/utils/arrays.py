@@ -15,7 +15,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def save_arrays(path: str | Path, arrays: Arrays, metadata: dict[str, str] | None = None) -> None:
-    """Writes a safetensors file, one array after the other: the library's functions hold all of it in memory again, or hide a full disk.
+    """Writes a safetensors file one array at a time, because the library's functions either copy all arrays in memory or hide a full disk.
 
     Format: length of the header (8 bytes, little-endian), header (JSON, padded to 8 bytes), the arrays' bytes.
     """
@@ -40,18 +40,18 @@ def _type(array: np.ndarray) -> str:
 
 
 def read_safetensors(path: str | Path) -> Arrays:
-    """Arrays of a safetensors file. UserError: no such file, a damaged one, or one with bfloat16, which NumPy does not have."""
+    """Arrays of a safetensors file. UserError: the file is missing, damaged or has bfloat16 arrays, which NumPy does not support."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such checkpoint")
     try:
-        return load_file(path, backend="pread")  # mapped, the file would count as memory a second time
+        return load_file(path, backend="pread")  # a memory-mapped file would count twice in the process's memory
     except (SafetensorError, ValueError) as error:
         raise UserError(f"{path}: damaged checkpoint: {str(error).splitlines()[0]}") from None
     except (TypeError, AttributeError):
-        raise UserError(f"{path}: bfloat16 or another type that NumPy does not have: save the arrays as float32") from None
+        raise UserError(f"{path}: the arrays have a type that NumPy does not support (bfloat16?): save them as float32") from None
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """What was written beside the arrays."""
+    """The metadata of a safetensors file."""
     with safe_open(path, "numpy") as file:
         return file.metadata() or {}

@@ -1,4 +1,4 @@
-"""What every command of asrlib.bin shares: its parser, its booleans and how it ends on an error."""
+"""What the commands of asrlib.bin share: the argument parser, argument types and the handling of errors."""
 
 import argparse
 import difflib
@@ -15,7 +15,7 @@ from asrlib.utils.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with `-` and `_` alike in option names, defaults in --help and the nearest name for an unknown option."""
+    """argparse that accepts `-` for `_` in option names, shows defaults in --help and suggests a name for an unknown option."""
 
     def __init__(self, doc: str, **kwargs):
         super().__init__(description=doc, formatter_class=_Formatter, allow_abbrev=False, **kwargs)
@@ -42,16 +42,16 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 
 def boolean(text: str) -> bool:
-    """argparse type for `true` and `false`, as Kaldi's parse_options has them."""
+    """argparse type for `true` and `false`, as in Kaldi's parse_options."""
     if text.lower() not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"{text!r} is not true or false")
     return text.lower() == "true"
 
 
 def paths(text: str) -> list[Path]:
-    """argparse type for several paths: one a line or, if there is but one line, with spaces between them.
+    """argparse type for several paths: one per line, or on a single line separated by spaces.
 
-    In one line the longest words that exist together are one path.
+    On a single line, the longest prefix that exists as a file is taken as one path, so that paths may contain spaces.
     """
     if "\n" in text:
         return [Path(line) for line in text.splitlines() if line.strip()]
@@ -66,7 +66,7 @@ def paths(text: str) -> list[Path]:
 
 
 def assignments(text: str) -> list[str]:
-    """argparse type for "key=value key=value": a word that begins no key belongs to the value before it, as in noise_dir=/my data."""
+    """argparse type for "key=value key=value": a word without a key belongs to the value before it, as in noise_dir=/my data."""
     found: list[str] = []
     for word in re.split(r"[ \n\t]", text.strip()):
         if found and not re.match(r"[A-Za-z_][\w.]*=", word):
@@ -77,10 +77,10 @@ def assignments(text: str) -> list[str]:
 
 
 def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
-    """Runs `main(argv)` and exits: 0, or 1 with one line on standard error for what a user can cause.
+    """Runs `main(argv)` and exits: with 0, or with 1 and one line on standard error for an error that the user can fix.
 
-    UserError and the OSErrors of a full disk, a read-only or missing file give the line; anything else is a fault of ours and keeps its traceback.
-    Files and names of files are UTF-8 whatever the locale: under another one the command is started again in Python's UTF-8 mode.
+    UserError and the OSErrors of a full disk and of a missing or read-only file are such errors; others are bugs and keep their traceback.
+    Files and file names are UTF-8 whatever the locale: with another encoding, the command is restarted in Python's UTF-8 mode.
     """
     os.environ.update(places.variables())
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
@@ -94,12 +94,12 @@ def run(main: Callable[[Sequence[str] | None], int | None]) -> None:
         code = _fail(name, str(error))
     except KeyboardInterrupt:
         code = _fail(name, "interrupted", 130)
-    except BrokenPipeError:  # the reader of our output has gone, as `| head` does
+    except BrokenPipeError:  # the reader of the output has exited, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            code = _fail(name, f"no space left on device while writing {error.filename or 'output'}: free some and run the same command again")
+            code = _fail(name, f"no space left on device while writing {error.filename or 'output'}: free some space and run the same command again")
         elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
             code = _fail(name, f"{error.strerror}: {error.filename}")
         else:

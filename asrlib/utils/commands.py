@@ -1,4 +1,4 @@
-"""Commands of asrlib.bin in processes of their own."""
+"""Runs commands of asrlib.bin as child processes."""
 
 import ctypes
 import os
@@ -11,10 +11,10 @@ from asrlib.utils.errors import UserError
 
 
 def run_command(name: str, options: Sequence[str], threads: int, label: str = "") -> None:
-    """Runs asrlib.bin.NAME with so many threads (unless OMP_NUM_THREADS is set), its output going to ours; it ends with this process, however that ends.
+    """Runs asrlib.bin.NAME with `threads` threads (unless OMP_NUM_THREADS is set) and forwards its output; it is killed if this process ends.
 
-    The daemonic processes of run_jobs may have no processes of Python's own kind, such as those that load data; a command may.
-    UserError: it failed, with the last line it said, after `label`.
+    The daemonic processes of run_jobs cannot start multiprocessing children such as data loaders; a command can.
+    UserError: the command failed; the message is `label` and the last line that the command wrote.
     """
     libc, parent = ctypes.CDLL(None), os.getpid()
 
@@ -24,14 +24,14 @@ def run_command(name: str, options: Sequence[str], threads: int, label: str = ""
             os._exit(1)
 
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
-    words, said = [sys.executable, "-m", f"asrlib.bin.{name}", *options], ""
-    with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=end_with_parent) as process:
+    command, last_line = [sys.executable, "-m", f"asrlib.bin.{name}", *options], ""
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=end_with_parent) as process:
         assert process.stderr is not None  # a pipe was asked for
         for line in process.stderr:
             sys.stderr.write(line)
             sys.stderr.flush()
-            said = line.strip() or said
+            last_line = line.strip() or last_line
     if process.returncode < 0:
-        said = f"killed by {signal.Signals(-process.returncode).name}; the same command goes on"
+        last_line = f"killed by {signal.Signals(-process.returncode).name}; run the same command again to resume"
     if process.returncode:
-        raise UserError(label + said.removeprefix(f"{name}: error: "))
+        raise UserError(label + last_line.removeprefix(f"{name}: error: "))

@@ -1,5 +1,5 @@
-"""Errors that a user can cause: one line that says what, where and what to do."""
+"""Errors that a user can fix: one line that says what is wrong, where, and what to do."""
 
 
 class UserError(Exception):
-    """A fault of the input, the options or the machine; shown as one line, without a traceback."""
+    """Wrong input or options, or a limit of the machine; shown as one line, without a traceback."""

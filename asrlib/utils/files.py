@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files and folders."""
 
 import contextlib
 import os
@@ -11,10 +11,10 @@ from typing import IO
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "w", encoding: str | None = "utf-8") -> Iterator[IO]:
-    """Opens a temporary neighbour of `path`; it takes the name `path` when the block ends without an error.
+    """Opens a temporary file beside `path`, which replaces `path` when the block ends without an error.
 
     mode: "w" (text, LF line ends) or "wb". The data are on disk (fsync) before the rename. On any error the temporary file is removed
-    and an older `path` stays as it was.
+    and an existing `path` is left unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +35,7 @@ def atomic_write(path: str | Path, mode: str = "w", encoding: str | None = "utf-
 
 @contextlib.contextmanager
 def atomic_directory(path: str | Path) -> Iterator[Path]:
-    """Yields an empty temporary neighbour of `path`; it replaces `path` when the block ends without an error."""
+    """Yields an empty temporary folder beside `path`, which replaces `path` when the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))

@@ -5,7 +5,7 @@ import sys
 
 
 def get_logger(name: str) -> logging.Logger:
-    """The logger of one module; the first call sets up the root logger."""
+    """The logger of a module; the first call configures the logger "asrlib"."""
     root = logging.getLogger("asrlib")
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)

@@ -1,4 +1,4 @@
-"""Memory: what there is, what this process has held, and giving back what is free."""
+"""Available memory, peak memory of this process, and release of unused heap."""
 
 import ctypes
 from pathlib import Path
@@ -7,7 +7,7 @@ GB = 1e9
 
 
 def available_memory() -> float:
-    """Bytes that this process and others may still take: those of the machine, or of its container where that has a limit (cgroups 1 and 2)."""
+    """Bytes that processes may still allocate: those of the machine, or of its container if that has a lower limit (cgroups 1 and 2)."""
     limits = [_field(Path("/proc/meminfo"), "MemAvailable:") * 1024]
     for group in _control_groups():
         limit, used = _number(group / "memory.max"), _number(group / "memory.current")
@@ -19,19 +19,19 @@ def available_memory() -> float:
 
 
 def peak_memory() -> float:
-    """The most bytes of memory that this process has held so far."""
+    """Peak resident memory of this process so far, in bytes."""
     return _field(Path("/proc/self/status"), "VmHWM:") * 1024
 
 
 def release_memory() -> None:
-    """Gives the freed parts of the heap back to the system, where the C library can (glibc)."""
+    """Returns freed heap memory to the system, if the C library can (glibc)."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def _control_groups() -> list[Path]:
-    """The folders of this process's control group and of those above it."""
+    """The folders of this process's control group and of its parents."""
     top, folders = Path("/sys/fs/cgroup"), []
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -53,7 +53,7 @@ def _number(path: Path) -> float | None:
 
 
 def _field(path: Path, name: str) -> float:
-    """The number behind a name in a file of lines "name number ..."; 0 where there is none."""
+    """The number after `name` in a file of lines "name number ..."; 0 if there is none."""
     try:
         return next((float(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(name)), 0.0)
     except OSError:

@@ -1,6 +1,6 @@
-"""Jobs over parts of a list: processes of this machine, or a Slurm array (submitit).
+"""Parallel jobs: local processes, or a Slurm array (submitit).
 
-Local jobs are processes of our own, not submitit's: those all start at once, outlive a killed parent and hide the signal that ended them.
+Local jobs do not use submitit, whose local jobs all start at once, outlive a killed parent and hide the signal that killed them.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ TAIL_LINES = 5  # of a failed job's log, in the error
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
@@ -43,13 +43,13 @@ def run_jobs(
     backend: str = "local",
     desc: str = "jobs",
 ) -> list[T]:
-    """[function(*a) for a in arguments], job N (from 1) with its output in log_dir/N.log; results in the order of the arguments.
+    """[function(*a) for a in arguments]; job N (from 1) writes its output to log_dir/N.log; results are in the order of the arguments.
 
-    function: importable by name from its module; arguments and results travel pickled between our own processes.
-    nj: jobs at a time, 0: as many as cores; with one at a time, local jobs run in this process, without log files.
-    backend: "local", or "slurm" for an array job with submitit; partition, account and the like are taken from sbatch's own variables
-    (SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT), the time limit is a day.
-    For the first job that failed the others are stopped, and UserError is raised: its own, or one with the end of its log and what ended it.
+    function: importable by name from its module; arguments and results are pickled between the processes.
+    nj: parallel jobs, 0: as many as cores; with nj 1, local jobs run in this process, without log files.
+    backend: "local", or "slurm" for a submitit array job; set partition, account and the like in sbatch's own variables
+    (SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT); the default time limit is a day.
+    The first failed job stops the others. UserError: the failed job's own, or one with its signal, exit code or exception and the end of its log.
     """
     nj = max(1, min(nj or cores(), len(arguments)))
     if backend == "slurm":
@@ -95,7 +95,7 @@ def _receive(receiver: Connection, process: multiprocessing.process.BaseProcess,
     """The result of a job that has sent it or ended."""
     try:
         fault, result = receiver.recv()
-    except EOFError:  # it ended without a word
+    except EOFError:  # the process ended without an answer
         fault, result = "", None
     finally:
         receiver.close()
@@ -112,8 +112,8 @@ def _receive(receiver: Connection, process: multiprocessing.process.BaseProcess,
 
 
 def _job(sender: Connection, parent: int, log: Path, function: Callable, arguments: tuple) -> None:
-    """Runs in the process of a job: sends (None, result), (UserError, None) or (description of another fault, None)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end with the parent, however that ends
+    """Runs in the process of a job: sends (None, result), (UserError, None) or (description of another exception, None)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end when the parent ends, even if it is killed
     if os.getppid() != parent:
         os._exit(1)
     with open(log, "w", encoding="utf-8") as stream:
@@ -134,7 +134,7 @@ def _job(sender: Connection, parent: int, log: Path, function: Callable, argumen
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Processes started inside compute with one thread each, unless OMP_NUM_THREADS is set: there are as many processes as cores."""
+    """Processes started in this context use one thread each (unless OMP_NUM_THREADS is set), because there are as many processes as cores."""
     if "OMP_NUM_THREADS" in os.environ:
         yield
         return
@@ -160,7 +160,7 @@ def _run_slurm(function: Callable[..., T], arguments: Sequence[tuple], log_dir: 
         for index, job in enumerate(progress(jobs, desc=desc, unit="job")):
             job.wait()
             log = _log(log_dir, index)
-            with contextlib.suppress(FileNotFoundError):  # of a job that never began
+            with contextlib.suppress(FileNotFoundError):  # the job never started
                 os.replace(job.paths.stdout, log)
             if job.exception() is not None:
                 raise _failure(f"{desc}: job {index + 1} of {len(jobs)}", f"state {job.state}", log)

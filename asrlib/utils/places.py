@@ -1,6 +1,7 @@
-"""Where caches go, and who the user is, on machines where that is not plain: a container with a user id that has no name, HOME missing or read-only.
+"""Cache folder and user name for containers in which the user id has no name, or HOME is missing or read-only.
 
-numba, NLTK, matplotlib, s3prl and torch fail there on import. `python -m asrlib.utils.places` prints the variables that help them, for path.sh.
+numba, NLTK, matplotlib, s3prl and torch fail there on import. `python -m asrlib.utils.places` prints the environment variables that prevent this,
+for path.sh.
 """
 
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """A folder for caches that this process may write: the user's or, where there is none, one of the environment, or a temporary one."""
+    """A writable folder for caches: the user's or, if that is not writable, one in the Python environment, else a temporary one."""
     home = _home()
     own = os.environ.get("XDG_CACHE_HOME") or (home and os.path.join(home, ".cache"))
     for folder in filter(None, (own, os.path.join(sys.prefix, "cache"))):
@@ -21,8 +22,8 @@ def cache_folder() -> Path:
 
 
 def variables() -> dict[str, str]:
-    """The variables to set; none where the user has a name, and a home to keep caches in."""
-    wanted = {} if _named() else {name: os.environ.get(name) or str(os.getuid()) for name in ("USER", "LOGNAME")}
+    """The environment variables to set; empty if the user has a name and a home with a writable cache folder."""
+    wanted = {} if _user_has_name() else {name: os.environ.get(name) or str(os.getuid()) for name in ("USER", "LOGNAME")}
     folder, home = cache_folder(), _home()
     if not home or folder not in (Path(home, ".cache"), Path(os.environ.get("XDG_CACHE_HOME") or "/dev/null")):
         wanted |= {"XDG_CACHE_HOME": str(folder), "NUMBA_CACHE_DIR": str(folder / "numba"), "MPLCONFIGDIR": str(folder / "matplotlib")}
@@ -31,7 +32,7 @@ def variables() -> dict[str, str]:
     return wanted
 
 
-def _named() -> bool:
+def _user_has_name() -> bool:
     try:
         return bool(pwd.getpwuid(os.getuid()))
     except KeyError:
@@ -39,7 +40,7 @@ def _named() -> bool:
 
 
 def _home() -> str:
-    """HOME, or "" where it is no folder."""
+    """HOME, or "" if it is not a folder."""
     home = os.environ.get("HOME", "")
     return home if os.path.isdir(home) else ""
 
@@ -53,7 +54,7 @@ def _writable(folder: Path) -> bool:
 
 
 def _temporary() -> Path:
-    """The temporary folder of this user, the same for every process; a new one if that name is another user's."""
+    """The temporary folder of this user, the same for every process; a new one if another user owns that name."""
     folder = Path(tempfile.gettempdir(), f"asrlib-{os.getuid()}")
     try:
         folder.mkdir(mode=0o700, exist_ok=True)

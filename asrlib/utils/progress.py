@@ -1,4 +1,4 @@
-"""Progress with time left: a bar on a terminal, a line now and then in a log file."""
+"""Progress with remaining time: a bar on a terminal, a line every few seconds in a log file."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -7,11 +7,11 @@ from typing import TypeVar
 from tqdm import tqdm
 
 T = TypeVar("T")
-COMPILING = "compiling the graph for batches of {}"  # what a bar says meanwhile
+COMPILING = "compiling the graph for batches of {}"  # shown in the bar during compilation
 
 
 def progress(iterable: Iterable[T] | None = None, desc: str = "", total: int | None = None, unit: str = "it", **kwargs) -> "tqdm":
-    """A tqdm bar around `iterable` (or a bare one to `update`): live on a terminal, one line every 10 s and at the end otherwise."""
+    """A tqdm bar around `iterable` (without it, one to `update`): live on a terminal, otherwise one line every 10 s and at the end."""
     if sys.stderr.isatty():
         return tqdm(iterable, desc=desc, total=total, unit=unit, dynamic_ncols=True, **kwargs)
     return tqdm(iterable, desc=desc, total=total, unit=unit, file=_LineWriter(), mininterval=10.0, maxinterval=3600.0, ncols=100, **kwargs)
@@ -31,5 +31,5 @@ class _LineWriter:
 
 
 def each(iterable: Iterable[T], desc: str, total: int | None = None, unit: str = "it") -> Iterator[T]:
-    """`for x in each(xs, "what")`: the plain loop with progress."""
+    """Yields the items of `iterable` and shows progress."""
     yield from progress(iterable, desc=desc, total=total, unit=unit)

@@ -1,4 +1,4 @@
-"""The layer comparison: the published table, and faults of the outputs."""
+"""The layer comparison: the published table, and invalid outputs."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def test_difference_of_two_arrays(tmp_path):
 
 
 def test_silent_layer():
-    """Zeros agree with zeros and with nothing else."""
+    """Zeros equal only zeros."""
     zeros, ones = np.zeros((1, 4, 2), np.float32), np.ones((1, 4, 2), np.float32)
     assert [row.relative for row in differences([zeros, zeros, ones], [zeros, ones, zeros], "here")] == [0.0, math.inf, 1.0]
 

@@ -1,4 +1,4 @@
-"""Names and checks of the conversion."""
+"""Parameter names and checks of the conversion."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_there_and_back(arrays, twin):
 
 
 def test_kernel_of_a_convolution():
-    """What multiplies the input of place k is PyTorch's weight[:, :, k]."""
+    """Rows of position k hold PyTorch's weight[:, :, k]."""
     rng = np.random.default_rng(0)
     kernel = rng.normal(size=(5 * 3, 4)).astype(np.float32)  # width 5, 3 inputs, 4 outputs
     there = to_pytorch({"a.kernel": kernel}, {"a.weight": (4, 3, 5)}, "a")["a.weight"]

@@ -1,4 +1,4 @@
-"""Small corpora and data directories, made anew for every test that asks for them."""
+"""Small corpora and data directories, a new one for every test."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ WORDS = {"1-10-0000": "ONE SMALL STEP", "1-10-0001": "AND ANOTHER", "1-11-0000":
 
 
 def write_audio(path: Path, seconds: float = 0.5, rate: int = 16000, **options) -> Path:
-    """A file of noise that differs from name to name."""
+    """Writes noise, which differs between file names."""
     path.parent.mkdir(parents=True, exist_ok=True)
     samples = 0.1 * np.random.default_rng(len(str(path.name)) + sum(path.name.encode())).normal(size=int(seconds * rate))
     soundfile.write(path, samples, rate, **options)
@@ -41,7 +41,7 @@ def libri(tmp_path) -> Path:
 
 @pytest.fixture
 def kaldi(tmp_path) -> Path:
-    """A sound data directory of four utterances and two speakers with audio."""
+    """A valid data directory of four utterances and two speakers with audio."""
     folder = tmp_path / "kaldi"
     folder.mkdir()
     utts = ["a-1", "a-2", "b-1", "b-2"]

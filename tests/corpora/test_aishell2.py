@@ -1,4 +1,4 @@
-"""AISHELL-2: its layout, what is missing or does not belong, and the sets for pretraining that are made of it."""
+"""AISHELL-2: its layout, missing and misplaced files, and the sets for pretraining."""
 
 import random
 import shutil
@@ -17,7 +17,7 @@ TEXTS = {"IC0001W0001": "厨房用品", "IC0001W0002": "打开 WIFI\u3000电灯"
 
 @pytest.fixture
 def corpus(tmp_path, make_audio):
-    """AISHELL-2 with five utterances of two speakers; the lists are in an order of their own."""
+    """AISHELL-2 with five utterances of two speakers; the lists are not sorted."""
     data = tmp_path / "AISHELL-2/iOS/data"
     for utt in TEXTS:
         make_audio(data / "wav" / utt[1:6] / f"{utt}.wav")
@@ -50,7 +50,7 @@ def test_tables(corpus):
 
 def test_absent_corpus_says_how_to_come_by_it(corpus, tmp_path):
     for folder in (tmp_path / "nowhere", corpus / "iOS/data/wav"):
-        with pytest.raises(UserError, match="licensed.*academic use.*aishelltech.com/aishell_2.*--corpus_dir"):
+        with pytest.raises(UserError, match="licensed.*aishelltech.com/aishell_2.*academic use.*--corpus_dir"):
             aishell2.find(folder)
     for name in ("trans.txt", "wav.scp"):
         shutil.copytree(corpus, tmp_path / name)
@@ -69,9 +69,9 @@ def test_what_is_missing_is_counted_and_named(corpus, logged):
         stream.write("IC0001W0008\twav/C0001/IC0001W0008.wav\nIC0001W0009\twav/C0001/IC0001W0009.wav\n")
     assert list(aishell2.prepare(corpus)["utt2spk"].rows) == ["IC0001W0001", "IC0001W0002"]
     assert logged[:3] == [
-        "AISHELL-2: 2 recordings have no transcript and are left out: IC0001W0008, IC0001W0009",
-        "AISHELL-2: 1 transcripts have no recording in wav.scp and are left out: IC0009W0001",
-        "AISHELL-2: 3 recordings of wav.scp are not there and are left out: IC0001W0003, IC0002W0001, IC0002W0002",
+        "AISHELL-2: skipped 2 recordings without a transcript: IC0001W0008, IC0001W0009",
+        "AISHELL-2: skipped 1 transcripts without a recording in wav.scp: IC0009W0001",
+        "AISHELL-2: skipped 3 recordings in wav.scp whose file is missing: IC0001W0003, IC0002W0001, IC0002W0002",
     ]
     (data / "trans.txt").write_text("x\ty\n")
     with pytest.raises(UserError, match="no recording with a transcript"):
@@ -85,7 +85,7 @@ def test_what_does_not_belong_is_refused_or_set_aside(corpus, tmp_path):
     (data / "trans.txt").write_bytes((data / "trans.txt").read_bytes().replace("电蒸锅".encode(), "电蒸锅".encode("gbk")))
     tables = aishell2.prepare(corpus)
     found = {problem.drop: str(problem) for table in tables.values() for problem in table.problems}
-    assert "wav.scp, line 2: recording that does not belong to its id" in found["IC0002W0001"]
+    assert "wav.scp, line 2: the path does not match the utterance id" in found["IC0002W0001"]
     assert "wav.scp, line 6: duplicate id" in found["IC0001W0001"] and "trans.txt, line 3: not UTF-8" in found["IC0001W0003"]
     options = ("--filter_leaks", "false", "--concat", 1, "--valid_portion", 0.5)
     with pytest.raises(UserError, match="not a valid data directory"):
@@ -96,11 +96,11 @@ def test_what_does_not_belong_is_refused_or_set_aside(corpus, tmp_path):
 
 
 def test_counts(corpus, monkeypatch, logged):
-    with pytest.raises(UserError, match="has 5 utterances where AISHELL-2 has 1009223"):
+    with pytest.raises(UserError, match="has 5 utterances, AISHELL-2 has 1009223"):
         aishell2.prepare(corpus, "true")
     monkeypatch.setattr(aishell2, "SPEAKERS", 2)
     aishell2.prepare(corpus)
-    assert logged[-1].endswith("has 5 utterances of 2 speakers where AISHELL-2 has 1009223 of 2")
+    assert logged[-1].endswith("has 5 utterances of 2 speakers, AISHELL-2 has 1009223 of 2")
     monkeypatch.setattr(aishell2, "UTTERANCES", 5)
     assert len(aishell2.prepare(corpus, "true")["text"].rows) == 5
 
@@ -115,7 +115,8 @@ def test_sets_for_pretraining(corpus, held, tmp_path, logged):
     assert list(dev.utt2spk) == drawn and not train.utt2spk.keys() & dev.utt2spk.keys(), "concatenated first, then drawn"
     assert (out / "leaks.tsv").read_text(encoding="utf-8").splitlines()[1:] == [f"IC0002W0001\t電視\t{held}/dev\td-1"]
     rows = [line.split("\t") for line in (out / "hours.tsv").read_text().splitlines()]
-    assert [row[:2] for row in rows] == [["set", "utterances"], ["corpus", "5"], ["without leaks", "4"], ["concatenated", "3"], ["train", "2"], ["dev", "1"]]
+    assert [row[0] for row in rows] == ["set", "corpus", "without leaks", "concatenated", "train", "dev"]
+    assert [row[1] for row in rows] == ["utterances", "5", "4", "3", "2", "1"]
     assert all(len(row) == 3 for row in rows) and "without leaks: 4 utterances, 0.00 hours" in logged
     seconds = {utt: float(value) for data in (train, dev) for utt, value in data.tables["utt2dur"].items()}
     assert seconds == {"IC0001W0001_2": 1.0, "IC0001W0003_1": 0.5, "IC0002W0002_1": 0.5}

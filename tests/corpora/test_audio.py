@@ -1,4 +1,4 @@
-"""Audio input: rates, channels, formats, segments, and every kind of broken file."""
+"""Audio input: rates, channels, formats, segments, damaged files."""
 
 import shutil
 import struct
@@ -95,7 +95,7 @@ def test_truncated(tmp_path, tone, extension, keep):
 
 
 def test_ogg_cut_between_two_pages(tmp_path, tone):
-    """Only the end-of-stream flag of the last page tells."""
+    """Only the missing end-of-stream flag shows it."""
     path = tmp_path / "a.ogg"
     soundfile.write(path, np.tile(tone, 20), 16000)
     content = path.read_bytes()
@@ -142,7 +142,7 @@ def test_wrong_extension_is_read_and_told_once(tmp_path, tone, logged):
     for name in ("b.wav", "c.wav"):
         shutil.copy(tmp_path / "a.flac", tmp_path / name)
         assert np.array_equal(audio.read_audio(tmp_path / name), audio.read_audio(tmp_path / "a.flac"))
-    assert logged == ["files named .wav hold FLAC audio; they are read as FLAC"]
+    assert logged == ["files named .wav contain FLAC audio and are read as FLAC"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -169,7 +169,7 @@ def test_pipes(tmp_path, tone):
 
 
 def test_real_recordings(shared):
-    """LibriSpeech flac at 16 kHz is passed through bit by bit; 8 kHz wav doubles its samples."""
+    """LibriSpeech flac at 16 kHz is unchanged bit by bit; 8 kHz wav doubles its samples."""
     flac = sorted((shared / "speech/librispeech").rglob("*.flac"))[0]
     reference, _ = soundfile.read(flac, dtype="float32")
     assert np.array_equal(audio.read_audio(flac), reference)

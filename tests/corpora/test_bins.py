@@ -1,4 +1,4 @@
-"""The commands of this room, as a user calls them: what they print, and one line with code 1 for what a user can cause."""
+"""The commands on corpora: their output, and errors as one line with exit code 1."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ def test_help(command, capsys):
 
 
 def test_help_imports_no_room(root):
-    """--help answers at once."""
+    """--help needs no slow imports."""
     code = "import sys; from asrlib.bin.prepare_data import get_parser; get_parser(); sys.exit(any(m in sys.modules for m in ('soundfile', 'numpy')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
 
@@ -56,7 +56,7 @@ def test_validate_and_fix(kaldi, capsys, monkeypatch):
 
 
 def test_fix_cannot_rename(kaldi, capsys, monkeypatch):
-    """What a repair cannot decide stays an error."""
+    """Problems that --fix cannot solve remain errors."""
     write_table(kaldi / "utt2spk", dict.fromkeys(("a-1", "a-2", "b-1", "b-2"), "c"))
     assert ends(validate_data.main, [kaldi, "--fix", "true"], monkeypatch) == 1
     assert "does not begin with its speaker id" in capsys.readouterr().out

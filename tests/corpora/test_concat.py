@@ -1,4 +1,4 @@
-"""Utterances made of several recordings: joined without a copy, read as their parts are, and carried through every operation on directories."""
+"""Utterances of several recordings: joining, reading, and all operations on directories."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_rates_of_the_parts(five):
 
 def test_a_reader_of_one_recording_refuses(five, tmp_path):
     joined = next(kaldi_ops.concat(KaldiDir.read(five), 2).utterances())
-    with pytest.raises(UserError, match="a-1_2 is made of 2 recordings"):
+    with pytest.raises(UserError, match="a-1_2 has 2 recordings"):
         joined.wav  # noqa: B018
     concat_data.main(["--data_dir", str(five), "--out", str(tmp_path / "joined")])
     with pytest.raises(UserError, match="before concatenation"):
@@ -79,7 +79,7 @@ def test_bad_part_is_named(five, tmp_path):
 def test_the_command_and_what_follows_it(five, tmp_path, capsys):
     joined, part, other, again = (tmp_path / name for name in ("joined", "part", "other", "again"))
     concat_data.main(["--data_dir", str(five), "--out", str(joined), "--num", "2"])
-    assert capsys.readouterr().out == f"{joined}: 3 utterances of the 5 of {five}, 0.00 hours\n"
+    assert capsys.readouterr().out == f"{joined}: 3 utterances, 0.00 hours, joined from the 5 of {five}\n"
     assert validate_data.main([str(joined), "--audio", "true"]) == 0
     assert read_table(joined / "utt2dur").rows == {"a-1_2": "0.750000", "a-3_1": "0.400000", "b-1_2": "0.500000"}
     subset_data.main([str(joined), str(part), "--speakers", "a"])
@@ -87,7 +87,7 @@ def test_the_command_and_what_follows_it(five, tmp_path, capsys):
     subset_data.main([str(joined), str(other), "--speakers", "b"])
     combine_data.main([str(again), str(part), str(other)])
     assert KaldiDir.read(again) == KaldiDir.read(joined)
-    with pytest.raises(UserError, match="utt2parts is missing in x and there in the others"):
+    with pytest.raises(UserError, match="utt2parts is missing in x, but not in the others"):
         kaldi_ops.combine([KaldiDir.read(five), KaldiDir.read(joined)], ["x", "y"])
 
 
@@ -130,9 +130,9 @@ def test_accepting_a_directory_writes_utt2dur(five):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"a-1_2": "a-1 a-9", "a-3_1": "a-3", "b-1_2": "b-1 b-2"}, "wav.scp: no line for an id of utt2parts (a-9)"),
-        ({"a-1_2": "a-1", "a-3_1": "a-3", "b-1_2": "b-1 b-2"}, "wav.scp, line 2: id that utt2parts does not have (a-2)"),
-        ({"a-3_1": "a-3", "b-1_2": "b-1 b-2"}, "utt2parts: no line for an id of utt2spk (a-1_2)"),
+        ({"a-1_2": "a-1 a-9", "a-3_1": "a-3", "b-1_2": "b-1 b-2"}, "wav.scp: missing id of utt2parts (a-9)"),
+        ({"a-1_2": "a-1", "a-3_1": "a-3", "b-1_2": "b-1 b-2"}, "wav.scp, line 2: id is not in utt2parts (a-2)"),
+        ({"a-3_1": "a-3", "b-1_2": "b-1 b-2"}, "utt2parts: missing id of utt2spk (a-1_2)"),
     ],
 )
 def test_faults_of_utt2parts(five, tmp_path, change, message):
@@ -160,16 +160,16 @@ def test_what_cannot_be_concatenated(five, logged):
     with pytest.raises(UserError, match="segments cannot be concatenated"):
         kaldi_ops.concat(cut, 2)
     both = KaldiDir({**kaldi_ops.concat(data, 2).tables, "segments": {}})
-    with pytest.raises(UserError, match="segments or utt2parts, not both"):
+    with pytest.raises(UserError, match="segments and utt2parts are mutually exclusive"):
         next(both.utterances())
     assert "utt2lang" not in kaldi_ops.concat(KaldiDir({**data.tables, "utt2lang": dict.fromkeys(data.utt2spk, "zh")}), 2).tables
-    assert logged == ["utt2lang is left out: it is not known of utterances that are joined"]
+    assert logged == ["dropped utt2lang: its values are unknown for joined utterances"]
 
 
 def test_segments_beside_parts_are_a_fault(five, tmp_path):
     joined = kaldi_ops.concat(KaldiDir.read(five), 2)
     joined.tables["segments"] = {utt: f"{utt[:3]} 0 -1" for utt in joined.utt2spk}
     joined.write(tmp_path / "both")
-    assert any("utt2parts beside segments" in line for line in problems(tmp_path / "both"))
-    with pytest.raises(UserError, match="beside segments"):
+    assert any("utt2parts and segments are mutually exclusive" in line for line in problems(tmp_path / "both"))
+    with pytest.raises(UserError, match="mutually exclusive"):
         fix(tmp_path / "both")

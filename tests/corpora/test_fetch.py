@@ -1,4 +1,4 @@
-"""Downloads from a local server that drops connections, cannot resume, sends rubbish or has nothing."""
+"""Downloads from a local server that drops connections, cannot resume, sends corrupt data or has no file."""
 
 import hashlib
 import io
@@ -88,7 +88,7 @@ def test_every_connection_that_brings_bytes_starts_the_count_of_tries_anew(serve
 
 def test_a_later_run_goes_on(server, tmp_path):
     server.drops, server.piece = 1, 1_234_567
-    with pytest.raises(UserError, match=r"the connection ended early.*1\.2 MB in .*file\.part are kept"):
+    with pytest.raises(UserError, match=r"the connection ended early.*resumes from the 1\.2 MB in .*file\.part"):
         fetch.download(server.url, tmp_path / "file", md5=MD5, waits=())
     assert (tmp_path / "file.part").read_bytes() == CONTENT[:1_234_567] and not (tmp_path / "file").exists()
     fetch.download(server.url, tmp_path / "file", md5=MD5, waits=())
@@ -119,7 +119,7 @@ def test_corrupt_once_is_fetched_again(server, tmp_path):
 
 def test_corrupt_twice_is_an_error(server, tmp_path):
     server.corrupt = 2
-    with pytest.raises(UserError, match="corrupt twice.*--mirror"):
+    with pytest.raises(UserError, match="wrong checksum twice.*--mirror"):
         fetch.download(server.url, tmp_path / "file", md5=MD5, waits=WAITS)
     assert list(tmp_path.iterdir()) == []
 
@@ -146,20 +146,20 @@ def test_no_network(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(UserError, match="refused.*nothing has come yet"):
+    with pytest.raises(UserError, match="refused.*nothing was received"):
         fetch.download(f"http://127.0.0.1:{port}/file", tmp_path / "file", waits=WAITS)
 
     def unknown_host(*args, **kwargs):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown_host)
-    with pytest.raises(UserError, match="cannot be reached .*no network"):
+    with pytest.raises(UserError, match="cannot be reached .*check the network"):
         fetch.download("http://corpus.invalid/file", tmp_path / "file", waits=(1000,))
 
 
 def test_disk(tmp_path):
     fetch.check_disk(tmp_path / "not" / "yet", 1e-6)
-    with pytest.raises(UserError, match="GB free and 1000000000.0 GB are needed"):
+    with pytest.raises(UserError, match="GB free, 1000000000.0 GB are needed"):
         fetch.check_disk(tmp_path / "not" / "yet", 1e9)
 
 
@@ -186,7 +186,7 @@ def test_extract(tmp_path):
     fetch.extract_archive(archive, out, ("Top", "set"), out / ".set.complete")
     assert sorted(str(p.relative_to(out)) for p in out.rglob("*")) == [".set.complete", "LICENSE", "README.TXT", "set", "set/1", "set/1/a.txt"]
     assert (out / "README.TXT").read_text() == "old" and (out / "set/1/a.txt").read_text() == "x"
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists, but may be incomplete"):
         fetch.extract_archive(archive, out, ("Top", "set"), out / ".set.complete")
 
 
@@ -195,7 +195,7 @@ def test_extract(tmp_path):
 )
 def test_extract_refuses_to_leave_the_folder(tmp_path, bad):
     archive = tar(tmp_path / "a.tar.gz", [("Top/set/a.txt", b"x"), bad])
-    with pytest.raises(UserError, match="do not trust"):
+    with pytest.raises(UserError, match="unsafe member"):
         fetch.extract_archive(archive, tmp_path / "out", ("Top", "set"), tmp_path / "out/.mark")
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -204,7 +204,7 @@ def test_extract_damaged(tmp_path):
     members = [("Top/set/a.bin", CONTENT[:100_000]), ("Top/set/b.bin", CONTENT[100_000:200_000])]
     for cut in (150_000, 50_000, 100, 0):
         archive = tar(tmp_path / "a.tar.gz", members, cut)
-        with pytest.raises(UserError, match="damaged or cut"):
+        with pytest.raises(UserError, match="damaged or truncated"):
             fetch.extract_archive(archive, tmp_path / "out", ("Top", "set"), tmp_path / "out/.mark")
     with pytest.raises(UserError, match="has no folder Top/other"):
         fetch.extract_archive(tar(tmp_path / "a.tar.gz", members), tmp_path / "out", ("Top", "other"), tmp_path / "out/.mark")

@@ -1,4 +1,4 @@
-"""Kaldi data directories: every rule, its message, its repair; subset, combine, split."""
+"""Kaldi data directories: rules with their messages and repairs; subset, combine, split."""
 
 import random
 import subprocess
@@ -20,7 +20,7 @@ from asrlib.utils.errors import UserError
 
 
 def edit(path, old, new):
-    """Replaces bytes in a file, which must be there."""
+    """Replaces bytes in a file, which must contain them."""
     content = path.read_bytes()
     assert old in content
     path.write_bytes(content.replace(old, new, 1))
@@ -30,10 +30,10 @@ def messages(folder, **rules):
     return [str(problem) for problem in validate(folder, Rules(**rules))]
 
 
-# file, bytes to replace, their replacement, what the message says, utterances that --fix drops
+# file, bytes to replace, their replacement, part of the message, utterances that --fix drops
 FAULTS = {
     "unsorted": ("text", b"a-1 WORDS OF A-1\na-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\na-1 WORDS OF A-1\n", "text, line 2: not sorted by bytes", ""),
-    "repeated": ("text", b"a-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\n" * 2, "text, line 3: repeated line", ""),
+    "repeated": ("text", b"a-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\n" * 2, "text, line 3: duplicate line", ""),
     "duplicate id": ("text", b"a-2 WORDS OF A-2\n", b"a-2 WORDS OF A-2\na-2 OTHER\n", "text, line 3: duplicate id", "a-2"),
     "crlf": ("text", b"A-1\n", b"A-1\r\n", "text, line 1: Windows line end", ""),
     "bom": ("text", b"a-1", b"\xef\xbb\xbfa-1", "text, line 1: byte-order mark", ""),
@@ -42,18 +42,18 @@ FAULTS = {
     "no line end": ("text", b"B-2\n", b"B-2", "text, line 4: the last line has no line end", ""),
     "leading space": ("text", b"a-2", b"  a-2", "text, line 2: space before the key", ""),
     "no transcript": ("text", b"a-2 WORDS OF A-2\n", b"a-2\n", "text, line 2: empty transcript (a-2)", "a-2"),
-    "missing in text": ("text", b"a-2 WORDS OF A-2\n", b"", "text: no line for an id of utt2spk (a-2)", "a-2"),
-    "missing in wav.scp": ("wav.scp", b"b-2 ", b"b-3 ", "wav.scp: no line for an id of utt2spk (b-2)", "b-2 b-3"),
-    "unknown in text": ("text", b"b-2 WORDS", b"b-3 X\nb-2 WORDS", "text, line 4: id that utt2spk does not have (b-3)", "b-3"),
+    "missing in text": ("text", b"a-2 WORDS OF A-2\n", b"", "text: missing id of utt2spk (a-2)", "a-2"),
+    "missing in wav.scp": ("wav.scp", b"b-2 ", b"b-3 ", "wav.scp: missing id of utt2spk (b-2)", "b-2 b-3"),
+    "unknown in text": ("text", b"b-2 WORDS", b"b-3 X\nb-2 WORDS", "text, line 4: id is not in utt2spk (b-3)", "b-3"),
     "reserved word": ("text", b"OF A-2", b"<s> A-2", "text, line 2: reserved word in the transcript (a-2: <s>)", "a-2"),
-    "not printable": ("text", b"OF A-2", b"OF\x07A-2", "text, line 2: character that cannot be printed (a-2: U+0007)", "a-2"),
+    "not printable": ("text", b"OF A-2", b"OF\x07A-2", "text, line 2: non-printable character (a-2: U+0007)", "a-2"),
     "ideographic space": ("text", b"OF A-2", "OF\u3000A".encode(), "U+3000", "a-2"),
     "tilde": ("wav.scp", b"a-2 ", b"a-2 ~", "wav.scp, line 2: ~ in wav.scp", "a-2"),
     "pipe": ("wav.scp", b"a-2.wav", b"a-2.wav cat |", "wav.scp, line 2: command instead of a path", "a-2"),
     "two speakers": ("utt2spk", b"a-2 a", b"a-2 a b", "utt2spk, line 2: more than one speaker", "a-2"),
     "gender": ("spk2gender", b"b f", b"b x", "spk2gender, line 2: gender other than m or f", ""),
-    "no gender": ("spk2gender", b"b f\n", b"", "spk2gender: no line for an id of utt2spk (b)", ""),
-    "spk2utt": ("spk2utt", b"a-1 a-2", b"a-1", "spk2utt, line 1: utterances other than in utt2spk (speaker a)", ""),
+    "no gender": ("spk2gender", b"b f\n", b"", "spk2gender: missing id of utt2spk (b)", ""),
+    "spk2utt": ("spk2utt", b"a-1 a-2", b"a-1", "spk2utt, line 1: other utterances than in utt2spk (speaker a)", ""),
 }
 
 
@@ -99,7 +99,7 @@ def test_missing_and_empty_files(kaldi, name):
     assert any(f"{name}: the file is empty" in line for line in messages(kaldi))
     (kaldi / name).unlink()
     assert any(f"{name}: the file is missing" in line for line in messages(kaldi))
-    if name in ("spk2utt", "utt2spk"):  # each can be made from the other
+    if name in ("spk2utt", "utt2spk"):  # each can be derived from the other
         fix(kaldi)
         assert messages(kaldi, audio=True) == []
     else:
@@ -118,7 +118,7 @@ def test_utf16(kaldi):
 def test_nothing_left_changes_nothing(kaldi):
     (kaldi / "text").write_text("".join(f"{utt}\n" for utt in ("a-1", "a-2", "b-1", "b-2")))
     before = {path.name: path.read_bytes() for path in kaldi.iterdir()}
-    with pytest.raises(UserError, match="no utterance would be left"):
+    with pytest.raises(UserError, match="has no valid utterance"):
         fix(kaldi)
     assert {path.name: path.read_bytes() for path in kaldi.iterdir()} == before
 
@@ -129,7 +129,7 @@ def test_speaker_order(kaldi):
     (kaldi / "spk2gender").unlink()
     assert "utt2spk, line 2: utterance id does not begin with its speaker id (a-2 c)" in messages(kaldi)[0]
     assert messages(kaldi, spk_sort=False) == []
-    rows = {"a1-1": "a1", "a10-1": "a", "a2-1": "a2"}  # every id begins with its speaker, and still the speakers are out of order
+    rows = {"a1-1": "a1", "a10-1": "a", "a2-1": "a2"}  # every id begins with its speaker, but the speakers are not sorted
     for name, values in {"utt2spk": rows, "text": dict.fromkeys(rows, "X"), "wav.scp": dict.fromkeys(rows, "x.wav")}.items():
         write_table(kaldi / name, values)
     write_table(kaldi / "spk2utt", {"a": "a10-1", "a1": "a1-1", "a2": "a2-1"})
@@ -146,16 +146,16 @@ def test_segments(kaldi, tmp_path):
     utts = {utt.id: utt.audio() for utt in KaldiDir.read(kaldi).utterances()}
     assert np.array_equal(utts["a-2"], whole[3200:6400]) and len(utts["b-1"]) == 6400
     for value, message in [
-        ("rec1 0.2", "not a segment"),
-        ("rec1 0.4 0.2", "not a segment"),
-        ("rec1 0.2 nan", "not a segment"),
-        ("rec9 0 0.2", "recording that wav.scp does not have"),
+        ("rec1 0.2", "invalid segment"),
+        ("rec1 0.4 0.2", "invalid segment"),
+        ("rec1 0.2 nan", "invalid segment"),
+        ("rec9 0 0.2", "recording is not in wav.scp"),
         ("rec1 0 9", "segment ends after its recording"),
     ]:
         write_table(kaldi / "segments", {**segments, "a-2": value})
         assert any(f"segments, line 2: {message}" in line for line in messages(kaldi)), value
     (kaldi / "reco2dur").unlink()
-    assert messages(kaldi) == []  # without durations only the audio can tell
+    assert messages(kaldi) == []  # without durations only the audio files show it
     assert ["segment ends after its recording" in line for line in messages(kaldi, audio=True)] == [True]
     (tmp_path / "wav/a-2.wav").unlink()
     result = fix(kaldi, Rules(audio=True))
@@ -166,7 +166,7 @@ def test_segments(kaldi, tmp_path):
 
 
 def test_segments_agree_with_kaldiio(kaldi, tmp_path):
-    """kaldiio reads wav.scp and segments on its own."""
+    """kaldiio reads the same samples from wav.scp and segments."""
     write_table(kaldi / "wav.scp", {"rec1": str(tmp_path / "wav/a-1.wav"), "rec2": str(tmp_path / "wav/a-2.wav")})
     write_table(kaldi / "segments", {"a-1": "rec1 0 0.25", "a-2": "rec1 0.125 0.375", "b-1": "rec2 0.125 0.5", "b-2": "rec2 0 0.5"})
     theirs = kaldiio.load_scp(str(kaldi / "wav.scp"), segments=str(kaldi / "segments"))
@@ -190,7 +190,7 @@ def test_bad_audio_is_named(kaldi, tmp_path):
     found = messages(kaldi, audio=True)
     assert len(found) == 3
     for line, utt, reason in zip(found, ("a-1", "a-2", "b-1"), ("0 bytes", "100 bytes fewer", "NaN"), strict=True):
-        assert "wav.scp, line" in line and utt in line and reason in line and "--fix true sets it aside" in line
+        assert "wav.scp, line" in line and utt in line and reason in line and "--fix true drops it" in line
     result = fix(kaldi, Rules(audio=True))
     assert sorted(result.dropped) == ["a-1", "a-2", "b-1"]
     assert "NaN" in read_table(kaldi / "bad_utts.txt").rows["b-1"]
@@ -262,13 +262,13 @@ def test_split_and_combine(kaldi):
     with pytest.raises(UserError, match="in more than one of x, y"):
         kaldi_ops.combine([data, data], ["x", "y"])
     other = KaldiDir({"utt2spk": {"a-1": "a"}, "wav.scp": {"a-1": "other.wav"}, "text": {"a-1": "OTHER"}})
-    with pytest.raises(UserError, match="a-1 is in another of the directories with another value"):
+    with pytest.raises(UserError, match="a-1 has another value in another directory"):
         kaldi_ops.combine([data, other], ["x", "y"])
     del other.tables["text"]
     with pytest.raises(UserError, match="text is missing in y"):
         kaldi_ops.combine([data, other], ["x", "y"])
     for portion in (0, 1, 0.9, -1):
-        with pytest.raises(UserError, match="leaves one side empty"):
+        with pytest.raises(UserError, match="cannot split"):
             kaldi_ops.split(data, portion)
 
 

@@ -1,4 +1,4 @@
-"""LibriSpeech: download from a local server, preparation, the rule of counts, and what can be wrong with a corpus."""
+"""LibriSpeech: download from a local server, preparation, check of counts, invalid corpora."""
 
 import functools
 import hashlib
@@ -75,7 +75,7 @@ def test_missing_transcript(libri, tmp_path):
 def test_missing_audio(libri):
     (libri / "dev-clean/1/10/1-10-0001.flac").unlink()
     problems = [str(p) for table in librispeech.prepare(libri, "dev-clean").values() for p in table.problems]
-    assert problems == [f"{libri}/dev-clean/1/10: transcript without audio (1-10-0001): add 1-10-0001.flac, or --fix true sets it aside"]
+    assert problems == [f"{libri}/dev-clean/1/10: transcript without audio (1-10-0001): add 1-10-0001.flac, or --fix true drops it"]
     with pytest.raises(UserError):
         prepare(libri)
     assert list(prepare(libri, fix=True).dropped) == ["1-10-0001"]
@@ -88,7 +88,7 @@ def test_bad_audio(libri, content):
     with pytest.raises(UserError):
         prepare(libri)
     result = prepare(libri, fix=True)
-    assert list(result.dropped) == ["1-10-0001"] and "audio that cannot be used" in result.dropped["1-10-0001"]
+    assert list(result.dropped) == ["1-10-0001"] and "invalid audio" in result.dropped["1-10-0001"]
 
 
 @pytest.mark.parametrize("old, new, dropped", [("\n", "\r\n", []), ("1-10-0000", "\ufeff1-10-0000", []), ("AND ANOTHER", "", ["1-10-0001"])])
@@ -106,11 +106,11 @@ def test_duplicates_and_misplaced_files(libri):
     shutil.copy(chapter / "1-10.trans.txt", chapter / "again/1-10.trans.txt")
     shutil.copy(chapter / "1-10-0000.flac", libri / "dev-clean/20/5")
     problems = [problem for table in librispeech.prepare(libri, "dev-clean").values() for problem in table.problems]
-    assert [problem.what for problem in problems] == ["audio file that does not belong to its folder", "duplicate transcript", "duplicate transcript"]
+    assert [problem.what for problem in problems] == ["audio file in the wrong folder", "duplicate transcript", "duplicate transcript"]
     assert problems[0].path == libri / "dev-clean/20/5/1-10-0000.flac"
     with pytest.raises(UserError):
         prepare(libri)
-    with pytest.raises(UserError, match="does not belong"):
+    with pytest.raises(UserError, match="audio file in the wrong folder"):
         prepare(libri, fix=True)
 
 
@@ -128,21 +128,21 @@ def test_without_speakers_file(libri):
 
 
 def test_counts(libri, monkeypatch):
-    """A sample passes; what should be whole must be whole."""
+    """A sample is accepted; a set that should be complete must be."""
     assert len(prepare(libri).data) == 4
-    with pytest.raises(UserError, match="has 4 utterances where LibriSpeech has 2703.*--check_counts false"):
+    with pytest.raises(UserError, match="has 4 utterances, LibriSpeech has 2703.*--check_counts false"):
         prepare(libri, check_counts="true")
-    set_part(monkeypatch, utterances=7)  # more than half is there
-    with pytest.raises(UserError, match="has 4 utterances where LibriSpeech has 7"):
+    set_part(monkeypatch, utterances=7)  # more than half of the set
+    with pytest.raises(UserError, match="has 4 utterances, LibriSpeech has 7"):
         prepare(libri)
     assert len(prepare(libri, check_counts="false").data) == 4
-    set_part(monkeypatch, utterances=3)  # more than there should be
-    with pytest.raises(UserError, match="has 4 utterances where LibriSpeech has 3"):
+    set_part(monkeypatch, utterances=3)  # more than published
+    with pytest.raises(UserError, match="has 4 utterances, LibriSpeech has 3"):
         prepare(libri)
     set_part(monkeypatch, utterances=4)
     assert len(prepare(libri, check_counts="true").data) == 4
     set_part(monkeypatch, speakers=2)  # all speakers of SPEAKERS.TXT, so it came from an archive
-    with pytest.raises(UserError, match="where LibriSpeech has 2703"):
+    with pytest.raises(UserError, match="LibriSpeech has 2703"):
         prepare(libri)
     shutil.rmtree(libri / "dev-clean/20")  # one of them was not unpacked
     with pytest.raises(UserError, match="has 3 utterances"):
@@ -150,12 +150,12 @@ def test_counts(libri, monkeypatch):
     (libri / "SPEAKERS.TXT").unlink()
     assert len(prepare(libri).data) == 3
     (libri / ".dev-clean.complete").touch()  # our own download
-    with pytest.raises(UserError, match="where LibriSpeech has 2703"):
+    with pytest.raises(UserError, match="LibriSpeech has 2703"):
         prepare(libri)
 
 
 def test_published_counts():
-    """The sizes of the corpus in Panayotov et al. 2015 and ESPnet's tables (spec: FIELD.md 1.6)."""
+    """The sizes of the corpus in Panayotov et al. 2015 and ESPnet's tables."""
     counts = {name: (part.utterances, part.speakers) for name, part in librispeech.PARTS.items()}
     assert counts == {
         "train-clean-100": (28539, 251),
@@ -210,20 +210,20 @@ def test_download(mirror, libri, tmp_path):
     with pytest.raises(UserError, match="has 3 of the set's 4 utterances: move it away"):
         librispeech.download(out, ["dev-clean"], url)
     (corpus / ".dev-clean.complete").touch()
-    with pytest.raises(UserError, match="has 3 utterances where LibriSpeech has 4"):
+    with pytest.raises(UserError, match="has 3 utterances, LibriSpeech has 4"):
         prepare(corpus)
 
 
 def test_download_of_a_corrupt_archive(mirror, tmp_path):
     url, requests, site = mirror
     (site / "dev-clean.tar.gz").write_bytes(b"rubbish")
-    with pytest.raises(UserError, match="corrupt twice"):
+    with pytest.raises(UserError, match="wrong checksum twice"):
         librispeech.download(tmp_path / "downloads", ["dev-clean"], url)
     assert len(requests) == 2 and list((tmp_path / "downloads").iterdir()) == []
 
 
 def test_download_refuses(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="no set 'dev-clear': the sets are train-clean-100"):
+    with pytest.raises(UserError, match="no set 'dev-clear': choose from train-clean-100"):
         librispeech.download(tmp_path, ["dev-clear"])
     set_part(monkeypatch, gigabytes=1e9)
     with pytest.raises(UserError, match="GB are needed"):

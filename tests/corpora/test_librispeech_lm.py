@@ -1,4 +1,4 @@
-"""LibriSpeech's language models: fetched from a local server, and read by the beam search as they are."""
+"""LibriSpeech's language models: download from a local server, and use in the beam search without unpacking."""
 
 import functools
 import gzip
@@ -15,7 +15,7 @@ from asrlib.decode.beam import BeamConfig, BeamDecoder
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.errors import UserError
 
-# As LibriSpeech's are: upper case, apostrophes, <UNK>, no weights where they are 0
+# Like LibriSpeech's models: upper case, apostrophes, <UNK>, no weights where they are 0
 ARPA = """\\data\\
 ngram 1=6
 ngram 2=3
@@ -70,18 +70,18 @@ def test_fetched_once(mirror, tmp_path):
 
 def test_another_content_is_refused(mirror, tmp_path):
     (tmp_path / "web" / f"{NAME}.arpa.gz").write_bytes(gzip.compress(ARPA.replace("GO", "NO").encode()))
-    with pytest.raises(UserError, match="arrived corrupt twice"):
+    with pytest.raises(UserError, match="wrong checksum twice"):
         librispeech_lm.download(tmp_path, [NAME], mirror)
     assert not list((tmp_path / "librispeech_lm").iterdir())
 
 
 def test_unknown_model(tmp_path):
-    with pytest.raises(UserError, match="no language model '5-gram': --sets takes 3-gram.pruned.3e-7, 3-gram.pruned.1e-7, 3-gram, 4-gram"):
+    with pytest.raises(UserError, match="no language model '5-gram': choose --sets from 3-gram.pruned.3e-7, 3-gram.pruned.1e-7, 3-gram, 4-gram"):
         librispeech_lm.download(tmp_path, [NAME, "5-gram"])
 
 
 def test_the_beam_reads_it_packed(mirror, tmp_path, root):
-    """Its words in the recipe's letters: DONT GO, as heard, becomes the DON'T GO that it knows."""
+    """DONT GO in the acoustics becomes DON'T GO, which the model knows."""
     (file,) = librispeech_lm.download(tmp_path, [NAME], mirror)
     tokens = load_tokenizer(root / "conf/labels_en.txt")
     path = [tokens.tokens.index(token) for token in ["D", "O", "N", "T", "<space>", "G", "O"]]

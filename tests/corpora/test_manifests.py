@@ -24,7 +24,7 @@ def convert(source, target, *options):
 
 @pytest.fixture
 def plain(kaldi):
-    (kaldi / "spk2gender").unlink()  # manifests have no place for it
+    (kaldi / "spk2gender").unlink()  # manifests do not store it
     return kaldi
 
 
@@ -66,7 +66,7 @@ def test_csv_is_what_deepspeech2_reads(plain, tmp_path):
 
 
 def test_jsonl_of_deepspeech_pytorch(tmp_path, make_audio):
-    """Objects with root_path and samples, one per line, as the coursework's converter takes them: the csv has root/wav,root/txt."""
+    """Objects with root_path and samples, one per line, as deepspeech.pytorch writes them; the csv has root/wav,root/txt."""
     lines = []
     for part in ("one", "two"):
         root = tmp_path / part
@@ -103,7 +103,7 @@ def test_list_of_jasper_manifests(tmp_path, make_audio):
     data = KaldiDir.read(convert(sources, tmp_path / "data"))
     assert data.text == {utt: f"words of {utt}" for utt in ("1-2-0000", "1-2-0001", "3-4-0000")}
     assert data.utt2spk["3-4-0000"] == "3" and data.wav["3-4-0000"] == str(tmp_path / "dev-other-wav/3-4-0000.wav")
-    with pytest.raises(UserError, match="1-2-0000 stands for both"):
+    with pytest.raises(UserError, match="duplicate id 1-2-0000 of "):
         convert([sources[0], sources[0]], tmp_path / "data")
 
 
@@ -127,14 +127,14 @@ def test_jasper_speeds_are_kept(tmp_path, make_audio):
         ("m.csv", "a.wav,none.txt\n", "line 1: transcript .*none.txt cannot be read"),
         ("m.csv", "a.wav,b.txt,c\n", "line 1: 3 fields"),
         ("m.json", '[{"transcript": "x"}]', "not a json manifest .KeyError: 'files'"),
-        ("m.json", '[{"transcript": "x",', "not JSON"),
+        ("m.json", '[{"transcript": "x",', "invalid JSON"),
         ("m.json", "[]", "has no samples"),
-        ("m.jsonl", '{"samples": []}\n{"samples": [}\n', "line 2: not JSON"),
+        ("m.jsonl", '{"samples": []}\n{"samples": [}\n', "line 2: invalid JSON"),
         ("m.jsonl", '{"root_path": "/"}', "not a jsonl manifest .KeyError: 'samples'"),
         ("m.jsonl", '["a"]', "not a json manifest"),
-        ("m.txt", "neither\n", "no manifest that is known"),
-        ("m.json", '[{"transcript": "x", "files": [{"fname": "a b.wav"}]}]', "ids have no spaces"),
-        ("m.json", '[{"transcript": "x", "files": [{"fname": "1/a.wav"}, {"fname": "2/a.wav"}]}]', "id a stands for both .*1/a.wav and .*2/a.wav"),
+        ("m.txt", "neither\n", "unknown format"),
+        ("m.json", '[{"transcript": "x", "files": [{"fname": "a b.wav"}]}]', "is empty or has a space"),
+        ("m.json", '[{"transcript": "x", "files": [{"fname": "1/a.wav"}, {"fname": "2/a.wav"}]}]', "duplicate id a of .*1/a.wav and .*2/a.wav"),
     ],
 )
 def test_malformed(tmp_path, name, content, message):

@@ -1,4 +1,4 @@
-"""The synthesised corpus: its bytes, its layout, what its sets share and what they must not."""
+"""The synthesised corpus: reproducibility, layout, disjoint sets."""
 
 import hashlib
 import os
@@ -59,7 +59,7 @@ def test_killed_run_ends_as_if_it_had_not_been(corpus, tmp_path):
     code = f"from asrlib.corpora.mini import synthesise_librispeech as s; s({str(tmp_path)!r}, seed=3, nj=1, **{TINY})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     train, dev = tmp_path / "LibriSpeech" / "train-clean-100", tmp_path / "LibriSpeech" / "dev-clean"
-    while not list(dev.parent.glob(".dev-clean.*.tmp/*/*/*.flac")):  # in the midst of the second set
+    while not list(dev.parent.glob(".dev-clean.*.tmp/*/*/*.flac")):  # in the middle of the second set
         assert process.poll() is None
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
@@ -145,7 +145,7 @@ def test_speech_stands_above_the_noise_in_files(corpus):
     def ratio(path):
         samples, rate = soundfile.read(path)
         frames = np.lib.stride_tricks.sliding_window_view(samples, 400)[::160].std(axis=1)
-        return 20 * np.log10(np.quantile(frames, 0.8) / np.median(frames[:8]))  # at least 0.1 s of noise come first
+        return 20 * np.log10(np.quantile(frames, 0.8) / np.median(frames[:8]))  # it begins with at least 0.1 s of noise
 
     clean, other = ([ratio(path) for path in sorted((corpus / "LibriSpeech" / name).rglob("*.flac"))] for name in ("test-clean", "test-other"))
     assert min(clean) > 8
@@ -161,7 +161,7 @@ def test_room_rings_for_less_than_half_a_second():
 def test_each_utterance_of_espeak_is_independent():
     with Espeak() as one, Espeak() as two:
         breathy = one.speak("the old doctor", "en-us+f5", seed=5)
-        time.sleep(1.1)  # the library's own seed is the clock's second
+        time.sleep(1.1)  # the library's own seed is the time in seconds
         two.speak("another sentence before it", "en-gb-x-rp+m3", rate=200)
         np.testing.assert_array_equal(two.speak("the old doctor", "en-us+f5", seed=5), breathy)
         assert not np.array_equal(two.speak("the old doctor", "en-us+f5", seed=6), breathy)

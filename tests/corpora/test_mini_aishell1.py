@@ -1,4 +1,4 @@
-"""The synthesised Mandarin corpus: its bytes, its layout, what its sets share and what they must not, and how its characters are read."""
+"""The synthesised Mandarin corpus: reproducibility, layout, disjoint sets, characters that espeak-ng reads."""
 
 import hashlib
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_every_character_is_learnt(plans):
 
 
 def test_utterances_last_as_long_as_planned(corpus):
-    """So a set has about the minutes asked for."""
+    """Hence a set has about the requested minutes."""
     seconds = sum(soundfile.info(str(path)).duration for path in (corpus / "wav/train").rglob("*.wav"))
     plan = mini_aishell1.plan("train", 3, 1.0)
     expected = sum(mini_aishell1.SILENCE + mini_aishell1.SECONDS_PER_CHARACTER * len(u.text.replace(" ", "")) / u.rate for u in plan)
@@ -81,11 +81,11 @@ def test_speech_is_there(corpus):
 
 def test_a_real_corpus_is_not_replaced(tmp_path):
     (tmp_path / "data_aishell/wav").mkdir(parents=True)
-    with pytest.raises(UserError, match="was not synthesised, so it is not replaced"):
+    with pytest.raises(UserError, match="exists and was not synthesised"):
         mini_aishell1.synthesise_aishell1(tmp_path, **TINY)
 
 
 def test_characters_are_those_that_espeak_reads():
-    """None that it passes over in silence, nor those known to be misread."""
+    """No character that it skips, none that it is known to misread."""
     text = {c for line in grammar.MANDARIN.splitlines() for c in line if "\u4e00" <= c <= "\u9fff"}
     assert not text & set("兄胸") and len(text) >= 150

@@ -33,7 +33,7 @@ def characters(tmp_path_factory):
 
 
 def by_text(scores, combine):
-    """{text: score} from {labels: score}; labellings that differ in spaces alone meet in one text."""
+    """{text: score} from {labels: score}; labellings that differ only in spaces give the same text."""
     found = {}
     for labels, score in scores.items():
         text = tokens_to_text(labels, TOKENS)
@@ -78,7 +78,7 @@ def test_token_model(emissions, ctc_sums, characters, beta):
 
 
 def test_the_language_model_changes_the_result_as_computed_by_hand(tmp_path):
-    """P(A) = 0.6, P(B) = 0.4 from sound; 0.1 and 0.9 from the model, whose sentence end is certain: A wins below alpha = 0.18, B above."""
+    """Acoustic P(A) = 0.6, P(B) = 0.4; model 0.1 and 0.9, with a certain sentence end: A wins below alpha = 0.18, B above."""
     lm = tmp_path / "lm.arpa"
     lm.write_text(
         "\\data\\\nngram 1=5\nngram 2=1\n\n\\1-grams:\n-99\t<s>\n0\t</s>\n-9\t<unk>\n-1\tA\n-0.045757\tB\n\n\\2-grams:\n0\tA </s>\n\n\\end\\\n"
@@ -161,11 +161,11 @@ def test_words_that_cannot_be_spelled_are_told(tmp_path):
     write_arpa(estimate([["A", "CAB"]], 2), lm)
     BeamDecoder(TOKENS, BLANK, BeamConfig(lm=str(lm)))
     logger.removeHandler(handler)
-    assert messages == [f"{lm}: 1 of 2 words hold characters that are no tokens and cannot be found"]
+    assert messages == [f"{lm}: 1 of 2 words are ignored, because the tokens cannot spell them"]
     write_arpa(estimate([["a", "b"]], 2), lm)
     with pytest.raises(UserError, match=r"none of its 2 words can be spelled with the tokens.*case\?"):
         BeamDecoder(TOKENS, BLANK, BeamConfig(lm=str(lm)))
-    with pytest.raises(UserError, match="none of the tokens is among its units; is it a model of words"):
+    with pytest.raises(UserError, match="none of its units is a token: if it is a word model, set lm_unit to word"):
         BeamDecoder(["天", "<blank>"], 1, BeamConfig(lm=str(lm)))
     with pytest.raises(UserError, match="needs the token <space>"):
         BeamDecoder(["a", "<blank>"], 1, BeamConfig(lm=str(lm), lm_unit="word"))

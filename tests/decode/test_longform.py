@@ -1,4 +1,4 @@
-"""Windows of long recordings, their outputs put together, and words with times."""
+"""Windows of long recordings, joining of their outputs, and word times."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def test_windows_cover_a_recording(samples, size, overlap):
 
 @given(st.integers(1, 100), st.integers(6, 40), st.integers(0, 2))
 def test_stitching_gives_the_frames_of_the_whole(frames, size, overlap):
-    """Outputs that are a function of time alone come out as if computed at once; frames of 10 samples."""
+    """Outputs that depend only on time equal those of a single window; frames of 10 samples."""
     whole = np.arange(frames, dtype=np.float32)[:, None]
     spans = windows(10 * frames, 10 * size, 20 * overlap)
     parts = [whole[begin // 10 : end // 10] for begin, end in spans]

@@ -1,4 +1,4 @@
-"""The estimator against the formulas computed another way, KenLM's reading and nltk's Kneser-Ney."""
+"""The estimator against an independent implementation of the formulas, KenLM and nltk's Kneser-Ney."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ TOY = [s.split() for s in ("A B A C", "A B", "B A C C", "", "A B A B A C", "D")]
 
 
 def random_text(seed=0, sentences=300):
-    """Words whose choice depends on the one before, so that all counts of counts occur."""
+    """Random words that depend on the previous one, so that all counts of counts occur."""
     rng = random.Random(seed)
     text = []
     for _ in range(sentences):
@@ -31,7 +31,7 @@ def random_text(seed=0, sentences=300):
 
 
 def conditional(model, word, context):
-    """log10 P(word | context) by the ARPA rule: the longest n-gram there is, and back-off weights on the way down."""
+    """log10 P(word | context) by the ARPA rule: the longest known n-gram and the back-off weights of shorter contexts."""
     for n in range(len(context), -1, -1):
         tail = context[len(context) - n :]
         if (*tail, word) in model.probs[n]:
@@ -52,7 +52,7 @@ def test_probabilities_sum_to_one_in_every_context(text, order):
 
 
 def test_bigrams_are_those_of_the_formula():
-    """Interpolated modified Kneser-Ney of order 2, written down from Chen and Goodman with lists and no dynamic programming."""
+    """Interpolated modified Kneser-Ney of order 2, implemented directly from Chen and Goodman."""
     rng = random.Random(1)  # many rare words, so that the unigrams' counts of counts do not run out
     text = [[f"w{int(rng.paretovariate(0.7))}" for _ in range(rng.randint(0, 8))] for _ in range(300)]
     model = estimate(text, 2)
@@ -113,7 +113,7 @@ def test_too_small_a_text_falls_back_to_fixed_discounts():
     assert estimate([["A"]], 2).discounts == [FALLBACK, FALLBACK]
 
 
-@pytest.mark.parametrize(("text", "message"), [([], "no words"), ([[], []], "no words"), ([["A", "<s>"]], "<s>, which n-gram models reserve")])
+@pytest.mark.parametrize(("text", "message"), [([], "no words"), ([[], []], "no words"), ([["A", "<s>"]], "<s>, which is reserved in n-gram models")])
 def test_text_without_use(text, message):
     with pytest.raises(UserError, match=message):
         estimate(text, 3)

@@ -1,4 +1,4 @@
-"""Many utterances, one process or several."""
+"""Decoding of many utterances in one process or several."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Weights of the language model by the error rate of a validation set."""
+"""Tuning of language model weights on a validation set."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ TOKENS = ["A", "B", "<space>", "<blank>"]
 
 
 def test_the_pair_with_the_fewest_errors(tmp_path):
-    """Acoustics that hear B a little more than A, and a language model that has only seen A: with enough weight it wins."""
+    """The acoustics slightly prefer B, the language model knows only A: with enough weight A wins."""
     write_arpa(estimate([["A"], ["A"], ["A"], ["B"]], 2), tmp_path / "lm.arpa")
     frame = np.log(np.array([0.45, 0.55, 1e-4, 1e-4], np.float32))
     blank = np.log(np.array([1e-4, 1e-4, 1e-4, 1.0], np.float32))

@@ -1,4 +1,4 @@
-"""Archives: what goes in comes out, and what is damaged says so; with each library that can write them."""
+"""Archives: round trips and damaged files, with each library."""
 
 import importlib.util
 import sys
@@ -17,7 +17,7 @@ LIBRARIES = ("kaldiio", "omniio") if OMNIIO else ("kaldiio",)
 
 @pytest.fixture(params=LIBRARIES, autouse=True)
 def library(request, monkeypatch):
-    """Each test runs with each library, chosen as a user does."""
+    """Runs each test with each library, selected by the environment variable."""
     monkeypatch.setenv("ASRLIB_ARK", request.param)
 
 
@@ -67,7 +67,7 @@ def test_no_archive_when_the_features_fail(tmp_path, matrices):
 
 @pytest.mark.parametrize("compress", [False, True])
 def test_cut_archive(tmp_path, matrices, compress):
-    """Wherever an archive ends before its matrix does, reading is an error that names the utterance; whole matrices before the cut are read."""
+    """Reading a truncated matrix raises an error that names the utterance; complete matrices before it are read."""
     rows = write_ark(tmp_path / "feats.ark", matrices.items(), compress)
     data = (tmp_path / "feats.ark").read_bytes()
     first, second = rows[0], rows[1]
@@ -92,9 +92,9 @@ def test_location_that_is_none(tmp_path, matrices, location):
 
 
 def test_archive_with_a_pickle_is_not_opened(tmp_path):
-    """kaldiio's own reader would unpickle it, and so run whatever it holds."""
+    """kaldiio's own reader would unpickle it and so run code."""
     kaldiio.save_ark(str(tmp_path / "feats.ark"), {"utt": np.ones((2, 2), np.float32)}, write_function="pickle")
-    with pytest.raises(UserError, match="no Kaldi matrix there"):
+    with pytest.raises(UserError, match="no Kaldi matrix at this offset"):
         read_matrix(f"{tmp_path}/feats.ark:4", "utterance 1")
 
 
@@ -116,7 +116,7 @@ def test_either_library_reads_what_the_other_wrote(tmp_path, matrices, monkeypat
 
 def test_unknown_library(tmp_path, matrices, monkeypatch):
     monkeypatch.setenv("ASRLIB_ARK", "pickle")
-    with pytest.raises(UserError, match="^ASRLIB_ARK=pickle: no such library for archives: set kaldiio or omniio$"):
+    with pytest.raises(UserError, match="^ASRLIB_ARK=pickle: unknown archive library: set it to kaldiio or omniio$"):
         write_ark(tmp_path / "feats.ark", matrices.items())
 
 

@@ -1,4 +1,4 @@
-"""Augmentation: what may change, by how much, and that the same generator gives the same."""
+"""Augmentation: extent of the changes, and reproducibility with the same generator."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_speed_draws():
 
 @pytest.mark.parametrize("speed", [0.85, 0.9, 1.1, 1.15])
 def test_speed(speed):
-    """Faster by the factor: so much shorter, so much higher, at the same level."""
+    """The factor scales duration and pitch, but not the level."""
     audio = tone(440)
     out = perturb_speed(audio, speed)
     assert out.dtype == np.float32 and out.size == perturbed_samples(audio.size, speed) == round(16000 / speed)
@@ -130,5 +130,5 @@ def test_noise_of_zeros(tmp_path):
 
 @pytest.mark.parametrize("folder", ["none", "."])
 def test_no_noise(tmp_path, folder):
-    with pytest.raises(UserError, match="augment.noise_dir: .*: no wav, flac or ogg file there"):
+    with pytest.raises(UserError, match="augment.noise_dir: .*: no wav, flac or ogg file in this folder"):
         NoiseInjector(AugmentConfig(noise_dir=str(tmp_path / folder)), 16000)

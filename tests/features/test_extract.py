@@ -1,4 +1,4 @@
-"""Feature extraction of a Kaldi directory, in one process and in several, and what stops it."""
+"""Feature extraction of a Kaldi directory, in one process and in several, and its errors."""
 
 import ctypes
 import os
@@ -124,7 +124,7 @@ def text_file(path):
     ],
 )
 def test_bad_audio(kaldi, tmp_path, damage, message):
-    """The utterance is named, and no feats.scp written."""
+    """The error names the utterance, and feats.scp is not written."""
     damage(tmp_path / "wav" / "b-1.wav")
     with pytest.raises(UserError, match=message):
         extract(kaldi, tmp_path / "dump", FeatureConfig())
@@ -150,7 +150,7 @@ def test_pipes_only_if_allowed(kaldi, tmp_path):
     rows = table(kaldi / "wav.scp")
     rows["a-1"] = f"cat {rows['a-1']} |"
     (kaldi / "wav.scp").write_text("".join(f"{utt} {wav}\n" for utt, wav in rows.items()))
-    with pytest.raises(UserError, match="utterance a-1: wav.scp has the command .* which is not run unless asked for"):
+    with pytest.raises(UserError, match="utterance a-1: wav.scp has the command .* which is not run by default"):
         extract(kaldi, tmp_path / "dump", FeatureConfig())
     assert extract(kaldi, tmp_path / "dump", FeatureConfig(), allow_pipes=True)["utterances"] == 5
 
@@ -163,12 +163,12 @@ def test_no_utterances(kaldi, tmp_path):
 
 def test_features_lost_on_the_way(kaldi, tmp_path, monkeypatch):
     monkeypatch.setattr(extract_module, "run_jobs", lambda function, arguments, *_, **__: [function(*a)[:1] for a in arguments])
-    with pytest.raises(UserError, match="features of 2 utterances came out, 5 went in"):
+    with pytest.raises(UserError, match="only 2 of 5 utterances have features"):
         extract(kaldi, tmp_path / "dump", FeatureConfig(), nj=2)
 
 
 def without_override():
-    """Root without the right to write where it may not (CAP_DAC_OVERRIDE), so that a read-only folder is one; runs between fork and exec."""
+    """Removes root's right to ignore file permissions (CAP_DAC_OVERRIDE), so that read-only folders are; runs between fork and exec."""
     ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
@@ -184,7 +184,7 @@ def test_read_only_dump_folder(kaldi, tmp_path, nj):
 
 
 def small_files_only():
-    """A limit of 100 kB on files stands for a full disk: write(2) fails in the same way, with another number."""
+    """Limits files to 100 kB to simulate a full disk: write(2) fails in the same way, with another errno."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
@@ -196,14 +196,14 @@ def test_disk_that_takes_no_more(kaldi, tmp_path):
 
 
 def killed_in_the_second_part(utterances, *arguments):
-    """extract_part, in whose second part the kernel, short of memory, ends the process."""
+    """extract_part, whose process is killed in the second part, as by the kernel when memory runs out."""
     if utterances[0].id != "a-1":
         os.kill(os.getpid(), signal.SIGKILL)
     return extract_module.extract_part(utterances, *arguments)
 
 
 def test_killed_worker(kaldi, tmp_path, monkeypatch):
-    """Nor does the feats.scp of an earlier extraction stay, with offsets into archives that are others by now."""
+    """The feats.scp of an earlier extraction is removed, because its offsets point into other archives."""
     extract(kaldi, tmp_path / "dump", FeatureConfig())
     monkeypatch.setattr(extract_module, "extract_part", killed_in_the_second_part)
     with pytest.raises(UserError, match=r"features of data: job 2 of 2: killed by SIGKILL \(out of memory\?\); see .*2\.log"):

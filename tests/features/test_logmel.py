@@ -23,7 +23,8 @@ def speechlike(samples, seed=0):
 
 def by_librosa(audio, config, normalize):
     y = np.append(audio[0], audio[1:] - 0.97 * audio[:-1]).astype(np.float32)
-    mel = librosa.feature.melspectrogram(y=y, sr=16000, n_fft=512, win_length=320, hop_length=160, n_mels=64, window="hann", power=2.0, pad_mode=config.pad_mode)
+    settings = {"n_fft": 512, "win_length": 320, "hop_length": 160, "n_mels": 64, "window": "hann", "power": 2.0}
+    mel = librosa.feature.melspectrogram(y=y, sr=16000, pad_mode=config.pad_mode, **settings)
     mel = np.log(mel + 1e-20)[:, : -(-len(audio) // 160)]
     return ((mel - mel.mean(1, keepdims=True)) / (mel.std(1, ddof=1, keepdims=True) + 1e-5)).T if normalize else mel.T
 

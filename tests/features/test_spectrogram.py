@@ -39,7 +39,7 @@ def test_equals_librosa(noise, window, pad_mode, normalize):
 @pytest.mark.filterwarnings("ignore:n_fft")
 @pytest.mark.parametrize("samples", [1, 159, 160, 161, 320, 128 * 160 - 1, 128 * 160, 129 * 160 + 7])
 def test_equals_librosa_at_every_length(noise, samples):
-    """Shorter than a window, and around the edges of the blocks in which frames are transformed."""
+    """Lengths below a window, and around the block boundaries of the transform."""
     config = FeatureConfig(normalize=False)
     np.testing.assert_allclose(log_spectrogram(noise(samples), config), by_librosa(noise(samples), config), atol=1e-4)
 
@@ -77,7 +77,7 @@ def test_silence_becomes_zeros_with_a_warning(monkeypatch):
     monkeypatch.setattr("asrlib.features.spectrogram.log.warning", lambda text, *args: messages.append(text % args))
     feats = log_spectrogram(np.zeros(1600, np.float32), FeatureConfig(), "utterance u1")
     assert feats.shape == (11, 161) and not feats.any()
-    assert messages == ["utterance u1: digital silence: its features are zeros"]
+    assert messages == ["utterance u1: digital silence: its features are all 0"]
 
 
 def test_normalized_of_constant_values():
@@ -87,7 +87,7 @@ def test_normalized_of_constant_values():
 def test_errors():
     with pytest.raises(UserError, match="utterance u1: no samples"):
         log_spectrogram(np.zeros(0, np.float32), FeatureConfig(), "utterance u1")
-    with pytest.raises(UserError, match="utterance u1: 160 samples are too few for reflected edges of 160: use features.pad_mode=constant"):
+    with pytest.raises(UserError, match="utterance u1: 160 samples are too few to reflect 160 at the edges: set features.pad_mode=constant"):
         log_spectrogram(np.ones(160, np.float32), FeatureConfig(pad_mode="reflect"), "utterance u1")
     with pytest.raises(ValueError, match="window_size must be at least window_stride"):
         FeatureConfig(window_size=0.01, window_stride=0.02)

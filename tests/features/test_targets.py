@@ -1,4 +1,4 @@
-"""Targets of pretraining against torchaudio, scikit-learn, pyworld and definitions."""
+"""Pretraining targets against torchaudio, scikit-learn, pyworld and definitions."""
 
 import json
 
@@ -60,7 +60,7 @@ def test_kmeans_finds_planted_clusters(tmp_path):
     assert mutual_info_score(truth, found) == pytest.approx(mutual_info_score(truth, truth), abs=1e-9)
     kmeans.save_centroids(tmp_path / "c.safetensors", centroids, type="mfcc")
     np.testing.assert_array_equal(kmeans.load_centroids(tmp_path / "c.safetensors"), centroids)
-    with pytest.raises(UserError, match="4 frames cannot make 5 clusters"):
+    with pytest.raises(UserError, match="4 frames are too few for 5 clusters"):
         kmeans.learn(frames[:4], 5)
 
 
@@ -96,7 +96,7 @@ def test_speakers():
     found = speaker_clusters(voices, 2)
     assert len({found[f"100-{i}"] for i in range(4)}) == 1 and found["100-0"] != found["220-0"]
     assert np.isfinite(voice(np.zeros(8000, np.float32))).all(), "silence"
-    with pytest.raises(UserError, match="8 utterances cannot make 9 clusters"):
+    with pytest.raises(UserError, match="8 utterances are too few for 9 speaker clusters"):
         speaker_clusters(voices, 9)
 
 
@@ -152,7 +152,7 @@ def tone_of(corpus, utt):
 
 def test_too_few_frames_and_targets_not_made(corpus, tmp_path):
     options = ["--data_dir", str(corpus), "--dump_dir", str(tmp_path / "dump"), "--nj", "1", "--type", "mfcc"]
-    with pytest.raises(UserError, match="frames cannot make 5000 clusters"):
+    with pytest.raises(UserError, match="frames are too few for 5000 clusters"):
         make_targets.main([*options, "--num_clusters", "5000", "--inits", "1"])
     with pytest.raises(UserError, match="km.safetensors is missing: run stage 2"):
         read_targets(tmp_path / "dump/targets/km.safetensors")

@@ -1,4 +1,4 @@
-"""Tiny packages of ProgRE, HuBERT and wav2vec 2.0 and a few spoken-like tones."""
+"""Tiny packages of ProgRE, HuBERT and wav2vec 2.0, and a corpus of tones."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from asrlib.pt.models import make_network
 from asrlib.pt.models.progre import Progre
 from asrlib.pt.packages import write_packages
 
-TINY = "conv_channels=8 dim=16 ffn_dim=24 heads=2 layers=3 conv_pos=8 conv_pos_groups=2 final_dim=8 num_classes=4 speaker_layer=1 pitch_channels=8 pitch_hidden=4"
+SMALL = "conv_channels=8 dim=16 ffn_dim=24 heads=2 layers=3 conv_pos=8 conv_pos_groups=2 final_dim=8"
+TINY = f"{SMALL} num_classes=4 speaker_layer=1 pitch_channels=8 pitch_hidden=4"
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def progre_package(tmp_path_factory):
     return path
 
 
-TRUNK = "conv_channels=8 dim=16 ffn_dim=24 heads=2 layers=3 conv_pos=8 conv_pos_groups=2 final_dim=8 extractor_mode=layer layer_norm_first=true normalize=true"
+TRUNK = f"{SMALL} extractor_mode=layer layer_norm_first=true normalize=true"
 HEADS = {"hubert": "num_classes=4", "wav2vec2": "codewords=6 code_dim=8"}
 
 

@@ -1,4 +1,4 @@
-"""CTC alone on an upstream that is trained: frozen parts, averaging, resume, decoding, and a sweep over several upstreams."""
+"""Fine-tuning an upstream with CTC only: frozen parts, averaging, resume, decoding, and a sweep over several upstreams."""
 
 import json
 import os
@@ -22,14 +22,15 @@ from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "conf/mini/asr_wav2vec2_ctc.yaml"
-TINY = "num_workers=0 batch_bins=40000 max_epoch=3 log_interval=1 optim_conf.lr=1e-2 scheduler_conf.warmup_steps=5 frontend_conf.freeze_finetune_updates=2"
+TINY = "num_workers=0 batch_bins=40000 max_epoch=3 log_interval=1 optim_conf.lr=1e-2 scheduler_conf.warmup_steps=5"
+TINY += " frontend_conf.freeze_finetune_updates=2"
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 FROZEN = ("mask_emb", "feature_extractor.", "post_extract_proj.", "encoder.pos_conv.", "final_proj.")
 
 
 @pytest.fixture(scope="module")
 def dumps(tones_dir, hubert_package, tmp_path_factory):
-    """Audio: with this configuration `auto` writes no hidden states."""
+    """Dumps of audio: with this configuration `auto` writes no hidden states."""
     out = tmp_path_factory.mktemp("dumps")
     options = ["--data_dirs", f"{tones_dir / 'train'} {tones_dir / 'dev'}", "--upstream", "hubert_local", "--upstream_model", str(hubert_package)]
     dump_speech.main([*options, "--asr_config", str(CONFIG), "--out", str(out), "--nj", "1"])
@@ -45,7 +46,7 @@ def arguments(dumps, exp_dir, package, *more):
 
 @pytest.fixture(scope="module")
 def experiment(dumps, hubert_package, tmp_path_factory):
-    """A finished fine-tuning, killed once after its first epoch."""
+    """A finished fine-tuning, which was killed after its first epoch and resumed."""
     exp = tmp_path_factory.mktemp("exp") / "asr"
     words = [sys.executable, "-m", "asrlib.bin.finetune", *arguments(dumps, exp, hubert_package)]
     process = subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -64,22 +65,23 @@ def state(path):
 
 def test_audio_is_dumped_for_an_upstream_that_is_trained(dumps, tones_dir, hubert_package, tmp_path):
     assert json.loads((dumps / "train/speech.json").read_text())["kind"] == "audio"
-    options = ["--data_dirs", str(tones_dir / "dev"), "--upstream", "hubert_local", "--upstream_model", str(hubert_package), "--out", str(tmp_path), "--nj", "1"]
+    options = ["--data_dirs", str(tones_dir / "dev"), "--out", str(tmp_path), "--nj", "1"]
+    options += ["--upstream", "hubert_local", "--upstream_model", str(hubert_package)]
     with pytest.raises(UserError, match="--cache_states true: .*trains the upstream"):
         dump_speech.main([*options, "--asr_config", str(CONFIG), "--cache_states", "true"])
     dump_speech.main([*options, "--asr_config", str(CONFIG), "--asr_args", "freeze_param=[frontend.upstream] frontend_conf.multilayer_feature=true"])
     assert json.loads((tmp_path / "dev/speech.json").read_text())["kind"] == "states"
     words = arguments(dumps, tmp_path / "exp", hubert_package)
     words[words.index("--train_dir") + 1] = str(tmp_path / "dev")
-    with pytest.raises(UserError, match="holds hidden states, and .* trains the upstream"):
+    with pytest.raises(UserError, match="holds hidden states, but .* trains the upstream"):
         finetune.main(words)
 
 
 def test_updates_are_counted_across_a_kill(experiment):
-    """7 batches an epoch, 3 epochs: counted in every epoch's file."""
+    """7 batches per epoch, 3 epochs: every epoch's file has the count."""
     batches = int((experiment / "train.log").read_text().split("N-batch=")[1].split(",")[0])
     assert [int(state(experiment / f"{epoch}epoch.pth")["frontend.updates"]) for epoch in (1, 2, 3)] == [batches, 2 * batches, 3 * batches]
-    assert (experiment / "train.log").read_text().count("2 updates are done: the upstream is trained from now on") == 1
+    assert (experiment / "train.log").read_text().count("after 2 updates, the upstream is no longer frozen") == 1
 
 
 def test_what_is_frozen_for_good_and_what_is_trained(experiment, hubert_package):
@@ -100,9 +102,10 @@ def test_the_upstream_stays_as_it_is_before_its_first_update(dumps, hubert_packa
 
 
 def test_the_network_is_normalisation_and_a_linear_layer(experiment):
-    """The model that takes audio is one of plain ESPnet: none of our frontend's keys or tensors."""
+    """The model that takes audio is a plain ESPnet model without our frontend's keys or tensors."""
     trained = state(experiment / "inference/model.pth")
-    assert {name for name in trained if not name.startswith("frontend.")} == {"encoder.after_norm.weight", "encoder.after_norm.bias", "ctc.ctc_lo.weight", "ctc.ctc_lo.bias"}
+    rest = {name for name in trained if not name.startswith("frontend.")}
+    assert rest == {"encoder.after_norm.weight", "encoder.after_norm.bias", "ctc.ctc_lo.weight", "ctc.ctc_lo.bias"}
     config = yaml.safe_load((experiment / "inference/config.yaml").read_text())
     assert (config["frontend"], config["decoder"], "frontend.updates" in trained) == ("s3prl", None, False)
     assert config["encoder_conf"] == {"num_blocks": 0, "input_layer": None, "normalize_before": True, "output_size": 16}
@@ -110,7 +113,7 @@ def test_the_network_is_normalisation_and_a_linear_layer(experiment):
 
 
 def test_the_last_epochs_are_averaged(experiment):
-    """As many as keep_nbest_models says, 3, the last ones; fewer epochs are averaged all of them."""
+    """The last 3 epochs (keep_nbest_models) are averaged; of fewer epochs, all are."""
     epochs, average = [state(experiment / f"{epoch}epoch.pth") for epoch in (1, 2, 3)], state(experiment / "inference/model.pth")
     for name, tensor in average.items():
         expected = sum(epoch[name] for epoch in epochs) / 3
@@ -122,7 +125,7 @@ def test_fewer_epochs_than_are_averaged(experiment, tmp_path):
     shutil.copytree(experiment, tmp_path / "asr", symlinks=True)
     link = tmp_path / "asr/train.total_count.ave.pth"
     link.unlink()
-    link.symlink_to("3epoch.pth")  # what ESPnet leaves then
+    link.symlink_to("3epoch.pth")  # as ESPnet leaves it
     values = {"best_model_criterion": [["train", "total_count", "max"]]}
     assert average_epochs(tmp_path / "asr", values | {"keep_nbest_models": 3}).resolve().name == "3epoch.pth"
     assert average_epochs(tmp_path / "asr", values | {"keep_nbest_models": 10}).resolve().name == "train.total_count.ave_3best.pth"
@@ -130,7 +133,7 @@ def test_fewer_epochs_than_are_averaged(experiment, tmp_path):
     torch.testing.assert_close(averaged["ctc.ctc_lo.bias"], sum(epoch["ctc.ctc_lo.bias"] for epoch in epochs) / 3)
     assert averaged["frontend.updates"] == epochs[-1]["frontend.updates"]
     (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match="was not made: see .*train.log"):
+    with pytest.raises(UserError, match="ESPnet did not write .*: see .*train.log"):
         average_epochs(tmp_path / "none", values)
 
 
@@ -150,12 +153,12 @@ def test_a_finished_one_is_left_alone(experiment, dumps, hubert_package, tmp_pat
     shutil.copytree(experiment, tmp_path / "asr", symlinks=True)
     settings = tmp_path / "asr/asr.yaml"
     settings.write_text(settings.read_text().replace(str(hubert_package), str(other)).replace(str(experiment), str(tmp_path / "asr")))
-    with pytest.raises(UserError, match="an upstream that has been trained again since"):
+    with pytest.raises(UserError, match="an upstream that has changed since"):
         finetune.main(arguments(dumps, tmp_path / "asr", other))
 
 
 def test_decoding(experiment, tones_dir, tmp_path):
-    """Two sets in two modes at once; each has the hypotheses that it has alone."""
+    """Decoding two sets in two modes in one call gives the hypotheses of single calls."""
     sets = [str(tones_dir / name) for name in ("dev", "train")]
     decode.main(["--exp_dir", str(experiment), "--data_dirs", " ".join(sets), "--modes", "greedy beam", "--out", str(tmp_path), "--nj", "2"])
     decode.main(["--exp_dir", str(experiment), "--data_dirs", sets[1], "--modes", "beam", "--out", str(tmp_path / "alone"), "--nj", "1"])
@@ -166,7 +169,7 @@ def test_decoding(experiment, tones_dir, tmp_path):
 
 
 def test_joint_decoding_has_no_decoder(experiment, tones_dir, tmp_path):
-    with pytest.raises(UserError, match="trained with CTC alone and has no attention decoder: choose greedy or beam"):
+    with pytest.raises(UserError, match="trained with CTC only and has no attention decoder: choose greedy or beam"):
         decode.main(["--exp_dir", str(experiment), "--data_dirs", str(tones_dir / "dev"), "--modes", "joint", "--out", str(tmp_path), "--nj", "1"])
 
 
@@ -189,8 +192,9 @@ def sweep_arguments(dumps, table, *more):
 
 
 def test_a_sweep_side_by_side_and_resumed(dumps, tones_dir, hubert_package, tmp_path, monkeypatch):
-    """Two at a time; the next time the finished one stays and the one that was killed goes on; decoded, scored and reported."""
-    systems = [System(f"{n}", "hubert_local", str(hubert_package), n, 1 / n, f"optim_conf.lr={n}e-3 max_epoch=2", tmp_path / f"asr{n}") for n in (1, 4)]
+    """Two in parallel; a second run skips the finished one and resumes the killed one; then decoding, scoring and report."""
+    package = str(hubert_package)
+    systems = [System(f"{n}", "hubert_local", package, n, 1 / n, f"optim_conf.lr={n}e-3 max_epoch=2", tmp_path / f"asr{n}") for n in (1, 4)]
     write_systems(systems, tmp_path / "systems.tsv")
     said = []
     monkeypatch.setattr("asrlib.pt.sweep.log.info", lambda text, *numbers: said.append(numbers[:3]))
@@ -199,7 +203,7 @@ def test_a_sweep_side_by_side_and_resumed(dumps, tones_dir, hubert_package, tmp_
     (begin1, end1), (begin2, end2) = ((log[:23], log.splitlines()[-1][:23]) for log in logs)
     assert begin1 < end2 and begin2 < end1, "they overlapped"
     assert [yaml.safe_load((system.exp_dir / "asr.yaml").read_text())["optim_conf"]["lr"] for system in systems] == [1e-3, 4e-3]
-    (systems[1].exp_dir / "inference/config.yaml").unlink()  # as a kill at the end leaves it
+    (systems[1].exp_dir / "inference/config.yaml").unlink()  # as a run killed at the end leaves it
     made = [(system.exp_dir / "train.log").stat().st_mtime_ns for system in systems]
     finetune_sweep.main(sweep_arguments(dumps, tmp_path / "systems.tsv", "--nj", 2))
     assert said == [(2, 0, 2), (2, 1, 1)], "systems, finished, at a time"
@@ -217,11 +221,12 @@ def test_a_sweep_side_by_side_and_resumed(dumps, tones_dir, hubert_package, tmp_
 def test_a_sweep_says_first_what_cannot_be_done(dumps, hubert_package, tmp_path):
     table = tmp_path / "systems.tsv"
     for system, message in (
-        (System("a", "hubert_locl", str(hubert_package), 1, None, "", tmp_path / "a"), "system a: s3prl has no upstream 'hubert_locl'"),
-        (System("a", "hubert_local", str(tmp_path / "none.pt"), 1, None, "", tmp_path / "a"), "system a: .*none.pt: no such checkpoint"),
-        (System("a", "hubert_local", str(dumps / "tokens.txt"), 1, None, "", tmp_path / "a"), "system a: .*tokens.txt: not a checkpoint for s3prl's hubert_local"),
-        (System("a", "hubert_local", str(hubert_package), 1, None, "optim_conf.lrr=1", tmp_path / "a"), "system a: .*unknown key optim_conf.lrr; did you mean optim_conf.lr"),
+        (("hubert_locl", hubert_package, ""), "system a: s3prl has no upstream 'hubert_locl'"),
+        (("hubert_local", tmp_path / "none.pt", ""), "system a: .*none.pt: no such checkpoint"),
+        (("hubert_local", dumps / "tokens.txt", ""), "system a: .*tokens.txt: not a checkpoint for s3prl's hubert_local"),
+        (("hubert_local", hubert_package, "optim_conf.lrr=1"), "system a: .*unknown key optim_conf.lrr; did you mean optim_conf.lr"),
     ):
-        write_systems([system], table)
+        upstream, checkpoint, asr_args = system
+        write_systems([System("a", upstream, str(checkpoint), 1, None, asr_args, tmp_path / "a")], table)
         with pytest.raises(UserError, match=message):
             finetune_sweep.main(sweep_arguments(dumps, table))

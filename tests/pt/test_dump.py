@@ -76,7 +76,14 @@ def test_a_killed_run_goes_on(tones_dir, upstream, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PART", 4)
     done = []
     original = module.load_upstream
-    monkeypatch.setattr(module, "load_upstream", lambda source: (done.append(1), original(source))[1] if len(done) < 2 else (_ for _ in ()).throw(KeyboardInterrupt()))
+
+    def load_twice(source):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(1)
+        return original(source)
+
+    monkeypatch.setattr(module, "load_upstream", load_twice)
     with pytest.raises(KeyboardInterrupt):
         dump(tones_dir / "train", tmp_path, upstream, Limits(), 1)
     first = (tmp_path / "parts/0.ark").stat().st_mtime_ns
@@ -109,7 +116,8 @@ def test_an_utterance_of_several_recordings_is_one_file(tmp_path):
     parts = {"a-1": 8000, "a-2": 4000}
     for utt, size in parts.items():
         soundfile.write(tmp_path / f"{utt}.wav", np.full(size, 0.25), 16000)
-    data = KaldiDir({"wav.scp": {utt: str(tmp_path / f"{utt}.wav") for utt in parts}, "utt2spk": dict.fromkeys(parts, "a"), "text": dict.fromkeys(parts, "A")})
+    wavs = {utt: str(tmp_path / f"{utt}.wav") for utt in parts}
+    data = KaldiDir({"wav.scp": wavs, "utt2spk": dict.fromkeys(parts, "a"), "text": dict.fromkeys(parts, "A")})
     concat(data, 2).write(tmp_path / "joined")
     dump(tmp_path / "joined", tmp_path / "out", None, Limits(), 1)
     assert read_table(tmp_path / "out/speech_shape").rows == {"a-1_2": "12000"}

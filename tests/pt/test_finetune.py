@@ -23,8 +23,9 @@ from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = (
-    "num_workers=0 batch_bins=40000 max_epoch=3 log_interval=1 keep_nbest_models=2 preencoder_conf.output_size=8 encoder_conf.output_size=8 encoder_conf.attention_heads=2 "
-    "encoder_conf.linear_units=8 encoder_conf.num_blocks=1 decoder_conf.attention_heads=2 decoder_conf.linear_units=8 decoder_conf.num_blocks=1"
+    "num_workers=0 batch_bins=40000 max_epoch=3 log_interval=1 keep_nbest_models=2 preencoder_conf.output_size=8 "
+    "encoder_conf.output_size=8 encoder_conf.attention_heads=2 encoder_conf.linear_units=8 encoder_conf.num_blocks=1 "
+    "decoder_conf.attention_heads=2 decoder_conf.linear_units=8 decoder_conf.num_blocks=1"
 )
 
 
@@ -49,7 +50,7 @@ def dumps(tones_dir, progre_package, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def experiment(dumps, progre_package, tmp_path_factory):
-    """A finished fine-tuning, which was killed once in its second epoch."""
+    """A finished fine-tuning, which was killed in its second epoch and resumed."""
     exp = tmp_path_factory.mktemp("exp") / "asr"
     words = command(dumps, exp, "--upstream", "progre_local", "--upstream_model", progre_package)
     process = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -64,7 +65,8 @@ def experiment(dumps, progre_package, tmp_path_factory):
 
 
 def test_what_a_run_leaves(experiment):
-    for made in ("asr.yaml", "config.yaml", "valid.acc.ave.pth", "inference/model.pth", "inference/config.yaml", "images/layer_weights.png", "images/acc.png"):
+    files = ["asr.yaml", "config.yaml", "valid.acc.ave.pth", "inference/model.pth", "inference/config.yaml"]
+    for made in [*files, "images/layer_weights.png", "images/acc.png"]:
         assert (experiment / made).exists(), made
     assert any((experiment / "tensorboard").rglob("events*"))
     assert "1epoch results" in (experiment / "train.log").read_text()
@@ -73,7 +75,7 @@ def test_what_a_run_leaves(experiment):
 
 
 def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
-    """The model that takes audio and the one that was trained on cached states are one."""
+    """The model that takes audio and the model trained on cached states give the same output."""
     import kaldiio
     from espnet2.tasks.asr import ASRTask
 
@@ -89,7 +91,8 @@ def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
 
 
 def test_decoding(experiment, tones_dir, tmp_path):
-    decode.main(["--exp_dir", str(experiment), "--data_dirs", str(tones_dir / "dev"), "--modes", "greedy beam joint", "--out", str(tmp_path), "--nj", "1"])
+    options = ["--modes", "greedy beam joint", "--out", str(tmp_path), "--nj", "1"]
+    decode.main(["--exp_dir", str(experiment), "--data_dirs", str(tones_dir / "dev"), *options])
     for mode in ("greedy", "beam", "joint"):
         assert read_table(tmp_path / f"decode_{mode}/dev/text").rows.keys() == KaldiDir.read(tones_dir / "dev").text.keys()
         assert json.loads((tmp_path / f"decode_{mode}/dev/rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
@@ -99,9 +102,9 @@ def test_decoding(experiment, tones_dir, tmp_path):
     ("options", "message"),
     [
         (["--modes", "magic"], "--modes: 'magic' is not one of greedy beam joint"),
-        (["--modes", ""], "name at least one"),
-        (["--data_dirs", ""], "name at least one"),
-        (["--data_dirs", "a/dev b/dev"], "two have one name"),
+        (["--modes", ""], "need at least one value"),
+        (["--data_dirs", ""], "need at least one value"),
+        (["--data_dirs", "a/dev b/dev"], "duplicate directory name 'dev' (b/dev)"),
     ],
 )
 def test_decoding_of_what_is_not_there(tmp_path, capsys, options, message):
@@ -141,12 +144,12 @@ def test_data_that_have_changed_are_refused(experiment, dumps, progre_package, t
     path = tmp_path / "dumps/train/speech.json"
     path.write_text(path.read_text().replace('"data": "', '"data": "0'))
     words = command(tmp_path / "dumps", experiment, "--upstream", "progre_local", "--upstream_model", progre_package)
-    with pytest.raises(UserError, match="other data, or on an upstream that has been trained again"):
+    with pytest.raises(UserError, match="other data, or with an upstream that has changed"):
         finetune.main(words[3:])
 
 
 def test_the_upstream_in_training(tones_dir, dumps, progre_package, tmp_path):
-    """Without cached states ESPnet computes them itself; the frozen upstream comes out as it went in."""
+    """Without cached states ESPnet computes them itself; the frozen upstream does not change."""
     dump_speech.main(["--data_dirs", f"{tones_dir / 'train'} {tones_dir / 'dev'}", "--out", str(tmp_path / "audio"), "--upstream", "progre_local",
                       "--upstream_model", str(progre_package), "--cache_states", "false", "--nj", "1"])  # fmt: skip
     shutil.copy(dumps / "tokens.txt", tmp_path / "audio")
@@ -170,8 +173,11 @@ def test_progress_follows_espnets_log(capsys):
     import logging
 
     handler = EpochProgress(2)
-    for message in ("[train] Batch sampler: NumElementsBatchSampler(N-batch=4, batch_bins=1)", "1epoch:train:1-3batch: iter_time=0.1, loss=2.500, acc=0.250",
-                    "1epoch results: [train] loss=2.0, acc=0.5, time=1 second, [valid] loss=3.0, acc=0.4, cer_ctc=0.9"):  # fmt: skip
+    for message in (
+        "[train] Batch sampler: NumElementsBatchSampler(N-batch=4, batch_bins=1)",
+        "1epoch:train:1-3batch: iter_time=0.1, loss=2.500, acc=0.250",
+        "1epoch results: [train] loss=2.0, acc=0.5, time=1 second, [valid] loss=3.0, acc=0.4, cer_ctc=0.9",
+    ):
         handler.emit(logging.LogRecord("root", logging.INFO, "", 0, message, None, None))
     assert (handler.bar.n, handler.bar.total) == (4, 8)
     handler.close()

@@ -1,4 +1,4 @@
-"""A pretrained model where other toolkits load it: s3prl and transformers give the twin's hidden states, and their files come back."""
+"""Packages of a pretrained model: s3prl and transformers give the twin's hidden states, and their files convert back."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def twin(config):
 
 @pytest.fixture
 def arrays(twin, config):
-    """The twin's weights under MindSpore's names."""
+    """The twin's weights with MindSpore's names."""
     norms = {name for name, module in twin.named_modules() if isinstance(module, (torch.nn.LayerNorm, torch.nn.GroupNorm))}
     words = {"weight": "gamma", "bias": "beta"}
     found = {}
@@ -101,9 +101,10 @@ def test_a_shape_that_fairseq_does_not_have(config):
         fairseq_configs(config)
 
 
-PUBLISHED = [  # our MindSpore names -> the published MindSpore checkpoint's (SEEDS a, 2.4) and its PyTorch code's
-    ("feature_extractor.conv_layers.0.conv.weight", "acc_net.feature_extractor.conv_layers.0.conv.conv1d.weight", "feature_extractor.conv_layers.0.0.weight"),
-    ("feature_extractor.conv_layers.0.norm.gamma", "acc_net.feature_extractor.conv_layers.0.group_norm.gamma", "feature_extractor.conv_layers.0.2.weight"),
+CONV = "feature_extractor.conv_layers.0"
+PUBLISHED = [  # our MindSpore name, names in the published MindSpore checkpoint and PyTorch code
+    (f"{CONV}.conv.weight", f"acc_net.{CONV}.conv.conv1d.weight", f"{CONV}.0.weight"),
+    (f"{CONV}.norm.gamma", f"acc_net.{CONV}.group_norm.gamma", f"{CONV}.2.weight"),
     ("encoder.pos_conv.weight_g", "acc_net.encoder.pos_conv.pos_conv.0.weight_g", "encoder.pos_conv.0.weight_g"),
     ("encoder.layers.0.fc1.weight", "acc_net.encoder.layers.0.fc1.dense.weight", "encoder.layers.0.fc1.weight"),
     ("pitch_encoder.convs.1.conv.weight", "acc_net.pitch_encoder.conv2.0.weight", "pitch_encoder.conv2.0.weight"),

@@ -1,4 +1,4 @@
-"""Files of an epoch that a kill leaves whole."""
+"""Checkpoints of an epoch after an interruption."""
 
 import io
 
@@ -13,7 +13,7 @@ class Killed(Exception):
 
 
 class Breaking:
-    """An object whose pickling stops in the middle, as a kill does."""
+    """An object whose pickling fails in the middle, like an interruption."""
 
     def __reduce__(self):
         raise Killed

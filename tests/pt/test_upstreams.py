@@ -1,4 +1,4 @@
-"""ProgRE as an upstream of s3prl: sizes, padding, evaluation mode, and files that are not what they should be."""
+"""ProgRE as an s3prl upstream: sizes, padding, evaluation mode, invalid files."""
 
 import pytest
 import torch
@@ -21,7 +21,8 @@ def test_s3prl_knows_the_names():
 
 
 def test_sizes(progre_package):
-    assert describe_upstream("progre_local", str(progre_package)) == UpstreamSource("progre_local", str(progre_package), 6, 16, 320)  # pitch, input, 3 layers, speaker
+    expected = UpstreamSource("progre_local", str(progre_package), 6, 16, 320)  # states: pitch, input, 3 layers, speaker
+    assert describe_upstream("progre_local", str(progre_package)) == expected
 
 
 def test_a_batch_gives_each_utterance_what_it_gives_alone(progre_package, wavs):

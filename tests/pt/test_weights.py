@@ -1,4 +1,4 @@
-"""PyTorch weights: read without running code, and only into the model that they are of."""
+"""PyTorch weights: reading without running code, and assignment to the right model only."""
 
 import os
 import pickle
@@ -54,7 +54,7 @@ def test_faulty_files(tmp_path, model):
     with pytest.raises(UserError, match="damaged checkpoint"):
         read_weights(tmp_path / "cut.safetensors")
     torch.save({"epoch": 3}, tmp_path / "other.pt")
-    with pytest.raises(UserError, match="no state of a model"):
+    with pytest.raises(UserError, match="no model state found"):
         read_weights(tmp_path / "other.pt")
     torch.save({"weight": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "brain.pt")
     with pytest.raises(UserError, match=r"brain.pt: weight is torch.bfloat16 \(torch.strided\), float32 is expected"):

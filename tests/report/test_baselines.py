@@ -1,4 +1,4 @@
-"""A system beside its baselines."""
+"""Comparison of a system with baselines."""
 
 import pytest
 
@@ -14,7 +14,7 @@ REF = {"a": "今天天气好", "b": "我们去北京", "c": "他在学校"}
 
 @pytest.fixture
 def experiment(tmp_path):
-    """experiment(name, hypotheses): a scored one."""
+    """experiment(name, hypotheses): a scored experiment."""
 
     def make(name, hyp):
         write_table(tmp_path / "ref", REF)
@@ -29,7 +29,7 @@ def experiment(tmp_path):
 
 def test_difference_and_interval(experiment):
     own, other = experiment("own", REF), experiment("random", REF | {"a": "今天天七好", "b": "我去北京"})
-    (row,) = baseline_rows(own, [other])  # characters alone: the texts have no spaces
+    (row,) = baseline_rows(own, [other])  # only characters, because the texts have no spaces
     assert row[:6] == ["decode_joint/test", "char", "random", "14.3", "0.0", "-14.3"]
     assert row[7] == "-100.0 %"
 

@@ -1,4 +1,4 @@
-"""Pictures of a run."""
+"""Plots of a training run."""
 
 import matplotlib.image
 import matplotlib.pyplot as plt
@@ -29,8 +29,8 @@ def valid(epoch, loss=2.0, wer=50.0):
     ids=["run", "no validation yet", "no update", "nothing", "nan", "inf"],
 )
 def test_history(tmp_path, rows, recwarn):
-    """One picture whatever a run has come to, and no warning that would end up in its log."""
-    others = plt.get_fignums()  # of other libraries' tests in this process
+    """Every state of a run gives a plot without warnings."""
+    others = plt.get_fignums()  # set by tests of other libraries in this process
     plot_history(rows, tmp_path / "images" / "training.png")
     picture = matplotlib.image.imread(tmp_path / "images" / "training.png")
     assert picture.shape == (400, 1500, 4)
@@ -39,7 +39,7 @@ def test_history(tmp_path, rows, recwarn):
 
 
 def test_what_is_drawn(tmp_path, monkeypatch):
-    """The curves are the rows' numbers: losses over epochs, rates in percent, the learning rate."""
+    """The curves have the values of the rows: losses over epochs, rates in percent, the learning rate."""
     figures = []
     monkeypatch.setattr("asrlib.report.plots.save_figure", lambda figure, path: figures.append(figure))
     plot_history([update(1, 8.0), update(2, 4.0), valid(1, 3.0, 60.0), update(5, 2.0), valid(2, 1.0, 20.0)], tmp_path / "x.png")
@@ -61,7 +61,7 @@ def test_smoothed():
 
 
 def test_smoothed_leaves_out_what_is_not_finite():
-    """Diverging must not look like a loss of zero."""
+    """Divergence must not look like a loss of zero."""
     values = np.full(60, 5.0)
     values[[0, 10, 20]] = np.nan, np.inf, -np.inf
     expected = np.full(60, 5.0)

@@ -1,4 +1,4 @@
-"""What is said of the commit."""
+"""The commit in the provenance of a result."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from asrlib.report import provenance
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A checkout of one commit, with a space in its name, as git sees it that has no settings."""
+    """A checkout of one commit, with a space in its path, for a git without settings."""
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
         monkeypatch.setenv(name, os.devnull)
     folder = tmp_path / "my project"
@@ -31,7 +31,7 @@ def test_commit_and_local_changes(checkout):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a checkout to another user")
 def test_checkout_of_another_owner(checkout):
-    """Containers mount them: git's protection against foreign hooks is no reason to lose the commit."""
+    """Containers mount such checkouts; git's check of the owner must not hide the commit."""
     for path in (checkout, *checkout.rglob("*")):
         os.chown(path, 12345, 12345)
     assert subprocess.run(["git", "log"], cwd=checkout, capture_output=True, env=os.environ | {"SUDO_UID": ""}, check=False).returncode != 0
@@ -42,6 +42,6 @@ def test_what_is_no_checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "ROOT", tmp_path)
     assert provenance._commit() == "not a git checkout"
     (tmp_path / ".git").write_text("gitdir: /nonexistent\n")
-    assert provenance._commit().startswith("not known: fatal: not a git repository: /nonexistent")
+    assert provenance._commit().startswith("unknown: fatal: not a git repository: /nonexistent")
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert provenance._commit() == "not known: git cannot be run (No such file or directory)"
+    assert provenance._commit() == "unknown: git cannot be run (No such file or directory)"

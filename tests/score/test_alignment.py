@@ -1,4 +1,4 @@
-"""Alignment: sclite's own output, an independent dynamic programme, kaldialign and jiwer."""
+"""Alignment against sclite's output, an independent dynamic programme, kaldialign and jiwer."""
 
 from functools import cache
 from pathlib import Path

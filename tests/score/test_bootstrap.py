@@ -1,4 +1,4 @@
-"""Intervals against what can be computed without drawing, and against kaldialign."""
+"""Intervals against exact values and kaldialign."""
 
 import kaldialign
 import numpy as np

@@ -1,4 +1,4 @@
-"""Two systems on one reference."""
+"""Comparison of two systems on one reference."""
 
 import json
 

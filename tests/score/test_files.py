@@ -43,7 +43,7 @@ def test_table_has_speakers_and_the_sum(result):
 
 def test_table_of_mandarin_speakers_and_of_a_reference_without_words():
     text = table(score({"a": "", "b": ""}, {"a": "好", "b": ""}, "char", {"a": "说话人", "b": "s"}))
-    assert "%CER undefined: the reference holds no char (1 insertions)" in text
+    assert "%CER undefined: the reference has no char (1 insertions)" in text
     assert len({width(line) for line in text.splitlines() if line.startswith("|")}) == 1
 
 

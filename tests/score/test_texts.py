@@ -25,7 +25,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_no_part_of_the_words(write)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"u1 A\nu2 B\nu1 A\n", r"text:3: utterance 'u1' occurs twice, first in line 1"),
+        (b"u1 A\nu2 B\nu1 A\n", r"text:3: duplicate utterance 'u1', also in line 1"),
         (b"u1 A\n\nu2 B\n", r"text:2: empty line"),
         (b"u1 A\nu2 caf\xe9\n", r"text:2: not UTF-8 \(byte 0xe9\)"),
     ],
@@ -44,7 +44,7 @@ def test_speakers(write, tmp_path):
     assert speakers_beside(tmp_path / "text") is None
     write(b"u1 s1\nu2 s2\n", "utt2spk")
     assert speakers_beside(tmp_path / "text") == {"u1": "s1", "u2": "s2"}
-    with pytest.raises(UserError, match="'u2' has '' where one speaker id belongs"):
+    with pytest.raises(UserError, match="'u2' has '' instead of one speaker id"):
         read_utt2spk(write(b"u1 s1\nu2\n"))
 
 

@@ -1,4 +1,4 @@
-"""Transcripts in the form in which they are compared."""
+"""Normalisation of transcripts for comparison."""
 
 import opencc
 import pytest

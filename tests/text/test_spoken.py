@@ -26,4 +26,5 @@ def test_read_aloud(text, expected):
 
 
 def test_what_is_left_can_be_written_with_letters():
-    assert normalise_en(spoken_en("It cost $1,050.99 on May 3rd, 2021")) == "IT COST ONE THOUSAND FIFTY DOLLARS NINETY NINE CENTS ON MAY THIRD TWENTY TWENTY ONE"
+    expected = "IT COST ONE THOUSAND FIFTY DOLLARS NINETY NINE CENTS ON MAY THIRD TWENTY TWENTY ONE"
+    assert normalise_en(spoken_en("It cost $1,050.99 on May 3rd, 2021")) == expected

@@ -1,4 +1,4 @@
-"""Tokenizers: round trips, what they refuse, and their files."""
+"""Tokenizers: round trips, errors, files."""
 
 from pathlib import Path
 
@@ -154,7 +154,7 @@ def test_saved_over_an_older_model_characters_stay_characters(tmp_path, pieces):
 def test_model_of_another_list_and_broken_model_are_refused(tmp_path, pieces):
     pieces.save(tmp_path / "tokens.txt")
     (tmp_path / "tokens.txt").write_text(f"A\n{BLANK}\n")
-    with pytest.raises(UserError, match=r"not the pieces of .*tokens\.model"):
+    with pytest.raises(UserError, match=r"the tokens are not the pieces of .*tokens\.model"):
         load_tokenizer(tmp_path / "tokens.txt")
     (tmp_path / "tokens.model").write_bytes(pieces.model[:100])
     with pytest.raises(UserError, match="not a SentencePiece model"):
@@ -174,7 +174,7 @@ def test_label_files_with_bom_and_crlf_are_read(tmp_path):
         (b"A\n \nB\n<blank>\n", "line 2: white space in ' '"),
         (b"A\nB C\n<blank>\n", "line 2: white space in 'B C'"),
         (b"\xc4\n<blank>\n", "not UTF-8"),
-        (b"A\nB\nA\n<blank>\n", r"'A' \(U\+0041\) stands twice"),
+        (b"A\nB\nA\n<blank>\n", r"duplicate token 'A' \(U\+0041\)"),
         (b"A\nB\n", "no <blank>"),
         (b"", "no <blank>"),
     ],

@@ -1,4 +1,4 @@
-"""make_tokens and normalise_text as commands, and the checks behind them."""
+"""The commands make_tokens and normalise_text, and their checks."""
 
 import logging
 
@@ -74,14 +74,14 @@ def test_many_offending_characters_are_all_in_the_log(log):
     tokenizer = make_tokenizer("char", {"u": "A"})
     with pytest.raises(UserError, match="and 15 more: normalise the text"):
         check_texts(tokenizer, {"dev": {"v": "BCDEFGHIJKLMNOPQRSTU"}})
-    assert sum("outside the label set" in line and "first in v (dev)" in line for line in log.messages) == 20
+    assert sum("not in the label set" in line and "first in v (dev)" in line for line in log.messages) == 20
 
 
 def test_unknown_words_are_counted(tmp_path, text, log):
     dev = tmp_path / "dev"
     dev.write_text("c-1 THE NEW DOOR\n")
     make_tokens(["--type", "word", "--text", str(text), "--check", str(dev), "--out", str(tmp_path / "tokens.txt")])
-    assert f"{dev}: 1 of 3 words outside the token list, taken as <unk>" in log.messages
+    assert f"{dev}: 1 of 3 words are not in the token list and become <unk>" in log.messages
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_unknown_words_are_counted(tmp_path, text, log):
     [
         ([], "A\nTHE\n", "line 2: 'THE' is longer than a character"),
         (["--type", "word"], "A\nB\n", "every label is a single character"),
-        ([], "A\nA\n", "stands twice"),
-        (["--type", "sentencepiece", "--nbpe", "5"], None, "--nbpe 5 is too few: the text has 1[0-9] different characters"),
+        ([], "A\nA\n", "duplicate token 'A'"),
+        (["--type", "sentencepiece", "--nbpe", "5"], None, "--nbpe 5 is too small: the text has 1[0-9] different characters"),
     ],
 )
 def test_faulty_labels_are_one_line(tmp_path, text, options, labels, message):
@@ -103,10 +103,10 @@ def test_faulty_labels_are_one_line(tmp_path, text, options, labels, message):
 
 
 def test_missing_labels_and_empty_texts_are_one_line(tmp_path, text):
-    with pytest.raises(UserError, match="no such file of labels"):
+    with pytest.raises(UserError, match="no such label file"):
         make_tokens(["--text", str(text), "--labels", str(tmp_path / "none"), "--out", str(tmp_path / "tokens.txt")])
     text.write_text("a-1\na-2\n")
-    with pytest.raises(UserError, match="no words in the transcripts"):
+    with pytest.raises(UserError, match="the transcripts contain no words"):
         make_tokens(["--text", str(text), "--out", str(tmp_path / "tokens.txt")])
 
 
@@ -120,5 +120,5 @@ def test_normalised_text_passes_the_check(root, tmp_path, log):
     path.write_text("a-2 It\u2019s a caf\u00e9.\na-1 Hello, World!\na-3 ?!\n", encoding="utf-8")
     normalise_text(["--language", "en", "--text", str(path), "--out", str(path)])
     assert path.read_text(encoding="utf-8").splitlines() == ["a-1 HELLO WORLD", "a-2 IT'S A CAFE", "a-3 "]
-    assert "1 transcripts have no words left, first a-3: '?!'" in log.messages
+    assert "1 transcripts are empty after normalisation, the first is a-3: '?!'" in log.messages
     make_tokens(["--text", str(path), "--labels", str(root / "conf" / "labels_en.txt"), "--out", str(tmp_path / "tokens.txt")])

@@ -1,4 +1,4 @@
-"""What all commands share."""
+"""The parser and the error handling of all commands."""
 
 import argparse
 import errno
@@ -81,7 +81,7 @@ def test_assignments(text, values):
     "variables", [{"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}]
 )
 def test_another_locale_changes_nothing(tmp_path, variables):
-    """Texts and names of files are UTF-8."""
+    """Texts and file names are UTF-8."""
     command = tmp_path / "say.py"
     command.write_text(
         "import sys\nfrom asrlib.utils.cli import run\n"
@@ -135,6 +135,7 @@ def test_our_own_faults_keep_their_traceback(error):
 
 
 def test_a_reader_that_goes_away_is_no_fault(root):
-    command = "import sys; sys.path.insert(0, '.'); from asrlib.utils.cli import run; run(lambda argv: [print('line' * 100) for _ in range(10000)] and None)"
+    command = "import sys; sys.path.insert(0, '.'); from asrlib.utils.cli import run; "
+    command += "run(lambda argv: [print('line' * 100) for _ in range(10000)] and None)"
     shell = subprocess.run(["bash", "-c", f'{sys.executable} -c "{command}" | head -n 1'], cwd=root, capture_output=True, text=True, timeout=60)
     assert shell.stdout.count("\n") == 1 and shell.stderr == ""

@@ -1,4 +1,4 @@
-"""Commands in processes of their own."""
+"""Commands as child processes."""
 
 import os
 import subprocess
@@ -22,16 +22,16 @@ def test_what_it_says_last_is_the_error(capfd):
 
 @pytest.fixture
 def sleeper(tmp_path, monkeypatch):
-    """A command that says its threads and process and sleeps."""
+    """A command that prints its threads and process id and sleeps."""
     package = tmp_path / "asrlib/bin"
     package.mkdir(parents=True)
     for folder in (package, package.parent):
-        (folder / "__init__.py").touch()  # a package without would give way to the one that is installed
+        (folder / "__init__.py").touch()  # without it, the installed package would be imported
     (package / "sleeper.py").write_text(
         "import os, sys, time\nopen(sys.argv[1], 'w').write(f'{os.environ[\"OMP_NUM_THREADS\"]} {os.getpid()} ')\ntime.sleep(float(sys.argv[2]))\n"
     )
     monkeypatch.setattr(os, "environ", os.environ | {"PYTHONPATH": str(tmp_path)})
-    monkeypatch.chdir(tmp_path)  # python -m looks there first
+    monkeypatch.chdir(tmp_path)  # python -m searches this folder first
     return tmp_path / "said"
 
 
@@ -45,7 +45,8 @@ def test_threads(sleeper, monkeypatch):
 
 
 def test_it_ends_with_a_killed_parent(sleeper):
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from asrlib.utils.commands import run_command; run_command('sleeper', [{str(sleeper)!r}, '60'], 1)"
+    imports = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from asrlib.utils.commands import run_command"
+    code = f"{imports}; run_command('sleeper', [{str(sleeper)!r}, '60'], 1)"
     parent = subprocess.Popen([sys.executable, "-c", code], env=os.environ, cwd=sleeper.parent)
     deadline = time.time() + 30
     while not (sleeper.exists() and sleeper.read_text().endswith(" ")):

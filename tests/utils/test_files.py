@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files and folders."""
 
 import os
 import stat
@@ -45,13 +45,14 @@ def test_error_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
 
 def test_killed_while_writing_keeps_the_old_file(tmp_path):
     (tmp_path / "a").write_text("old")
-    code = "import os, sys\nfrom asrlib.utils.files import atomic_write\nwith atomic_write(sys.argv[1]) as s:\n  s.write('new'); s.flush(); os.kill(os.getpid(), 9)"
+    code = "import os, sys\nfrom asrlib.utils.files import atomic_write\n"
+    code += "with atomic_write(sys.argv[1]) as s:\n  s.write('new'); s.flush(); os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], check=False).returncode == -9
     assert (tmp_path / "a").read_text() == "old"
 
 
 def test_full_disk_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
-    """A file size limit stands for the disk: write(2) fails in the same way."""
+    """A file size limit simulates a full disk: write(2) fails in the same way."""
     (tmp_path / "a").write_text("old")
     code = (
         "import resource, signal, sys\nfrom asrlib.utils.files import atomic_write\n"

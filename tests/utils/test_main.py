@@ -1,4 +1,4 @@
-"""The command `asrlib`: its list, its errors, and that it runs what it names."""
+"""The command `asrlib`: its list of commands, its errors, and the call of a command."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ def test_list_of_commands(capsys, argv):
     assert main(argv) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines if line.startswith("  ")] == NAMES
-    assert all(len(line.split()) > 3 for line in lines if line.startswith("  "))  # each says what it does
+    assert all(len(line.split()) > 3 for line in lines if line.startswith("  "))  # each has a description
     score = next(line for line in lines if line.startswith("  score "))
     assert score.endswith("  Scores hypotheses against references: word or character error rate, pooled over the reference set.")
 
@@ -74,7 +74,7 @@ def test_errors_name_the_command(tmp_path):
 
 
 def test_installed_command(tmp_path):
-    """The one that tools/setup.sh installs."""
+    """The command that tools/setup.sh installs."""
     program = Path(sys.executable).parent / "asrlib"
     if not program.exists():
         pytest.skip("the project is not installed in this environment (pip install -e . --no-deps)")

@@ -1,4 +1,4 @@
-"""What memory there is, with the limits of control groups."""
+"""Available memory with the limits of control groups."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from asrlib.utils import memory
 
 @pytest.fixture
 def files(monkeypatch):
-    """files["/path"] = text: the only files that there are."""
+    """files["/path"] = text: the only existing files."""
     texts: dict[str, str] = {"/proc/meminfo": "MemTotal: 20 kB\nMemAvailable:   8000000 kB\n"}
 
     def read(self, *_, **__):

@@ -1,4 +1,4 @@
-"""Jobs: order, logs, concurrency and how they fail."""
+"""Parallel jobs: order, logs, concurrency and failures."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def test_zero_parts_means_one_per_core():
     assert len(split_evenly(list(range(1000)), 0)) == cores()
 
 
-# The jobs of the tests; they are imported by name in processes of their own.
+# The jobs of the tests; child processes import them by name.
 def square(x: int) -> int:
     print(f"squaring {x}")
     return x * x
@@ -137,7 +137,8 @@ def test_others_are_stopped_when_one_fails(tmp_path):
 
 
 def test_jobs_end_with_a_killed_parent(tmp_path):
-    code = f"from asrlib.utils.parallel import run_jobs\nfrom {__name__} import wait_for_ever\nrun_jobs(wait_for_ever, [({str(tmp_path)!r}, i) for i in (2, 3)], {str(tmp_path)!r}, nj=2)"
+    code = f"from asrlib.utils.parallel import run_jobs\nfrom {__name__} import wait_for_ever\n"
+    code += f"run_jobs(wait_for_ever, [({str(tmp_path)!r}, i) for i in (2, 3)], {str(tmp_path)!r}, nj=2)"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
     deadline = time.time() + 30
     while len(pids := [path.read_text() for path in tmp_path.glob("*.pid")]) < 2 or "" in pids:
@@ -161,7 +162,7 @@ def test_slurm_without_slurm(tmp_path, monkeypatch):
         run_jobs(square, [(1,), (2,)], tmp_path, backend="slurm")
 
 
-# sbatch that runs each task of the array at once, srun that runs its command, sacct that tells how it went.
+# sbatch that runs each task of the array at once, srun that runs its command, sacct that prints its state.
 SBATCH = """#!/usr/bin/env bash
 script=${!#}
 echo "Submitted batch job 77"

@@ -1,4 +1,4 @@
-"""Caches and names on machines that have none."""
+"""Cache folders and user names on machines without them."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from asrlib.utils import places
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch):
-    """A user with a name, a home and an environment of its own."""
+    """A user with a name, a home and an empty environment."""
     for name in ("XDG_CACHE_HOME", "USER", "LOGNAME"):
         monkeypatch.delenv(name, raising=False)
     for name in ("home", "environment", "tmp"):
@@ -20,12 +20,12 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
     monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
-    monkeypatch.setattr(places, "_named", lambda: True)
+    monkeypatch.setattr(places, "_user_has_name", lambda: True)
     return tmp_path
 
 
 def read_only(monkeypatch, *folders: Path) -> None:
-    """As for a user who may not write there: root may."""
+    """Simulates a read-only folder, because root may write to any."""
     writable = places._writable
     monkeypatch.setattr(places, "_writable", lambda folder: not any(parent in folders for parent in folder.parents) and writable(folder))
 
@@ -42,7 +42,7 @@ def test_another_place_of_the_user(machine, monkeypatch):
 
 @pytest.mark.parametrize("home", ["", "missing", None])
 def test_no_home(machine, monkeypatch, home):
-    """The environment has the caches, and serves as a home, which s3prl and NLTK want."""
+    """The Python environment holds the caches and serves as home, which s3prl and NLTK need."""
     if home is None:
         monkeypatch.delenv("HOME")
     else:
@@ -68,7 +68,7 @@ def test_a_temporary_folder_of_somebody_else_is_not_taken(machine, monkeypatch):
 
 
 def test_a_user_without_a_name(monkeypatch):
-    monkeypatch.setattr(places, "_named", lambda: False)
+    monkeypatch.setattr(places, "_user_has_name", lambda: False)
     assert places.variables() == {"USER": str(os.getuid()), "LOGNAME": str(os.getuid())}
     monkeypatch.setenv("USER", "me")
     assert places.variables()["USER"] == "me"

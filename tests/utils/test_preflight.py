@@ -1,4 +1,4 @@
-"""The machine against the lock."""
+"""Checks of the machine against the lock."""
 
 import sys
 from collections import namedtuple
@@ -69,13 +69,13 @@ def test_disk_of_a_folder_to_come(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda folder: asked.append(folder) or usage(5e9))
     assert preflight.check_disk(5, tmp_path / "a" / "b").fault == ""
-    assert preflight.check_disk(6, tmp_path / "a").fault == f"5.0 GB free in {tmp_path}, 6 GB needed: free some, or choose another folder"
+    assert preflight.check_disk(6, tmp_path / "a").fault == f"5.0 GB free in {tmp_path}, 6 GB needed: free some space, or choose another folder"
     assert asked == [tmp_path, tmp_path]
 
 
 @pytest.mark.parametrize(("module", "count"), [(["numpy/__init__.py"], ""), (["colorsys.py", "yaml/__init__.py"], " (and 1 more from elsewhere)")])
 def test_modules_from_elsewhere(tmp_path, monkeypatch, module, count):
-    """What is imported counts, not what is installed: a foreign PYTHONPATH has no metadata, or that of another version."""
+    """The check looks at imports, not metadata: packages on PYTHONPATH have no metadata, or that of another version."""
     for name in module:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("__version__ = '0.1'\n")
@@ -90,9 +90,9 @@ def test_modules_from_elsewhere(tmp_path, monkeypatch, module, count):
     name = module[0].split("/")[0].removesuffix(".py")
     assert fact.fault == (
         f"{name} is imported from {tmp_path / module[0]}{count}, not from the environment: "
-        f"take that folder out of PYTHONPATH, which is {str(tmp_path)!r}"
+        f"remove that folder from PYTHONPATH, which is {str(tmp_path)!r}"
     )
-    assert not [fact for fact in preflight.check_packages() if fact.fault]  # setup.sh would not help: its advice is not given
+    assert not [fact for fact in preflight.check_packages() if fact.fault]  # no advice to run setup.sh, which would not help
 
 
 def test_modules_of_this_environment():

@@ -1,4 +1,4 @@
-"""Progress in a log file: lines, and the values untouched."""
+"""Progress in a log file: lines, and unchanged values."""
 
 from asrlib.utils.progress import each, progress
 

@@ -1,4 +1,4 @@
-"""PyTorch twin of asrlib.ms.models.hubert: the same submodules in the same order, plain PyTorch layers, fine-tuning without masks."""
+"""PyTorch twin of asrlib.ms.models.hubert: the same submodules in the same order, with plain PyTorch layers."""
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class ConvLayer(nn.Module):
         return F.gelu(x), lengths
 
     def _over_time(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Each utterance normalised over its own frames; 0 in the padding."""
+        """Normalises each utterance over its own frames; 0 in the padding."""
         if bool((lengths == x.shape[2]).all()):
             return self.norm(x)
         rows = [F.pad(self.norm(row[None, :, :n]), (0, x.shape[2] - n)) for row, n in zip(x, lengths.tolist(), strict=True)]

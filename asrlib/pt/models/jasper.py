@@ -19,7 +19,8 @@ class Jasper(nn.Module):
                 blocks.append(Block(panes[-1], filters, kernel, config.repeat, dropout, panes=tuple(panes)))
                 panes.append(filters)
         first, second = config.epilogue_filters
-        blocks += [Block(panes[-1], first, config.epilogue_kernel, 1, config.epilogue_dropout, dilation=2), Block(first, second, 1, 1, config.epilogue_dropout)]
+        blocks.append(Block(panes[-1], first, config.epilogue_kernel, 1, config.epilogue_dropout, dilation=2))
+        blocks.append(Block(first, second, 1, 1, config.epilogue_dropout))
         self.blocks = nn.ModuleList(blocks)
         self.decoder = nn.Conv1d(second, vocab_size, 1)
 
@@ -62,7 +63,7 @@ class Block(nn.Module):
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of (B, C, T) in which padding does not count."""
+    """Batch normalisation of (B, C, T) that ignores padding."""
 
     def __init__(self, channels: int):
         super().__init__(channels, eps=1e-3, momentum=0.1)

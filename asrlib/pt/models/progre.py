@@ -10,7 +10,7 @@ from asrlib.pt.models.hubert import Hubert
 
 
 class MaskedBatchNorm(nn.BatchNorm1d):
-    """Batch normalisation of (B, T, C) over batch and time, in which padding does not count."""
+    """Batch normalisation of (B, T, C) over batch and time that ignores padding."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         y = torch.zeros_like(x)
@@ -50,7 +50,7 @@ class PitchEncoder(nn.Module):
 
 
 class SpeakerModule(nn.Module):
-    """The speaker's part of every frame."""
+    """The speaker part of every frame."""
 
     def __init__(self, config: ProgreConfig):
         super().__init__()
@@ -66,7 +66,7 @@ class SpeakerModule(nn.Module):
 
 
 class Progre(Hubert):
-    """The pitch part, the input of the first layer, the layers' outputs with the speaker part after that of layer `speaker_layer`."""
+    """Returns the pitch part, the input of the first layer and the outputs of the layers, with the speaker part after layer `speaker_layer`."""
 
     def __init__(self, config: ProgreConfig):
         super().__init__(config)
@@ -79,7 +79,7 @@ class Progre(Hubert):
         return self.all_states(features, frames, pitch)
 
     def all_states(self, features: Tensor, frames: Tensor, pitch: Tensor, mask: Tensor | None = None) -> list[Tensor]:
-        """The states in the order that forward gives them."""
+        """All states, in the order of `forward`."""
         valid = (torch.arange(features.shape[1], device=features.device) < frames[:, None]).to(features.dtype)
         frame_mask = valid[..., None]
         pitch_part = self.pitch_encoder(pitch, frames, frame_mask)

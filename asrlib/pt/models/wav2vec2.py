@@ -1,4 +1,4 @@
-"""PyTorch twin of asrlib.ms.models.wav2vec2: the trunk, and the heads of its pretraining as parameters that other toolkits read."""
+"""PyTorch twin of asrlib.ms.models.wav2vec2: the trunk, and the pretraining heads as parameters for other toolkits."""
 
 import torch
 from torch import nn
@@ -10,9 +10,9 @@ from asrlib.pt.models.hubert import Trunk
 class GumbelQuantizer(nn.Module):
     def __init__(self, config: Wav2vec2Config):
         super().__init__()
-        words = config.codebooks * config.codewords
-        self.vars = nn.Parameter(torch.rand(1, words, config.code_dim // config.codebooks))
-        self.weight_proj = nn.Linear(config.conv_channels, words)
+        entries = config.codebooks * config.codewords
+        self.vars = nn.Parameter(torch.rand(1, entries, config.code_dim // config.codebooks))
+        self.weight_proj = nn.Linear(config.conv_channels, entries)
 
 
 class Wav2vec2(Trunk):
