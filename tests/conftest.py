@@ -1,6 +1,8 @@
 """Fixtures shared by all tests."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,3 +30,14 @@ def shared() -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole recipes first: they take longest, and the processes that share the files should not wait for them at the end."""
     items.sort(key=lambda item: "recipes" not in item.path.parts)
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The messages that asrlib logs during the test."""
+    messages: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append(record.getMessage())
+    logging.getLogger("asrlib").addHandler(handler)
+    yield messages
+    logging.getLogger("asrlib").removeHandler(handler)

@@ -22,13 +22,14 @@ def main(argv=None) -> None:
     parser.add_argument("--seed", type=int, help="seed; default: the configuration's")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs; 0: CPU")
     parser.add_argument("--force", type=boolean, default=False, help="start over instead of resuming")
+    parser.add_argument("--memory_gb", type=float, help="memory limit of training in GB; default: the available memory of the machine or its container")
     args = parser.parse_args(argv)
 
     from asrlib.pt.finetune import Request, finetune
 
     overrides = (*args.asr_args, *([f"seed={args.seed}"] if args.seed is not None else []))
     data = args.train_dir, args.valid_dir, args.tokens
-    finetune(Request(args.asr_config, overrides, *data, args.exp_dir, args.upstream, args.upstream_model, args.ngpu), args.force)
+    finetune(Request(args.asr_config, overrides, *data, args.exp_dir, args.upstream, args.upstream_model, args.ngpu, args.memory_gb), args.force)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ def main(argv=None) -> None:
     parser.add_argument("--seed", type=int, help="seed; default: the configuration's")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs per fine-tuning; 0: CPU")
     parser.add_argument("--nj", type=int, default=0, help="parallel fine-tunings, which share the cores; 0: as many as cores, with GPUs one")
+    parser.add_argument("--memory_gb", type=float, help="memory limit of all parallel fine-tunings together in GB; default: the available memory")
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the fine-tunings run")
     parser.add_argument("--force", type=boolean, default=False, help="start over instead of resuming")
     args = parser.parse_args(argv)
@@ -34,7 +35,7 @@ def main(argv=None) -> None:
     from asrlib.pt.sweep import sweep
 
     overrides = (*args.asr_args, *([f"seed={args.seed}"] if args.seed is not None else []))
-    common = Request(args.asr_config, overrides, args.train_dir, args.valid_dir, args.tokens, args.systems.parent, ngpu=args.ngpu)
+    common = Request(args.asr_config, overrides, args.train_dir, args.valid_dir, args.tokens, args.systems.parent, ngpu=args.ngpu, memory_gb=args.memory_gb)
     sweep(systems, common, args.systems.with_suffix(".log"), args.nj, args.cmd_backend, args.force)
 
 

@@ -17,6 +17,7 @@ from asrlib.pt.average import average_epochs
 from asrlib.pt.dump import Speech, read_speech
 from asrlib.pt.espnet_config import inference_frontend, read_asr_config, s3prl_frontend, with_data, with_frontend, with_input_size, with_tokens
 from asrlib.pt.frontends import TRAINED
+from asrlib.pt.memory_plan import plan_parts, with_parts
 from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream
 from asrlib.pt.saves import whole_saves
 from asrlib.report.layers import plot_layer_weights
@@ -29,6 +30,7 @@ from asrlib.utils.progress import progress
 log = get_logger(__name__)
 
 CONFIG = "asr.yaml"  # the resolved configuration, as given to ESPnet
+PARTS = "parts"  # in data.json: in how many parts batches are divided to fit into memory
 DATA = "data.json"  # digests of the training and validation dumps
 INFERENCE = "inference"  # folder of the model that takes audio
 REMEDY = "give another --exp_dir, or --force true to start over"
@@ -47,12 +49,13 @@ class Request:
     upstream: str = ""
     upstream_model: str = ""
     ngpu: int = 0
+    memory_gb: float | None = None  # limit of training; None: what is free
 
     def options(self) -> list[str]:
         """The request as options of asrlib.bin.finetune."""
         names = {"train": "train_dir", "valid": "valid_dir", "overrides": "asr_args"}
         values = {field.name: getattr(self, field.name) for field in fields(self)} | {"overrides": " ".join(self.overrides)}
-        return [part for name, value in values.items() for part in (f"--{names.get(name, name)}", str(value))]
+        return [part for name, value in values.items() if value is not None for part in (f"--{names.get(name, name)}", str(value))]
 
 
 def finetune(request: Request, start_over: bool = False) -> Path:
@@ -68,8 +71,12 @@ def finetune(request: Request, start_over: bool = False) -> Path:
     if _check_run(exp_dir, values, data):
         log.info("%s is finished: skipping the training", exp_dir)
         return exp_dir / INFERENCE
+    parts = _parts_before(exp_dir) or 0  # a resumed run keeps its batches, unless less memory is asked for
+    if not parts or request.memory_gb is not None:
+        parts = max(parts, plan_parts(values, speech, source, request.train / "speech_shape", request.memory_gb))
+    values = with_parts(values, parts)
     with atomic_write(exp_dir / DATA) as stream:
-        json.dump(data, stream)
+        json.dump(data | {PARTS: parts}, stream)
     with atomic_write(exp_dir / CONFIG) as stream:
         yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True, width=120)
     _train(exp_dir, values)
@@ -121,19 +128,25 @@ def _clear(exp_dir: Path) -> None:
 
 def _check_run(exp_dir: Path, values: dict, data: dict[str, str]) -> bool:
     """Whether the run in this folder is finished. UserError: it has another configuration or other data, which ESPnet would not notice."""
-    path = exp_dir / DATA
-    if path.is_file() and json.loads(path.read_text()) != data:
+    path, parts = exp_dir / DATA, _parts_before(exp_dir)
+    if path.is_file() and {key: value for key, value in json.loads(path.read_text()).items() if key != PARTS} != data:
         raise UserError(f"{exp_dir} holds a fine-tuning on other data, or with an upstream that has changed since: {REMEDY}")
     path = exp_dir / CONFIG
     if not path.is_file():
         return False
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    before, values = yaml.safe_load(path.read_text(encoding="utf-8")), with_parts(values, parts or 1)
     changed = [key for key in sorted({*before, *values} - {"ngpu"}) if before.get(key) != values.get(key)]
     if changed:
         key = changed[0]
         shown = f"{key} was {before.get(key)!r}, now {values.get(key)!r}" if key != "token_list" else "other tokens"
         raise UserError(f"{exp_dir} holds a fine-tuning with another configuration ({shown[:200]}): {REMEDY}")
     return (exp_dir / INFERENCE / "config.yaml").is_file()
+
+
+def _parts_before(exp_dir: Path) -> int | None:
+    """In how many parts the run in this folder divides its batches; None: there is no run."""
+    path = exp_dir / DATA
+    return json.loads(path.read_text()).get(PARTS, 1) if path.is_file() else None
 
 
 def _train(exp_dir: Path, values: dict) -> None:

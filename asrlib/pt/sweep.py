@@ -9,6 +9,7 @@ from asrlib.pt.finetune import Request, is_finished, register
 from asrlib.utils.commands import run_command
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
+from asrlib.utils.memory import GB, available_memory
 from asrlib.utils.parallel import cores, run_jobs
 
 log = get_logger(__name__)
@@ -31,9 +32,13 @@ def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, ba
             raise UserError(f"system {system.name}: {error}") from None
     nj = max(1, min(nj or (1 if common.ngpu else cores()), len(waiting)))
     threads = max(1, cores() // nj)
+    memory_gb = round((common.memory_gb or available_memory() / GB) / nj, 2)
     finished = len(systems) - len(waiting)
     log.info("%d fine-tunings, %d of them finished; %d in parallel with %d threads each", len(systems), finished, nj, threads)
-    jobs = [("finetune", [*request.options(), "--force", str(start_over)], threads, f"system {system.name}: ") for system, request in waiting]
+    jobs = []
+    for system, request in waiting:
+        options = dataclasses.replace(request, memory_gb=memory_gb).options()
+        jobs.append(("finetune", [*options, "--force", str(start_over)], threads, f"system {system.name}: "))
     run_jobs(run_command, jobs, log_dir, nj, backend, "fine-tuning")
 
 

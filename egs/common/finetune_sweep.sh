@@ -70,7 +70,7 @@ stage_5() {
         ${updates:+--updates "${updates[*]}"} ${upstreams:+--others "$upstreams"} ${sweep:+--axis "$sweep"}
     asr finetune_sweep --systems "$systems" --asr_config "$asr_config" --train_dir "$audio/train" --valid_dir "$audio/dev" --tokens "$tokens" \
         --nj "$finetune_nj" --cmd_backend "$cmd_backend" --ngpu "$espnet_ngpu" --force "$force" \
-        ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
+        ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 
 stage 6 "decoding and scoring" "$asr_exp" \

@@ -120,7 +120,7 @@ stage_3() {
 pretrain() {
     launch pretrain "$4" --pretrain_config "$1" --name "$2" --pretrain_args "model_conf.num_classes=$(($3 + 4))${5:+ $5}" \
         --train_dir "$datadir/train" --train_targets "$dumpdir/train/targets" --valid_dir "$datadir/dev" --valid_targets "$dumpdir/dev/targets" \
-        --device "$device" --force "$force" ${seed:+--seed "$seed"}
+        --device "$device" --force "$force" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"}
 }
 
 stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "$datadir/dev/wav.scp" makes "$exp/pt" "$exp/compare"
@@ -153,7 +153,7 @@ finetune() {
         --asr_config "$asr_config" ${asr_args:+--asr_args "$asr_args"} --cache_states "$cache_states" --cache_gb "$cache_gb" \
         --nj "$nj" --cmd_backend "$cmd_backend"
     asr finetune --asr_config "$asr_config" --train_dir "$dump/train" --valid_dir "$dump/dev" --tokens "$tokens" --exp_dir "$1" "${options[@]}" \
-        --ngpu "$espnet_ngpu" --force "$force" ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
+        --ngpu "$espnet_ngpu" --force "$force" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 
 # random_upstream EXP: the initial network of pretraining

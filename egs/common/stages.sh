@@ -200,7 +200,7 @@ _add_summary_row() {
 # less of it.
 _stage_failed() {
     local smaller=
-    [ "${3:-}" != 137 ] || [ "$current_stage" -ne 3 ] || smaller=$(_smaller_memory_gb) || smaller=
+    [ "${3:-}" != 137 ] || [[ $current_stage != [35] ]] || smaller=$(_smaller_memory_gb) || smaller=
     {
         printf '\nThe last lines of %s:\n' "$1"
         tail -n 10 "$1" | sed 's/^/| /'

@@ -1,7 +1,6 @@
 """A corpus of tones at 2 kHz and a network small enough to be compiled in seconds."""
 
-import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,17 +83,6 @@ def dump(tmp_path_factory, tokenizer) -> Path:
 def own_dump(tmp_path) -> Callable[..., Path]:
     """own_dump(texts): a dump directory of one's own."""
     return lambda texts, name="train": make_dump(tmp_path, name, texts)
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    """The messages that asrlib logs during the test."""
-    messages: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logging.getLogger("asrlib").addHandler(handler)
-    yield messages
-    logging.getLogger("asrlib").removeHandler(handler)
 
 
 AUGMENTED = ("augment.spec_augment=true", "augment.speed_volume_perturb=true", "augment.speed_min=1.0", "batch.buckets=1")

@@ -320,6 +320,6 @@ def test_interrupt_prints_the_command_to_resume(recipe, write_script, tmp_path):
         assert time.time() < deadline
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.endswith(f"stage 2 (copying) failed: interrupted\nTo resume: {tmp_path}/run.sh --stage 2\n")

@@ -1,0 +1,46 @@
+"""Batches of ESPnet in parts: how many, for which memory, and that an update sees as much audio."""
+
+import pytest
+
+from asrlib.config.base import read_yaml
+from asrlib.corpora.kaldi_table import write_table
+from asrlib.pt.dump import RATE, Speech
+from asrlib.pt.memory_plan import batch_seconds, plan_parts, with_parts
+from asrlib.pt.s3prl_upstream import UpstreamSource
+
+BASE, STATES = UpstreamSource("hubert_local", "", 13, 768, 320), Speech("states", layers=13, dim=768, downsample_rate=320)
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    write_table(tmp_path / "speech_shape", {"a": str(16 * RATE), "b": str(3 * RATE)})
+    return tmp_path / "speech_shape"
+
+
+@pytest.fixture
+def conformer(root):
+    return read_yaml(root / "conf/asr_conformer.yaml")
+
+
+def test_a_published_batch_is_divided_where_it_does_not_fit(conformer, shapes, logged):
+    parts = plan_parts(conformer, STATES, BASE, shapes, 20.0)
+    divided = with_parts(conformer, parts)
+    assert parts > 1 and divided["accum_grad"] == parts and divided["batch_bins"] == conformer["batch_bins"] // parts
+    assert any(f"divided into {parts} parts" in line for line in logged)
+    assert plan_parts(conformer, STATES, BASE, shapes, 200.0) == 1 and with_parts(conformer, 1) == conformer
+    assert plan_parts(conformer | {"ngpu": 1}, STATES, BASE, shapes, 20.0) == 1
+    assert plan_parts(conformer, STATES, BASE, shapes, 10.0) > parts
+
+
+def test_a_trained_upstream_counts_the_same_updates(root, shapes):
+    values = read_yaml(root / "conf/asr_wav2vec2_ctc.yaml")
+    assert batch_seconds(values) == 160
+    parts = plan_parts(values, Speech("audio"), BASE, shapes, 20.0)
+    divided = with_parts(values, parts)
+    assert parts > 1 and divided["batch_size"] == 32 // parts
+    assert divided["accum_grad"] == divided["frontend_conf"]["accum_grad"] == 2 * parts
+
+
+def test_one_utterance_that_does_not_fit_is_said(conformer, shapes, logged):
+    assert plan_parts(conformer, STATES, BASE, shapes, 2.0) == pytest.approx(500 / 16, abs=1)
+    assert any("one utterance of 16.0 s needs" in line for line in logged)
