@@ -17,7 +17,7 @@ class TrunkConfig:
     conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
     conv_strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
     extractor_mode: Literal["group", "layer"] = "group"  # normalisation in the convolutions: after the first over time, or after each over channels
-    conv_init: Literal["kaiming", "average"] = "kaiming"  # average (ours, see CONTRIBUTING.md): all convolutions after the second begin as means over time
+    conv_init: Literal["kaiming", "average"] = "kaiming"  # average: from the third on, convolutions begin as means over time (CONTRIBUTING.md)
     normalize: bool = False  # waveform to mean 0 and deviation 1
     dim: int = 768
     ffn_dim: int = 3072
@@ -82,7 +82,7 @@ class MaskConfig:
 
 @dataclass
 class LossConfig:
-    """What all pretraining losses have."""
+    """The keys of all pretraining losses."""
 
     feature_penalty: float = 10.0  # times the mean square of the convolutions' output
 
