@@ -52,21 +52,21 @@ class TrunkConfig:
 
     def frames(self, samples: int) -> int:
         """Output frames of that many samples; 0 or less: too short."""
-        for kernel, stride in zip(self.conv_kernels, self.conv_strides, strict=True):
-            samples = (samples - kernel) // stride + 1
+        for width, stride in zip(self.conv_kernels, self.conv_strides, strict=True):
+            samples = (samples - width) // stride + 1
         return samples
 
     def samples(self, frames: int) -> int:
         """The fewest samples that give that many output frames."""
-        for kernel, stride in zip(self.conv_kernels[::-1], self.conv_strides[::-1], strict=True):
-            frames = (frames - 1) * stride + kernel
+        for width, stride in zip(self.conv_kernels[::-1], self.conv_strides[::-1], strict=True):
+            frames = (frames - 1) * stride + width
         return frames
 
     def activation_size(self, samples: int) -> float:
         """float32 numbers that a training step holds at once for one utterance, as measured on a CPU (tools/bench/memory.py)."""
         frames, convolved = samples, 0
-        for kernel, stride in zip(self.conv_kernels, self.conv_strides, strict=True):
-            frames = (frames - kernel) // stride + 1
+        for width, stride in zip(self.conv_kernels, self.conv_strides, strict=True):
+            frames = (frames - width) // stride + 1
             convolved += frames * self.conv_channels
         return 2.0 * convolved + self.layers * frames * (14.0 * self.dim + 2 * self.ffn_dim + 2.2 * self.heads * frames)
 
