@@ -93,7 +93,8 @@ class PatchProduct(nn.Cell):
         if self.spread is not None and x.dtype == ms.float32:
             return self.spread(gradient.reshape(batch, frames, -1), x, self._geometry())
         gradient = gradient.reshape(batch, frames, 1, self.width, inputs)
-        gradient = ops.concat((gradient, ops.zeros((batch, frames, self.stride - 1, self.width, inputs), x.dtype)), 2) if self.stride > 1 else gradient
+        if self.stride > 1:
+            gradient = ops.concat((gradient, ops.zeros((batch, frames, self.stride - 1, self.width, inputs), x.dtype)), 2)
         gradient = gradient.reshape(batch, frames * self.stride, self.width, inputs)[:, : (frames - 1) * self.stride + 1]
         length = steps + 2 * self.before
         parts = ()
@@ -108,9 +109,9 @@ class PatchProduct(nn.Cell):
 
 
 class Conv2d(nn.Cell):
-    """Convolution over time and frequency without bias, padded by half of the kernel: x (B, T, F, I) -> (B, T', F', O); weight (O, I, frequency, time) as in PyTorch.
+    """Convolution over time and frequency without bias, padded by half of the filter's size: x (B, T, F, I) -> (B, T', F', O).
 
-    strides: of frequency and of time.
+    weight (O, I, frequency, time) as in PyTorch; strides: of frequency and of time.
     """
 
     def __init__(self, weight: Tensor, strides: tuple[int, int]):

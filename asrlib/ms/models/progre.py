@@ -53,7 +53,7 @@ class PitchEncoder(nn.Cell):
 
 
 class SpeakerModule(nn.Cell):
-    """The speaker part of every frame: attention over time, weighted mean and deviation, projection (attentive statistics without the sum over time)."""
+    """The speaker part of every frame: attention over time, weighted mean and deviation, projection (attentive statistics, not summed over time)."""
 
     def __init__(self, config: ProgreConfig, rng: np.random.Generator):
         super().__init__()
@@ -72,7 +72,7 @@ class SpeakerModule(nn.Cell):
 
 
 class Progre(Hubert):
-    """construct returns the pitch part, the input of the first layer and the outputs of the layers; the speaker part follows that of `speaker_layer`."""
+    """construct returns the pitch part, the input of the first layer and the outputs of all layers, with the speaker part after `speaker_layer`."""
 
     def __init__(self, config: ProgreConfig, seed: int = 1):
         super().__init__(config, seed)
