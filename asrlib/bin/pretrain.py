@@ -37,7 +37,7 @@ def main(argv=None) -> None:
     from asrlib.ms.training.run import train
 
     targets = (args.train_targets, args.valid_targets) if config.uses_clusters else None
-    objective = objective_of(config).of(config, args.train_dir, args.valid_dir, targets, args.name)
+    objective = objective_of(config).from_dirs(config, args.train_dir, args.valid_dir, targets, args.name)
     train(objective, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
 
 

@@ -32,7 +32,7 @@ def main(argv=None) -> None:
     from asrlib.ms.objectives.ctc import Ctc
     from asrlib.ms.training.run import train
 
-    objective = Ctc.of(config, args.train_dir, args.valid_dir, args.tokens)
+    objective = Ctc.from_dirs(config, args.train_dir, args.valid_dir, args.tokens)
     train(objective, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
 
 

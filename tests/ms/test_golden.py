@@ -1,8 +1,9 @@
 """Golden values: ten updates of a small network of every family, and killed runs that resume exactly.
 
-golden.json was written by the code that still had two training loops (commit b83989c), except what a row of the history says since: the loss and the
-frames of a whole update where batches are accumulated, and fractions of epochs in pretraining. Nothing here imports the code under test, so that these
-tests stay as they are when it moves: they run the commands and read their output. Only an intended change of the results may write the file again:
+golden.json was written by the code that still had two training loops (commit b83989c), except for two columns of the history that have changed since:
+loss and frames are those of a whole update if batches are accumulated, and epochs are fractions in pretraining. These tests run the commands and read
+their output. They do not import the code under test, so that they stay the same when it is moved. Write the file again only for an intended change of
+the results:
 
     python -m tests.ms.test_golden tests/ms/golden.json
 
@@ -50,7 +51,8 @@ WAVEFORMS = (
 )
 ADAMW = "optim.name=adamw optim.learning_rate=1e-3 optim.betas=[0.9,0.98] optim.eps=1e-6 optim.weight_decay=0.01"
 LINEAR = "schedule.name=linear schedule.warmup_steps=3"
-# The old pretraining loop left the network in evaluation mode, without dropout, until its first validation. Where that matters, there is one at the start.
+# The old pretraining loop left the network in evaluation mode, without dropout, until its first validation. Families for which that matters are
+# validated at the start.
 NO_DROPOUT = "model_conf.dropout=0 model_conf.attention_dropout=0 model_conf.dropout_input=0"
 VALIDATED_FIRST = "trainer.keep_updates=[0]"
 # Family -> command, `model` of its configuration, overrides. Each combination of a padded length and of whether a batch ends an update was compiled
@@ -78,7 +80,8 @@ RUNS = {
     "hubert": (
         "pretrain",
         "hubert",
-        f"{WAVEFORMS} model_conf.num_classes=4 model_conf.layers=1 {NO_DROPOUT} {ADAMW} optim.accumulate=2 optim.grad_clip=1 {LINEAR} loss.unmasked_weight=0.5 trainer.seed=25",
+        f"{WAVEFORMS} model_conf.num_classes=4 model_conf.layers=1 {NO_DROPOUT} {ADAMW} optim.accumulate=2 optim.grad_clip=1 "
+        f"{LINEAR} loss.unmasked_weight=0.5 trainer.seed=25",
     ),
     "progre": (
         "pretrain",
