@@ -73,7 +73,7 @@ def test_nothing_imports_bin():
 
 
 def test_commands_answer_help_without_heavy_packages():
-    """`--help` answers at once: nothing but the standard library and asrlib.utils at the top of a command."""
+    """`--help` is fast: commands import only the standard library and asrlib.utils at the top."""
     for path in sorted((ROOT / "asrlib/bin").glob("*.py")):
         tops = [node for node in ast.parse(path.read_text()).body if isinstance(node, (ast.Import, ast.ImportFrom))]
         for node in tops:

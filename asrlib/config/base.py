@@ -1,4 +1,4 @@
-"""Typed YAML: a dataclass says which keys a file may have and of which type; anything else is an error that names file, key and nearest key."""
+"""Typed YAML: a dataclass defines the keys of a file and their types; anything else is an error that names file, key and nearest key."""
 
 import dataclasses
 import difflib

@@ -1,4 +1,4 @@
-"""Which families of models there are, and their configurations read from YAML."""
+"""The families of models, and their configurations read from YAML."""
 
 import difflib
 import pkgutil

@@ -35,7 +35,7 @@ class System:
 
 
 def read_systems(path: Path) -> list[System]:
-    """The rows of a file whose first line names COLUMNS; "-" stands for nothing.
+    """The rows of a file whose first line names COLUMNS; "-" means empty.
 
     UserError: missing, other columns, no row, an invalid number, a duplicate name or folder.
     """

@@ -28,12 +28,12 @@ def add_options(parser: Parser) -> None:
     group.add_argument("--audio_root", type=Path, help=root)
     group.add_argument("--allow_pipes", type=boolean, default=False, help='accept (and later run) commands in wav.scp ("sox ... |")')
     group.add_argument("--no_spk_sort", type=boolean, default=False, help="accept utterance ids that do not begin with the speaker id")
-    group.add_argument("--valid_portion", type=float, default=0.05, help="part of train_dir taken for dev where there is no valid_dir")
+    group.add_argument("--valid_portion", type=float, default=0.05, help="without --valid_dir: part of train_dir that is used as dev")
     group.add_argument("--seed", type=int, default=0, help="seed of the choice of that part")
 
 
 def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
-    """train, dev and every test directory under its own name; dev is drawn from train where there is no valid_dir.
+    """train, dev and every test directory under its own name; without valid_dir, dev is drawn from train.
 
     Relative paths in wav.scp start from audio_root or, if they do not exist there, from the nearest folder above the data directory in which
     they do. UserError: a fault in a directory, without `fix`; two directories of one name. ArgumentError: no directory is given.

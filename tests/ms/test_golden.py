@@ -125,7 +125,7 @@ sys.exit(failed)
 
 
 def run(folder: Path, commands: list[list[str]], kernels: bool = True, kill: int = 0) -> subprocess.CompletedProcess:
-    """Runs commands one after the other in one new process; with one thread and one instruction set, so that most machines round alike."""
+    """Runs commands one after the other in one new process; with one thread and one instruction set, so that most machines give equal rounding."""
     settings = {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     settings |= {} if kernels else {"ASRLIB_KERNELS": "0"}
     environment = {name: value for name, value in os.environ.items() if name != "ASRLIB_KERNELS"} | settings
@@ -257,7 +257,7 @@ def corpora(tmp_path_factory) -> Path:
 
 
 def selected(request, runs: str) -> list[str]:
-    """The families of those selected tests that need these runs."""
+    """The families of the selected tests that need these runs."""
     tests = [item for item in request.session.items if item.module is request.module]
     return [family for family in RUNS if any(item.callspec.params["family"] == family and runs in needs(item) for item in tests)]
 
@@ -268,7 +268,7 @@ def needs(item: pytest.Item) -> tuple[str, ...]:
 
 
 def train(folder: Path, families: Iterable[str], kernels: bool) -> Path:
-    """Trains families; the folder of their experiments, where the log stands beside."""
+    """Trains families; returns the folder of their experiments, which also has the log."""
     exps = folder / ("compiled" if kernels else "plain")
     done = run(folder, [command(folder, family, exps / family) for family in families], kernels)
     (exps / "log").write_text(done.stderr)
@@ -324,7 +324,7 @@ def resumed(request, corpora) -> Path:
 
 
 def first_row(exp_dir: Path) -> str:
-    """With the time that the first update took: it tells one run from another."""
+    """It has the duration of the first update, which identifies a run."""
     return (exp_dir / "history.jsonl").read_text().splitlines()[0]
 
 
@@ -342,7 +342,7 @@ def test_resumes_exactly(compiled_runs, resumed, family):
 
 
 def write_golden(path: Path) -> None:
-    """Makes golden.json anew: nine digits, a line for each column."""
+    """Writes golden.json: nine digits, a line for each column."""
     with tempfile.TemporaryDirectory() as folder:
         make_corpora(Path(folder))
         exps = train(Path(folder), RUNS, True)

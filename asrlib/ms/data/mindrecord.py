@@ -122,7 +122,7 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _rows(paths: Sequence[Path], places: Sequence[int] | None = None) -> Iterator[Iterator[tuple[np.ndarray, ...]]]:
-    """utt (), crc32 () and feats (frames, dim) of the rows of some shards, all or those at these places."""
+    """utt (), crc32 () and feats (frames, dim) of the rows of some shards, all or those with these numbers."""
     sampler = msdata.SequentialSampler() if places is None else msdata.SubsetSampler(places)
     data = msdata.MindDataset([str(path) for path in paths], ["utt", "crc32", "feats"], min(4, cores()), sampler=sampler)
     iterator = data.create_tuple_iterator(num_epochs=1, output_numpy=True)

@@ -170,7 +170,7 @@ def test_wav2vec2_resumes_exactly(corpus, tmp_path, root):
     (whole.parent / "pretrain.yaml").write_text("model: wav2vec2\n")
     command = [word for word in words if "targets" not in word and word not in ("--name", "km")]
     assert copy_in_the_middle(command, whole, copy, root, rows=4) == 0 and not (copy / "model.safetensors").exists()
-    assert "resumed at update" in run(root, [str(copy) if word == str(whole) else word for word in command])
+    assert "resumed at epoch" in run(root, [str(copy) if word == str(whole) else word for word in command])
     best = next(row["name"] for row in Checkpoints(whole, 1).rows())
     for name in ("model", "checkpoints/update-000002", "checkpoints/update-000004", f"checkpoints/{best}"):
         mine, theirs = (read_safetensors(exp / f"{name}.safetensors") for exp in (copy, whole))
@@ -191,7 +191,7 @@ def test_killed_and_started_again(corpus, tmp_path, root):
     command = arguments(corpus, whole, PROGRE, "batch.buckets=1", "trainer.save_interval=0")
     assert copy_in_the_middle(command, whole, killed, root, rows=2) == 0
     assert not (killed / "model.safetensors").exists() and (killed / "state.safetensors").exists()
-    assert "resumed at update" in run(root, [str(killed) if word == str(whole) else word for word in command])
+    assert "resumed at epoch" in run(root, [str(killed) if word == str(whole) else word for word in command])
     mine, theirs = read_safetensors(killed / "model.safetensors"), read_safetensors(whole / "model.safetensors")
     assert all(np.array_equal(mine[name], theirs[name]) for name in theirs) and set(mine) == set(theirs)
     rows = read_history(killed)

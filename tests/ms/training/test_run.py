@@ -189,8 +189,13 @@ def test_two_processes_train_as_one(dump, tmp_path, root):
     """msrun with two CPU processes that read shards: same weights as one process that accumulates the same batches from archives."""
     size = next(n for n in (4, 3, 2, 1) if math.ceil(len(TRAIN) / n) % 2 == 0)
     same = (
-        *(f"batch.batch_size={size}", "batch.buckets=1", "augment.speed_volume_prob=0.5", "schedule.name=constant"),
-        *("trainer.epochs=2", "trainer.average_checkpoints=1", "trainer.seed=3"),
+        f"batch.batch_size={size}",
+        "batch.buckets=1",
+        "augment.speed_volume_prob=0.5",
+        "schedule.name=constant",
+        "trainer.epochs=2",
+        "trainer.average_checkpoints=1",
+        "trainer.seed=3",
     )
     train.main(train_arguments(dump, tmp_path / "alone", *same, "optim.accumulate=2"))
     sharded = Path(shutil.copytree(dump, tmp_path / "sharded" / "dump"))

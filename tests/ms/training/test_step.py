@@ -24,7 +24,7 @@ def graph_mode():
 
 
 class Restore(nn.Cell):
-    """Puts values into the parameters of a network."""
+    """Sets the parameters of a network."""
 
     def __init__(self, network):
         super().__init__(auto_prefix=False)
@@ -38,7 +38,7 @@ class Restore(nn.Cell):
 
 
 class Bench:
-    """A network with its step, and its first weights to go back to."""
+    """A network with its step, and its initial weights for resets."""
 
     def __init__(self, config):
         self.config, self.network = config, make_network(config, VOCAB)
@@ -53,7 +53,7 @@ class Bench:
         return {p.name: p.asnumpy().copy() for cell in (self.network, self.optimizer) for p in cell.get_parameters()}
 
     def reset(self):
-        """The network's parameters, in a graph: set_data does not reach those that stand in a branch of one once it is compiled."""
+        """Sets the network's parameters in a graph: set_data does not reach those in a branch of a compiled graph."""
         self.restore(*(Tensor(self.first[p.name]) for p in self.restore.parameters))
 
     def __call__(self, batch, rate=1.0, update=True):
@@ -283,7 +283,7 @@ def test_precision_and_recomputation(plain, tiny, overrides, tolerance):
 
 
 def test_eval_step(plain):
-    """Log-probabilities, lengths and losses of an evaluation: moving statistics, and nothing is changed."""
+    """Log-probabilities, lengths and losses of an evaluation: it uses the moving statistics and changes no parameter."""
     batch, before = draw(18), plain.arrays()
     log_probs, lengths, losses = (output.asnumpy() for output in EvalStep(plain.network, BLANK)(*map(Tensor, batch)))
     plain.network.set_train(True)

@@ -33,7 +33,7 @@ def no_picture(monkeypatch):
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the program catches it."""
+    """Simulates SIGKILL: the program does not catch it."""
 
 
 class Step:
