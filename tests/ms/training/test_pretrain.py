@@ -210,8 +210,8 @@ def test_two_processes_train_as_one(corpus, tmp_path, root):
     run(root, arguments(corpus, alone, *same, "optim.accumulate=2"))
     python, _, _, *options = arguments(corpus, together, *same)
     bins = os.path.dirname(python)
-    two = ["--worker_num=2", "--local_worker_num=2", "--join=True", f"--log_dir={tmp_path / 'msrun'}", "--master_port=8157"]
-    msrun = [os.path.join(bins, "msrun"), *two]
+    workers = ["--worker_num=2", "--local_worker_num=2", "--join=True", f"--log_dir={tmp_path / 'msrun'}", "--master_port=8157"]
+    msrun = [os.path.join(bins, "msrun"), *workers]
     done = subprocess.run([*msrun, str(root / "asrlib/bin/pretrain.py"), *options], capture_output=True, text=True, check=False, timeout=300,
                           env=os.environ | {"PYTHONPATH": str(root), "PATH": f"{bins}:{os.environ['PATH']}"})  # fmt: skip
     logs = "".join(path.read_text(errors="replace")[-2000:] for path in (tmp_path / "msrun").glob("*.log"))
