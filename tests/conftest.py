@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# Tests compare PyTorch and MindSpore in one process, where PyTorch's gradient of a convolution is not a number under AVX-512. Commands never load both.
+# Tests compare PyTorch and MindSpore in one process, where PyTorch's gradient of a convolution is NaN under AVX-512. Commands never load both.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 
@@ -20,7 +20,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real recordings and reference arrays beside the checkout; tests that need it skip without it."""
+    """The folder of real recordings and reference arrays beside the checkout; tests that need it are skipped without it."""
     folder = ROOT.parent / "shared"
     if not (folder / "speech").is_dir():
         pytest.skip("no ../shared folder with real recordings beside the checkout")
@@ -28,7 +28,7 @@ def shared() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole recipes first: they take longest, and the processes that share the files should not wait for them at the end."""
+    """Whole recipes run first: they take longest, and parallel processes should not wait for them at the end."""
     items.sort(key=lambda item: "recipes" not in item.path.parts)
 
 

@@ -1,4 +1,4 @@
-"""pyproject.toml against the files that say the same: requirements, lock, changelog, citation."""
+"""pyproject.toml agrees with requirements, lock, changelog, citation, workflow and hooks."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ else:
 
 
 def test_dependencies_are_those_of_the_lock():
-    """Written in two files: pip reads one, uv makes the lock from the other."""
+    """They are in two files: pip reads one, uv makes the lock from the other."""
     lines = [line for line in (ROOT / "tools/requirements.in").read_text().splitlines() if line and not line.startswith("#")]
     assert sorted(lines) == sorted(PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dev"])
     locked = {Requirement(line).name: Requirement(line) for line in (ROOT / "tools/requirements.lock").read_text().splitlines()}
@@ -48,7 +48,7 @@ def test_workflow_runs_what_ci_runs():
 
 @pytest.mark.parametrize("hook", ["ruff", "shellcheck", "mypy"])
 def test_hooks_run_what_the_tests_run(hook):
-    """With the versions of the lock: local hooks that call tools/venv."""
+    """In the versions of the lock: local hooks that call tools/venv."""
     repos = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert {repo["repo"] for repo in repos} == {"local"}
     entry = next(entry["entry"] for entry in repos[0]["hooks"] if entry["id"] == hook)

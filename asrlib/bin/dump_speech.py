@@ -1,9 +1,10 @@
-"""Writes what ESPnet's fine-tuning reads of Kaldi directories, in OUT/NAME for each: audio, or the hidden states of a frozen upstream, which are then computed once.
+"""Dumps Kaldi directories for ESPnet's fine-tuning, each to OUT/NAME: audio, or the hidden states of a frozen upstream, computed once.
 
-  dump_speech --data_dirs "data/train data/dev" --out dump/asr                                                audio (log-mel features, or the upstream in training)
+  dump_speech --data_dirs "data/train data/dev" --out dump/asr
   dump_speech --data_dirs "data/train data/dev" --out dump/asr --upstream progre_local --upstream_model exp/TAG/pt/progre.pt
 
-With --cache_states auto hidden states are written where they take at most --cache_gb and, if --asr_config is given, where that leaves the upstream as it is.
+The first line dumps audio (for log-mel features, or an upstream that is trained). The second one dumps hidden states: with --cache_states auto only
+if they take at most --cache_gb and the configuration in --asr_config, if given, does not train the upstream.
 """
 
 from pathlib import Path
@@ -14,16 +15,16 @@ from asrlib.utils.cli import Parser, assignments, paths, run
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--data_dirs", required=True, type=paths, help="Kaldi directories")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the results")
-    parser.add_argument("--upstream", default="", help="upstream of s3prl: progre_local, hubert_local, ...; none: audio")
-    parser.add_argument("--upstream_model", default="", help="file of its checkpoint")
+    parser.add_argument("--out", required=True, type=Path, help="output folder")
+    parser.add_argument("--upstream", default="", help="s3prl upstream: progre_local, hubert_local, ...; default: dump audio")
+    parser.add_argument("--upstream_model", default="", help="checkpoint of the upstream")
     parser.add_argument("--cache_states", choices=("auto", "true", "false"), default="auto", help="write hidden states instead of audio")
-    parser.add_argument("--cache_gb", type=float, default=50.0, help="with auto: GB that they may take")
-    parser.add_argument("--asr_config", type=Path, help="ESPnet's YAML of the fine-tuning: no states are written for an upstream that it trains")
-    parser.add_argument("--asr_args", default="", type=assignments, help="overrides of it, as for finetune")
-    parser.add_argument("--shortest", type=float, default=0.1, help="seconds; shorter utterances are set aside")
-    parser.add_argument("--longest", type=float, default=20.0, help="seconds; longer utterances are set aside")
-    parser.add_argument("--nj", type=int, default=0, help="jobs at a time; 0: as many as cores")
+    parser.add_argument("--cache_gb", type=float, default=50.0, help="with --cache_states auto: GB that the hidden states may take")
+    parser.add_argument("--asr_config", type=Path, help="ESPnet's fine-tuning YAML: audio is dumped for an upstream that it trains")
+    parser.add_argument("--asr_args", default="", type=assignments, help="overrides of --asr_config, as for finetune")
+    parser.add_argument("--shortest", type=float, default=0.1, help="seconds; shorter utterances are skipped")
+    parser.add_argument("--longest", type=float, default=20.0, help="seconds; longer utterances are skipped")
+    parser.add_argument("--nj", type=int, default=0, help="parallel jobs; 0: one per core")
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
     args = parser.parse_args(argv)
 

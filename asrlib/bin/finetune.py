@@ -22,7 +22,7 @@ def main(argv=None) -> None:
     parser.add_argument("--seed", type=int, help="seed; default: the configuration's")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs; 0: CPU")
     parser.add_argument("--force", type=boolean, default=False, help="start over instead of resuming")
-    parser.add_argument("--memory_gb", type=float, help="memory limit of training in GB; default: the available memory of the machine or its container")
+    parser.add_argument("--memory_gb", type=float, help="memory limit of training in GB; default: the available memory")
     args = parser.parse_args(argv)
 
     from asrlib.pt.finetune import Request, finetune

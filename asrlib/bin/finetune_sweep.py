@@ -35,7 +35,8 @@ def main(argv=None) -> None:
     from asrlib.pt.sweep import sweep
 
     overrides = (*args.asr_args, *([f"seed={args.seed}"] if args.seed is not None else []))
-    common = Request(args.asr_config, overrides, args.train_dir, args.valid_dir, args.tokens, args.systems.parent, ngpu=args.ngpu, memory_gb=args.memory_gb)
+    files = (args.train_dir, args.valid_dir, args.tokens)
+    common = Request(args.asr_config, overrides, *files, args.systems.parent, ngpu=args.ngpu, memory_gb=args.memory_gb)
     sweep(systems, common, args.systems.with_suffix(".log"), args.nj, args.cmd_backend, args.force)
 
 

@@ -1,11 +1,11 @@
 """Makes targets of self-supervised pretraining for a Kaldi directory, in DUMP_DIR/targets.
 
   make_targets --type mfcc --name km100 --num_clusters 100 ...                  clusters of MFCC frames (HuBERT's first iteration)
-  make_targets --type layer --exp_dir exp/TAG --layer 6 --num_clusters 500 ...  clusters of a model's hidden states (the second one)
+  make_targets --type layer --exp_dir exp/TAG --layer 6 --num_clusters 500 ...  clusters of a model's hidden states (second iteration)
   make_targets --type pitch ...                                                 pitch of every frame (ProgRE)
   make_targets --type speakers --speakers labels|clusters ...                   speaker of every utterance (ProgRE)
 
-Clusters are learnt on --data_dir, or applied from --centroids. Beside them a table tells what they know of the characters of the transcripts.
+Clusters are learnt on --data_dir, or taken from --centroids. A table beside them tells how well they match the characters of the transcripts.
 """
 
 from pathlib import Path
@@ -16,21 +16,21 @@ from asrlib.utils.cli import Parser, boolean, run
 def get_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("--data_dir", required=True, type=Path, help="Kaldi directory")
-    parser.add_argument("--dump_dir", required=True, type=Path, help="the targets go to its folder targets")
+    parser.add_argument("--dump_dir", required=True, type=Path, help="output folder; the targets are written to DUMP_DIR/targets")
     parser.add_argument("--type", required=True, choices=("mfcc", "layer", "pitch", "speakers"), help="what to make")
     parser.add_argument("--name", default="clusters", help="name of the clusters")
     parser.add_argument("--num_clusters", type=int, default=100, help="clusters to learn")
-    parser.add_argument("--centroids", type=Path, help="apply these instead of learning")
+    parser.add_argument("--centroids", type=Path, help="apply the centroids of this file instead of learning")
     parser.add_argument("--portion", type=float, default=0.1, help="portion of the utterances to learn from")
-    parser.add_argument("--max_frames", type=int, default=1_000_000, help="frames to learn from, at most: bounds the memory")
+    parser.add_argument("--max_frames", type=int, default=1_000_000, help="maximum number of frames to learn from; limits the memory")
     parser.add_argument("--inits", type=int, default=20, help="initialisations of k-means")
-    parser.add_argument("--cmvn", type=boolean, default=False, help="with --type mfcc: each utterance to mean 0 and deviation 1 (published: not)")
+    parser.add_argument("--cmvn", type=boolean, default=False, help="with --type mfcc: normalise each utterance to mean 0, deviation 1 (HuBERT: no)")
     parser.add_argument("--exp_dir", type=Path, help="with --type layer: experiment of the model")
-    parser.add_argument("--layer", type=int, default=6, help="with --type layer: its hidden state, 0 being the input of the first layer")
-    parser.add_argument("--speakers", choices=("labels", "clusters"), default="labels", help="where the speakers come from")
-    parser.add_argument("--num_speakers", type=int, default=100, help="with --speakers clusters: how many")
-    parser.add_argument("--seed", type=int, default=1, help="of sampling and clustering")
-    parser.add_argument("--nj", type=int, default=0, help="jobs at a time; 0: as many as cores")
+    parser.add_argument("--layer", type=int, default=6, help="with --type layer: number of the hidden state; 0: input of the first layer")
+    parser.add_argument("--speakers", choices=("labels", "clusters"), default="labels", help="speakers of utt2spk, or clusters of the voices")
+    parser.add_argument("--num_speakers", type=int, default=100, help="with --speakers clusters: number of clusters")
+    parser.add_argument("--seed", type=int, default=1, help="seed of sampling and clustering")
+    parser.add_argument("--nj", type=int, default=0, help="parallel jobs; 0: one per core")
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
     return parser
 

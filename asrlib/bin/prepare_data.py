@@ -1,14 +1,14 @@
 """Makes validated Kaldi data directories from a corpus: DATA_DIR/train, DATA_DIR/dev and one for each test set.
 
-  prepare_data --corpus librispeech --corpus_dir downloads/LibriSpeech --train_sets "train-clean-100" --valid_sets "dev-clean" --test_sets "test-clean"
+  prepare_data --corpus librispeech --corpus_dir downloads/LibriSpeech --train_sets train-clean-100 --valid_sets dev-clean --test_sets test-clean
   prepare_data --corpus aishell1 --corpus_dir downloads/data_aishell
   prepare_data --corpus aishell2 --corpus_dir AISHELL-2 --aishell1_dir downloads/data_aishell --concat 6 --valid_portion 0.01
   prepare_data --corpus kaldi --train_dir my/train --test_dirs "my/test" --valid_portion 0.05 --audio_root my/recordings
 
---corpus NAME --help also lists the options that only this corpus has.
-Nothing is dropped unless --fix true is given; then what is dropped stands with its reason in bad_utts.txt beside wav.scp.
-AISHELL-2 is for pretraining: utterances with a transcript of AISHELL-1's dev or test are left out (DATA_DIR/leaks.tsv), the others concatenated, and a part
-is drawn for dev (DATA_DIR/hours.tsv has the hours of each step).
+--corpus NAME --help also lists the options of that corpus.
+Utterances are dropped only with --fix true; bad_utts.txt beside wav.scp then lists them with the reasons.
+AISHELL-2 is for pretraining. Utterances with a transcript of AISHELL-1's dev or test are skipped (DATA_DIR/leaks.tsv), the others are concatenated,
+and a part is drawn for dev (DATA_DIR/hours.tsv has the hours after each step).
 """
 
 from argparse import ArgumentError
@@ -18,17 +18,17 @@ from asrlib.utils.cli import Parser, boolean, run
 
 
 def get_parser(corpus: str | None = None) -> Parser:
-    """The options that every corpus has and, with a name, those that only this corpus has."""
+    """The options of every corpus and, with a name, those of that corpus."""
     from asrlib.corpora.registry import load, names
 
     corpora = names("prepare")
     parser = Parser(__doc__)
     parser.add_argument("--corpus", required=True, choices=corpora)
-    parser.add_argument("--corpus_dir", type=Path, help="the folder that holds the sets; of AISHELL-1 data_aishell, of AISHELL-2 the one with iOS")
-    parser.add_argument("--data_dir", type=Path, default=Path("data"), help="where the directories are made")
-    parser.add_argument("--check_counts", default="auto", choices=["auto", "true", "false"], help="assert the published number of utterances")
-    parser.add_argument("--audio", type=boolean, default=True, help="open every audio file: header, last sample, NaN")
-    parser.add_argument("--fix", type=boolean, default=False, help="repair or set aside what is faulty instead of refusing it")
+    parser.add_argument("--corpus_dir", type=Path, help="folder that holds the sets; AISHELL-1: data_aishell; AISHELL-2: the one that holds iOS")
+    parser.add_argument("--data_dir", type=Path, default=Path("data"), help="output folder")
+    parser.add_argument("--check_counts", default="auto", choices=["auto", "true", "false"], help="require the published number of utterances")
+    parser.add_argument("--audio", type=boolean, default=True, help="check the header, the last sample and NaN of every audio file")
+    parser.add_argument("--fix", type=boolean, default=False, help="repair or drop invalid utterances instead of failing")
     if corpus in corpora and hasattr(load(corpus, "prepare"), "add_options"):
         load(corpus, "prepare").add_options(parser)
     return parser

@@ -1,6 +1,7 @@
-"""Pretrains a self-supervised model in MindSpore, or goes on where a killed run stopped.
+"""Pretrains a self-supervised model in MindSpore, or resumes a killed run.
 
-Writes config.yaml (resolved), history.jsonl, tensorboard/, images/training.png, checkpoints/, state.safetensors and, at the end, model.safetensors into --exp_dir.
+Writes config.yaml (resolved), history.jsonl, tensorboard/, images/training.png, checkpoints/, state.safetensors and, at the end,
+model.safetensors into --exp_dir.
 """
 
 from pathlib import Path
@@ -14,15 +15,15 @@ def main(argv=None) -> None:
     parser.add_argument("--pretrain_args", default="", type=assignments, help='overrides, "key=value key=value"')
     parser.add_argument("--train_dir", required=True, type=Path, help="Kaldi directory of the training set")
     parser.add_argument("--valid_dir", required=True, type=Path, help="Kaldi directory of the validation set")
-    parser.add_argument("--train_targets", type=Path, help="folder of its targets (DUMP_DIR/targets); wav2vec 2.0 needs none")
-    parser.add_argument("--valid_targets", type=Path, help="folder of its targets")
+    parser.add_argument("--train_targets", type=Path, help="folder of the training targets (DUMP_DIR/targets); not for wav2vec 2.0")
+    parser.add_argument("--valid_targets", type=Path, help="folder of the validation targets; not for wav2vec 2.0")
     parser.add_argument("--name", default="clusters", help="name of the clusters")
-    parser.add_argument("--exp_dir", required=True, type=Path, help="where everything goes")
+    parser.add_argument("--exp_dir", required=True, type=Path, help="output folder")
     parser.add_argument("--pretrained_model", type=Path, help="weights to start from (.safetensors)")
-    parser.add_argument("--seed", type=int, help="instead of trainer.seed")
+    parser.add_argument("--seed", type=int, help="random seed; overrides trainer.seed")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
-    parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is in --exp_dir")
-    parser.add_argument("--memory_gb", type=float, help="memory that training may take; none: what the machine or its container has")
+    parser.add_argument("--force", type=boolean, default=False, help="delete the run in --exp_dir and start over instead of resuming it")
+    parser.add_argument("--memory_gb", type=float, help="GB of memory that training may use; default: what the machine or its container has")
     args = parser.parse_args(argv)
 
     from asrlib.config.families import load_pretrain_config
@@ -36,7 +37,7 @@ def main(argv=None) -> None:
     from asrlib.ms.training.run import train
 
     targets = (args.train_targets, args.valid_targets) if config.uses_clusters else None
-    objective = objective_of(config).of(config, args.train_dir, args.valid_dir, targets, args.name)
+    objective = objective_of(config).from_dirs(config, args.train_dir, args.valid_dir, targets, args.name)
     train(objective, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
 
 

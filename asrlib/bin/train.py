@@ -1,4 +1,4 @@
-"""Trains a model from scratch in MindSpore, or goes on where a killed run stopped.
+"""Trains a model from scratch in MindSpore, or resumes a killed run.
 
 Writes config.yaml (resolved), tokens.txt, history.jsonl, tensorboard/, images/training.png, checkpoints/, state.safetensors and, at the end,
 model.safetensors into --exp_dir.
@@ -16,12 +16,12 @@ def main(argv=None) -> None:
     parser.add_argument("--train_dir", required=True, type=Path, help="dump directory of the training set")
     parser.add_argument("--valid_dir", required=True, type=Path, help="dump directory of the validation set")
     parser.add_argument("--tokens", required=True, type=Path, help="token list")
-    parser.add_argument("--exp_dir", required=True, type=Path, help="where everything goes")
+    parser.add_argument("--exp_dir", required=True, type=Path, help="output folder")
     parser.add_argument("--pretrained_model", type=Path, help="weights to start from (.safetensors or .ckpt)")
-    parser.add_argument("--seed", type=int, help="instead of trainer.seed")
+    parser.add_argument("--seed", type=int, help="random seed; overrides trainer.seed")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
-    parser.add_argument("--force", type=boolean, default=False, help="start over instead of going on with what is in --exp_dir")
-    parser.add_argument("--memory_gb", type=float, help="memory that training may take; none: what the machine or its container has")
+    parser.add_argument("--force", type=boolean, default=False, help="delete the run in --exp_dir and start over instead of resuming it")
+    parser.add_argument("--memory_gb", type=float, help="GB of memory that training may use; default: what the machine or its container has")
     args = parser.parse_args(argv)
 
     from asrlib.config.families import load_train_config
@@ -32,7 +32,7 @@ def main(argv=None) -> None:
     from asrlib.ms.objectives.ctc import Ctc
     from asrlib.ms.training.run import train
 
-    objective = Ctc.of(config, args.train_dir, args.valid_dir, args.tokens)
+    objective = Ctc.from_dirs(config, args.train_dir, args.valid_dir, args.tokens)
     train(objective, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
 
 

@@ -1,1 +1,1 @@
-"""What a configuration may say: typed YAML, and the keys of every model family."""
+"""Configurations: typed YAML, and the keys of every model family."""

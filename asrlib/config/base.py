@@ -1,4 +1,4 @@
-"""Typed YAML: a dataclass says which keys a file may have and of which type; anything else is an error that names file, key and nearest key."""
+"""Typed YAML: a dataclass defines the keys of a file and their types; anything else is an error that names file, key and nearest key."""
 
 import dataclasses
 import difflib
@@ -28,8 +28,8 @@ def load_config(path: str | Path | None, schema: type[C], overrides: Sequence[st
     """Reads a YAML file into `schema`, a dataclass whose fields may be dataclasses themselves; no file: the schema's defaults.
 
     overrides: "key=value" strings, nested keys with dots ("optim.learning_rate=1e-3"), values in YAML's notation; they win over the file.
-    Raises UserError for a file that is no YAML mapping, a key given twice, an unknown key (with the nearest valid one), a wrong type or a value that the
-    dataclass's __post_init__ refuses (ValueError).
+    UserError: not a YAML mapping, a duplicate key, an unknown key (with the nearest valid one), a wrong type, or a value that the dataclass's
+    __post_init__ refuses (ValueError).
     """
     values = read_yaml(path) if path else {}
     override_values(values, overrides, path)
@@ -37,7 +37,7 @@ def load_config(path: str | Path | None, schema: type[C], overrides: Sequence[st
 
 
 def override_values(values: dict, overrides: Sequence[str], path: str | Path | None) -> None:
-    """Puts "key=value" strings into a mapping read from `path`; sections on the way are made. UserError: not of that form, a value where a section is meant."""
+    """Puts "key=value" strings into a mapping read from `path`; creates missing sections. UserError: another form, a value used as a section."""
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -67,14 +67,14 @@ def read_yaml(path: str | Path) -> dict:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader; a key given twice is an error, not the last value."""
+    """The safe loader; a duplicate key is an error instead of overriding the first one."""
 
     def construct_mapping(self, node, deep=False):
         keys = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             name = str(key.value)
             if name in keys:
-                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: {name} stands twice")
+                raise yaml.YAMLError(f"line {key.start_mark.line + 1}: duplicate key {name}")
             keys.add(name)
         return super().construct_mapping(node, deep)
 
@@ -111,7 +111,7 @@ def dump_config(config: Any) -> str:
 
 
 def config_hash(config: Any) -> str:
-    """Ten hexadecimal digits that name a resolved configuration."""
+    """Ten hexadecimal digits that identify a resolved configuration."""
     return hashlib.sha256(dump_config(config).encode()).hexdigest()[:10]
 
 

@@ -46,6 +46,6 @@ class TrainConfig:
 
 
 def check_limits(schedule: ScheduleConfig, trainer: TrainerConfig) -> None:
-    """ValueError for a schedule that needs a length of training which is not given."""
+    """ValueError: the schedule counts epochs, and the training is limited in updates alone."""
     if trainer.epochs == 0 and trainer.updates > 0 and schedule.name == "anneal":
         raise ValueError("schedule.name=anneal counts epochs: set trainer.epochs, or choose another schedule")

@@ -1,4 +1,4 @@
-"""Which families of models there are, and their configurations read from YAML."""
+"""The families of models, and their configurations read from YAML."""
 
 import difflib
 import pkgutil
@@ -15,10 +15,10 @@ from asrlib.utils.errors import UserError
 
 C = TypeVar("C", TrainConfig, PretrainConfig)
 
-# Keys that up to version 0.1 stood in the saved configuration of every self-supervised model, whatever its family.
+# Keys that version 0.1 saved in the configuration of every self-supervised model, whatever its family.
 SHARED_IN_0_1 = {
-    "model_conf": {"pitch", "pitch_channels", "pitch_hidden", "speaker_layer", "speaker_bottleneck", "num_speakers", "codebooks", "codewords", "code_dim",
-                   "dropout_features", "num_classes"},
+    "model_conf": {"pitch", "pitch_channels", "pitch_hidden", "speaker_layer", "speaker_bottleneck", "num_speakers",
+                   "codebooks", "codewords", "code_dim", "dropout_features", "num_classes"},
     "loss": {"negatives", "diversity_weight", "temperature", "temperature_decay", "unmasked_weight", "speaker_weight"},
 }  # fmt: skip
 
@@ -43,14 +43,14 @@ def load_pretrain_config(path: str | Path | None, overrides: Sequence[str] = ())
 
 
 def load_experiment_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig | PretrainConfig:
-    """The configuration of an experiment of either kind, which its key `model` tells. UserError: see load_train_config."""
+    """The configuration of an experiment of either kind, by its key `model`. UserError: see load_train_config."""
     if read_yaml(path).get("model") in families(PretrainConfig):
         return load_pretrain_config(path, overrides)
     return load_train_config(path, overrides)
 
 
 def pretrain_config_of(values: dict, where: str) -> PretrainConfig:
-    """The configuration in a mapping, such as a package of a pretrained model holds; `where` names it in messages. UserError: see load_train_config."""
+    """The configuration in a mapping, for example from a package of a pretrained model; `where`: for messages. UserError: see load_train_config."""
     return _build(values, where, PretrainConfig, "hubert")
 
 
@@ -69,7 +69,7 @@ def _build(values: dict, where: str, kind: type[C], default: str) -> C:
 
 
 def _without_foreign_keys(values: dict, schema: type) -> dict:
-    """What an experiment of version 0.1 saved, less the keys that belong to other families."""
+    """The configuration that version 0.1 saved, without the keys of other families."""
     if not SHARED_IN_0_1["model_conf"] <= values.get("model_conf", {}).keys():
         return values
     own = {section: getattr(schema(), section).__dataclass_fields__ for section in SHARED_IN_0_1}

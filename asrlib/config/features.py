@@ -8,7 +8,7 @@ from asrlib.config.checks import require_at_least
 
 @dataclass
 class FeatureConfig:
-    """Log spectrogram of DeepSpeech2, the model zoo's values, window the same for training and evaluation; or log-mel features, whose defaults are Jasper's."""
+    """DeepSpeech2's log spectrogram with the model zoo's values, or log-mel features with Jasper's; the same in training and evaluation."""
 
     type: Literal["spectrogram", "logmel"] = "spectrogram"
     sample_rate: int = 16000
@@ -17,11 +17,11 @@ class FeatureConfig:
     window: Literal["hamming", "hann", "blackman"] = "hamming"
     pad_mode: Literal["constant", "reflect"] = "constant"  # at the edges, for centred frames
     normalize: bool = True  # mean and deviation over the utterance's whole spectrogram; of log-mel: of each bin
-    n_fft: int = 512  # this and what follows: log-mel alone
+    n_fft: int = 512  # this key and those below: log-mel only
     num_mels: int = 64
     preemphasis: float = 0.97
     dither: float = 1e-5  # deviation of the noise added to the samples
-    trim_db: float = 60.0  # silence that far below the loudest frame is cut at both ends; 0: none
+    trim_db: float = 60.0  # silence this far below the loudest frame is cut at both ends; 0: no cut
 
     def __post_init__(self):
         require_at_least(self, 1, "n_fft", "num_mels")
@@ -54,7 +54,7 @@ class LogMelConfig(FeatureConfig):
 
 @dataclass
 class AugmentConfig:
-    """Augmentation of the training set; what changes the waveform makes features be computed while training."""
+    """Augmentation of the training set. If it changes the waveform, the features are computed during training."""
 
     spec_augment: bool = False
     freq_masks: int = 2
@@ -63,7 +63,7 @@ class AugmentConfig:
     time_mask_width: int = 40  # frames, at most
     time_mask_ratio: float = 0.2  # of the utterance's frames, at most, for one mask
     speed_volume_perturb: bool = False
-    speed_volume_prob: float = 1.0  # share of the utterances that are
+    speed_volume_prob: float = 1.0  # fraction of the utterances that are perturbed
     speed_min: float = 0.85
     speed_max: float = 1.15
     gain_min: float = -6.0  # dB
@@ -74,7 +74,8 @@ class AugmentConfig:
     noise_max: float = 0.5
 
     def __post_init__(self):
-        require_at_least(self, 0, "freq_masks", "freq_mask_width", "time_masks", "time_mask_width", "time_mask_ratio", "noise_prob", "noise_min", "speed_volume_prob")
+        require_at_least(self, 0, "freq_masks", "freq_mask_width", "time_masks", "time_mask_width", "time_mask_ratio")
+        require_at_least(self, 0, "noise_prob", "noise_min", "speed_volume_prob")
         if not 0 < self.speed_min <= self.speed_max:
             raise ValueError("speed_min must be greater than 0 and at most speed_max")
         for name in ("gain", "noise"):

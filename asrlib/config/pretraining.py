@@ -17,7 +17,7 @@ class TrunkConfig:
     conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
     conv_strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
     extractor_mode: Literal["group", "layer"] = "group"  # normalisation in the convolutions: after the first over time, or after each over channels
-    conv_init: Literal["kaiming", "average"] = "kaiming"  # average (ours, see CONTRIBUTING.md): all convolutions after the second begin as means over time
+    conv_init: Literal["kaiming", "average"] = "kaiming"  # average: from the third on, convolutions begin as means over time (CONTRIBUTING.md)
     normalize: bool = False  # waveform to mean 0 and deviation 1
     dim: int = 768
     ffn_dim: int = 3072
@@ -52,21 +52,21 @@ class TrunkConfig:
 
     def frames(self, samples: int) -> int:
         """Output frames of that many samples; 0 or less: too short."""
-        for kernel, stride in zip(self.conv_kernels, self.conv_strides, strict=True):
-            samples = (samples - kernel) // stride + 1
+        for width, stride in zip(self.conv_kernels, self.conv_strides, strict=True):
+            samples = (samples - width) // stride + 1
         return samples
 
     def samples(self, frames: int) -> int:
         """The fewest samples that give that many output frames."""
-        for kernel, stride in zip(self.conv_kernels[::-1], self.conv_strides[::-1], strict=True):
-            frames = (frames - 1) * stride + kernel
+        for width, stride in zip(self.conv_kernels[::-1], self.conv_strides[::-1], strict=True):
+            frames = (frames - 1) * stride + width
         return frames
 
     def activation_size(self, samples: int) -> float:
         """float32 numbers that a training step holds at once for one utterance, as measured on a CPU (tools/bench/memory.py)."""
         frames, convolved = samples, 0
-        for kernel, stride in zip(self.conv_kernels, self.conv_strides, strict=True):
-            frames = (frames - kernel) // stride + 1
+        for width, stride in zip(self.conv_kernels, self.conv_strides, strict=True):
+            frames = (frames - width) // stride + 1
             convolved += frames * self.conv_channels
         return 2.0 * convolved + self.layers * frames * (14.0 * self.dim + 2 * self.ffn_dim + 2.2 * self.heads * frames)
 
@@ -82,7 +82,7 @@ class MaskConfig:
 
 @dataclass
 class LossConfig:
-    """What all pretraining losses have."""
+    """The keys of all pretraining losses."""
 
     feature_penalty: float = 10.0  # times the mean square of the convolutions' output
 

@@ -1,4 +1,4 @@
-"""The systems of a sweep, in a table of tab-separated columns: what is fine-tuned, from which update of a pretraining, with which changes, into which folder."""
+"""The systems of a sweep as a table of tab-separated columns: upstream, update of its pretraining, changes of the fine-tuning, output folder."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ NONE = "-"
 
 @dataclass(frozen=True)
 class System:
-    """One row. checkpoint: "" where s3prl has its own; updates, valid_loss: of the pretraining, None where nothing is known; asr_args: ESPnet's keys."""
+    """One row. checkpoint: "" for s3prl's own; updates, valid_loss: of the pretraining, None if unknown; asr_args: overrides of ESPnet's keys."""
 
     name: str
     upstream: str
@@ -24,23 +24,23 @@ class System:
     exp_dir: Path
 
     def position(self, axis: str) -> float | None:
-        """Where it stands on an axis: "updates", or the value of a key in asr_args ("optim_conf.lr"); None where it has none."""
+        """Its value on an axis of a plot: "updates", or a key in asr_args ("optim_conf.lr"); None if it has none."""
         if axis == "updates":
             return self.updates
         values = [word.partition("=")[2] for word in self.asr_args.split() if word.startswith(f"{axis}=")]
         try:
             return float(values[-1]) if values else None
         except ValueError:
-            raise UserError(f"system {self.name}: {axis} is {values[-1]!r}, which is no number to draw a curve over") from None
+            raise UserError(f"system {self.name}: {axis} is {values[-1]!r}: expected a number, to draw a curve over it") from None
 
 
 def read_systems(path: Path) -> list[System]:
-    """The rows of a file whose first line names COLUMNS; "-" stands for nothing.
+    """The rows of a file whose first line names COLUMNS; "-" means empty.
 
-    UserError: missing, of another form, no row, a number that is none, two systems of one name or in one folder.
+    UserError: missing, other columns, no row, an invalid number, a duplicate name or folder.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; it should hold the systems of the sweep (python -m asrlib.bin.make_systems)")
+        raise UserError(f"{path}: no such file: make it with python -m asrlib.bin.make_systems")
     head, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
     if tuple(head.split("\t")) != COLUMNS:
         raise UserError(f"{path}:1: expected the columns {' '.join(COLUMNS)}, with tabs between them")
@@ -49,16 +49,16 @@ def read_systems(path: Path) -> list[System]:
         system = _system(line, f"{path}:{number}")
         for other in systems:
             if other.name == system.name or other.exp_dir == system.exp_dir:
-                what = f"the name {system.name}" if other.name == system.name else f"the folder {system.exp_dir}"
-                raise UserError(f"{path}:{number}: a second system of {what}: give each its own")
+                what = f"name {system.name}" if other.name == system.name else f"folder {system.exp_dir}"
+                raise UserError(f"{path}:{number}: duplicate {what}: give each system its own")
         systems.append(system)
     if not systems:
-        raise UserError(f"{path}: no system in it")
+        raise UserError(f"{path}: no systems")
     return systems
 
 
 def write_systems(systems: Sequence[System], path: Path) -> None:
-    """Writes what read_systems reads, and reads it to be sure."""
+    """Writes the table that read_systems reads, and checks it. UserError: see read_systems."""
     with atomic_write(path) as stream:
         stream.write("\t".join(COLUMNS) + "\n")
         for system in systems:
@@ -77,4 +77,4 @@ def _system(line: str, where: str) -> System:
     try:
         return System(name, upstream, checkpoint, int(updates) if updates else None, float(loss) if loss else None, asr_args, Path(exp_dir))
     except ValueError as error:
-        raise UserError(f"{where}: {error}: updates is a whole number, valid_loss a number, - where there is none") from None
+        raise UserError(f"{where}: {error}: updates must be an integer, valid_loss a number, or - if unknown") from None

@@ -1,4 +1,4 @@
-"""How a network is trained: optimizer, learning rate, batches, length of the training, what is kept."""
+"""How a network is trained: optimizer, learning rate, batches, length of the training, checkpoints."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -69,10 +69,10 @@ class PretrainScheduleConfig(ScheduleConfig):
 class BatchConfig:
     """Batches of similar length: each bucket has one padded length, so that few graphs are compiled."""
 
-    batch_seconds: float = 0.0  # > 0: as many utterances as make this much padded audio
+    batch_seconds: float = 0.0  # > 0: batches of this much padded audio
     buckets: int = 4  # padded lengths, placed at quantiles of the training set
-    min_seconds: float = 0.1  # shorter training utterances are listed and left out
-    max_seconds: float = 35.0  # longer ones are listed and left out, or in pretraining cropped
+    min_seconds: float = 0.1  # shorter training utterances are listed and skipped
+    max_seconds: float = 35.0  # longer ones are listed and skipped; in pretraining they are cropped
     prefetch: int = 8  # batches made ahead
     published: str = ""  # size of an update in the publication, for the log
 
@@ -116,16 +116,16 @@ class TrainerConfig:
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"  # of convolutions and projections; normalisation, softmax and loss stay fp32
     loss_scale: float = 1024.0  # used with fp16
     recompute: bool = False  # gradient checkpointing: the layers are computed again in the backward pass
-    log_interval: int = 10  # updates of which a row of the history holds the mean
-    save_interval: float = 600.0  # seconds between states to resume from, besides one at the end of each epoch
+    log_interval: int = 10  # updates per row of the history, which holds their means
+    save_interval: float = 600.0  # seconds between saved states, besides the one at the end of each epoch
     valid_interval: int = 1  # epochs or updates
     valid_unit: Literal["epochs", "updates"] = "epochs"  # what valid_interval and patience count
     patience: int = 0  # epochs or updates without a better validation before stopping; 0: never
-    keep_checkpoints: int = 10  # the best by validation
-    keep_updates: tuple[int, ...] = ()  # updates that are validated and whose weights are kept in any case; 0: the start
+    keep_checkpoints: int = 10  # number of the best ones by validation
+    keep_updates: tuple[int, ...] = ()  # updates that are always validated and whose weights are always kept; 0: the start
     final: Literal["best", "last"] = "best"  # the weights that become the model
-    average_checkpoints: int = 5  # with final=best: the mean of so many of the best checkpoints is a candidate; 0 or 1: none
-    ema: float = 0.0  # decay of a moving average of the weights, which is validated and kept in their place; 0: none
+    average_checkpoints: int = 5  # with final=best: the mean of this many best checkpoints is a candidate; 0 or 1: none
+    ema: float = 0.0  # decay of a moving average of the weights, which is validated and saved instead of them; 0: none
 
     def __post_init__(self):
         require_at_least(self, 0, "epochs", "updates", "seed", "save_interval", "average_checkpoints", "patience", "ema")

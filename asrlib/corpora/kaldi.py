@@ -24,19 +24,19 @@ def add_options(parser: Parser) -> None:
     group.add_argument("--train_dir", type=Path, help="data directory to train on")
     group.add_argument("--valid_dir", type=Path, help="data directory to validate on; without it a part of train_dir is used")
     group.add_argument("--test_dirs", default="", type=paths, help="data directories to test on")
-    root = "folder from which relative paths in wav.scp count; default: the current one, or one above the data directory"
+    root = "folder that relative paths in wav.scp start from; default: the current one, or one above the data directory"
     group.add_argument("--audio_root", type=Path, help=root)
     group.add_argument("--allow_pipes", type=boolean, default=False, help='accept (and later run) commands in wav.scp ("sox ... |")')
     group.add_argument("--no_spk_sort", type=boolean, default=False, help="accept utterance ids that do not begin with the speaker id")
-    group.add_argument("--valid_portion", type=float, default=0.05, help="part of train_dir taken for dev where there is no valid_dir")
-    group.add_argument("--seed", type=int, default=0, help="of the choice of that part")
+    group.add_argument("--valid_portion", type=float, default=0.05, help="without --valid_dir: part of train_dir that is used as dev")
+    group.add_argument("--seed", type=int, default=0, help="seed of the choice of that part")
 
 
 def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
-    """train, dev and every test directory under its own name; dev is drawn from train where there is no valid_dir.
+    """train, dev and every test directory under its own name; without valid_dir, dev is drawn from train.
 
-    Relative paths in wav.scp count from audio_root or, where they do not exist there, from the nearest folder above the data directory
-    where they do. UserError: a fault in a directory, without `fix`; two directories of one name. ArgumentError: no directory is given.
+    Relative paths in wav.scp start from audio_root or, if they do not exist there, from the nearest folder above the data directory in which
+    they do. UserError: a fault in a directory, without `fix`; two directories of one name. ArgumentError: no directory is given.
     """
     if not (options.train_dir or options.valid_dir or options.test_dirs):
         raise ArgumentError(None, "--corpus kaldi needs --train_dir or --test_dirs")
@@ -45,7 +45,7 @@ def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
     for path in options.test_dirs:
         name = os.path.basename(os.path.abspath(path))
         if name in sources:
-            raise UserError(f"--test_dirs {path}: the name {name!r} is taken by another directory: rename it")
+            raise UserError(f"--test_dirs {path}: the name {name!r} is that of another directory: rename it")
         sources[name] = path
     prepared = {name: _accept(path, rules, options.fix) for name, path in sources.items() if path is not None}
     if options.train_dir is not None and options.valid_dir is None:
@@ -67,6 +67,6 @@ def _audio_root(path: Path, tables: Mapping[str, Table], audio_root: Path | None
         return audio_root
     for folder in path.absolute().parents:
         if (folder / first).exists():
-            log.info(f"{path / 'wav.scp'}: its relative paths count from {folder}")
+            log.info(f"{path / 'wav.scp'}: relative paths start from {folder}")
             return folder
     return audio_root

@@ -9,11 +9,11 @@ log = get_logger(__name__)
 
 
 def write(prepared: dict[str, Repair], data_dir: Path) -> None:
-    """Writes the directories and says what is in them, and what is not; warns of utterances of train that are also elsewhere."""
+    """Writes the directories and logs their sizes and what was dropped; warns of utterances that train shares with another set."""
     for name in [name for name in prepared if name != "train" and "train" in prepared]:
         common = prepared["train"].data.utt2spk.keys() & prepared[name].data.utt2spk.keys()
         if common:
-            log.warning(f"train and {name} share {len(common)} utterances, among them {min(common)}: results on {name} mean little")
+            log.warning(f"train and {name} share {len(common)} utterances, among them {min(common)}: results on {name} are not valid")
     for name, result in prepared.items():
         result.write(data_dir / name)
         speakers = len(set(result.data.utt2spk.values()))

@@ -4,16 +4,16 @@ A module that prepares a corpus has
 
     prepare_data(corpus_dir, options) -> dict[str, Repair]
 
-the checked data directories by name: train, dev and the test sets. corpus_dir: what --corpus_dir says. options: all options of prepare_data, and as
-`comparable` the function of asrlib.text.simplify, which this room may not import. UserError: a fault in the corpus, without options.fix.
-argparse.ArgumentError: options that do not go together. A corpus with options of its own declares them in `add_options(parser)`; prepare_data knows
-them where --corpus names that corpus.
+the checked data directories by name: train, dev and the test sets. corpus_dir: --corpus_dir. options: all options of prepare_data, and as
+`comparable` the function of asrlib.text.simplify, which this package may not import. UserError: a fault in the corpus, without options.fix.
+argparse.ArgumentError: missing or mutually exclusive options. A corpus with options of its own declares them in `add_options(parser)`; prepare_data
+accepts them if --corpus names that corpus.
 
 A module that fetches or synthesises a corpus has
 
     download_data(download_dir, options)
 
-options: all options of download. What is there and whole is kept.
+options: all options of download. Complete files are kept.
 """
 
 from importlib import import_module

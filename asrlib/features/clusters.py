@@ -1,4 +1,4 @@
-"""Clusters as targets of pretraining: learnt on a sample of a Kaldi directory or given, applied to all of it, and what they know of its transcripts.
+"""Clusters as targets of pretraining: learnt on a sample of a Kaldi directory or given, applied to all of it, and compared with its transcripts.
 
 Files beside NAME.safetensors (asrlib.features.targets): NAME.centroids.safetensors, NAME.quality.json.
 """
@@ -41,7 +41,7 @@ def cluster_targets(
 ) -> tuple[Arrays, dict[str, float]]:
     """Writes the clusters of every utterance to `path`. how: learns them, or the file of centroids that are applied.
 
-    Returns utterance -> clusters (frames,) uint16, and their quality ({}: no transcripts). UserError: as learn and load_centroids.
+    Returns utterance -> clusters (frames,) uint16, and their quality ({} without transcripts). UserError: see learn and load_centroids.
     """
     centroids = load_centroids(how) if isinstance(how, Path) else _learn(utterances, frames, path.with_suffix(".centroids.safetensors"), how, jobs)
     labels = make_clusters(utterances, frames, centroids, path, jobs)

@@ -6,9 +6,9 @@ from asrlib.utils.errors import UserError
 
 
 def use_device(device: str) -> None:
-    """Whole graphs on CPU, GPU or Ascend. UserError: MindSpore is not built for it, or finds none.
+    """Sets graph mode on CPU, GPU or Ascend. UserError: MindSpore is not built for it, or finds none.
 
-    The device that is set already is not set again: once a kernel has run, MindSpore refuses even that.
+    A device that is already set is not set again: MindSpore refuses that once an operator has run.
     """
     ms.set_context(mode=ms.GRAPH_MODE)
     if ms.get_context("device_target") == device:

@@ -1,6 +1,6 @@
-"""What ESPnet reads of a Kaldi directory: audio files of one form, or the hidden states of a frozen upstream, with its text and the lengths for its batches.
+"""Input of ESPnet's fine-tuning from a Kaldi directory: audio files or hidden states of a frozen upstream, transcripts, lengths for batches.
 
-OUT/{wav.scp or feats.scp, text, speech_shape, speech.json}. Lengths are in samples either way, so that both kinds make the same batches.
+OUT/{wav.scp or feats.scp, text, speech_shape, speech.json}. Lengths are in samples for both kinds, so that both make the same batches.
 """
 
 import hashlib
@@ -144,7 +144,7 @@ def dump_states(utterances: Sequence[Utterance], part: str, upstream: UpstreamSo
 
 
 def dump_audio(utterances: Sequence[Utterance], part: str, _: None = None) -> list[Row]:
-    """The job of some audio: files that ESPnet can take as they are stay where they are, others become 16 kHz mono wav files of one utterance each."""
+    """The job for some utterances: 16 kHz mono files of one utterance stay where they are, others are converted to such files."""
     if (rows := _done(part)) is not None:
         return rows
     rows = []

@@ -1,4 +1,4 @@
-"""How many parts ESPnet's batches are divided into so that a fine-tuning on a CPU fits into memory: smaller batches, and as many more per update (accum_grad).
+"""Parts of ESPnet's batches, so that fine-tuning on a CPU fits into memory: smaller batches, and as many more per update (accum_grad).
 
 The estimate counts float32 numbers per second of audio in a batch; its constants were measured on CPUs, see CONTRIBUTING.md.
 """
@@ -29,7 +29,10 @@ KEYS = ("batch_bins", "batch_size", "accum_grad", "frontend_conf")  # that with_
 
 
 def plan_parts(values: Mapping[str, Any], speech: Speech, source: UpstreamSource | None, shapes: Path, memory_gb: float | None) -> int:
-    """Parts of each batch. values: the configuration for ESPnet; shapes: the training dump's speech_shape (samples); memory_gb: the limit, None: what is free."""
+    """Parts of each batch.
+
+    values: the configuration for ESPnet; shapes: the training dump's speech_shape (samples); memory_gb: the limit, None: the available memory.
+    """
     size = batch_seconds(values)
     if values.get("ngpu") or not size:
         return 1

@@ -14,7 +14,7 @@ option mini bool false "use a small corpus and small models; all outputs go to m
 run_option nj int 0 "parallel jobs; 0: one per core"
 run_option inference_nj int 0 "parallel jobs in stage 6; 0: one per core"
 run_option cmd_backend 'choice:local|slurm' local "where jobs run"
-run_option memory_gb int "" "memory limit of training and fine-tuning on each machine, in GB; none: the available memory of the machine or its container"
+run_option memory_gb int "" "memory limit of training and fine-tuning on each machine, in GB; none: the available memory"
 option ngpu int 1 "number of devices for training on each machine"
 option num_nodes int 1 "number of machines for training"
 option device 'choice:CPU|GPU|Ascend' CPU "type of device for training"

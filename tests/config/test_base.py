@@ -1,4 +1,4 @@
-"""Typed YAML: what is taken, and one line for what is not."""
+"""Typed YAML: valid files, and a one-line error for every invalid one."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -111,10 +111,10 @@ def test_no_yaml(yaml, text):
     assert refused(yaml(text)).startswith("not valid YAML: ")
 
 
-def test_key_given_twice(yaml):
-    """YAML's own rule would silently take the last."""
-    assert refused(yaml("count: 1\nname: x\ncount: 2\n")) == "not valid YAML: line 3: count stands twice"
-    assert refused(yaml("inner:\n  rate: 1\n  rate: 2\n")) == "not valid YAML: line 3: rate stands twice"
+def test_duplicate_key(yaml):
+    """PyYAML would silently take the last one."""
+    assert refused(yaml("count: 1\nname: x\ncount: 2\n")) == "not valid YAML: line 3: duplicate key count"
+    assert refused(yaml("inner:\n  rate: 1\n  rate: 2\n")) == "not valid YAML: line 3: duplicate key rate"
 
 
 def test_no_file(tmp_path):

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md, "Adding a corpus": its three files, and its commands, make data directories of a corpus that the project does not know."""
+"""CONTRIBUTING.md, "Adding a corpus": its three files and its commands make data directories of a corpus that is new to the project."""
 
 import os
 import re
@@ -23,7 +23,7 @@ SPEAKERS = {"train": ("ann", "bob", "eve"), "dev": ("joe",), "test": ("kim",)}
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
-    """digits.tar: two utterances of each speaker, half a second at 16 kHz. The same bytes always, since the section has its checksum."""
+    """digits.tar: two utterances of each speaker, half a second at 16 kHz; always the same bytes, since the section has the checksum."""
     folder = tmp_path_factory.mktemp("mirror")
     for name, speakers in SPEAKERS.items():
         for utt in (f"{speaker}-{number:03d}" for speaker in speakers for number in range(2)):
@@ -83,7 +83,7 @@ def test_the_section_has_three_files():
 
 
 def test_stages_0_and_1(project, archive):
-    """The corpus is downloaded, checked and prepared; a second call does nothing."""
+    """The corpus is downloaded, verified and prepared; a second run skips both stages."""
     mirror = f" --mirror file://{archive.parent}"
     assert "Successfully finished." in run(project, COMMANDS.rstrip() + mirror)
     data = project / "egs/digits/deepspeech2/data"
@@ -97,7 +97,7 @@ def test_stages_0_and_1(project, archive):
     assert run(project, COMMANDS.rstrip() + mirror).count("skipped, nothing has changed") == 2
 
 
-def test_corpus_that_is_there(project, archive):
+def test_corpus_in_a_folder(project, archive):
     """--corpus_dir in place of a download."""
     output = run(project, f"{COMMANDS.rstrip()} --corpus_dir '{archive.parent}/digits'")
     assert "nothing to download" in output
@@ -105,7 +105,7 @@ def test_corpus_that_is_there(project, archive):
 
 
 def test_corpus_that_cannot_be_downloaded(project):
-    """corpus_source says where to get it, and --corpus_dir is needed."""
+    """The message has corpus_source and asks for --corpus_dir."""
     path = project / RUN
     path.write_text(path.read_text().replace("corpus=digits", "corpus=digits corpus_source=https://example.org/application"))
     assert "--corpus_dir is needed: the folder digits, which cannot be downloaded (https://example.org/application)" in run(project, COMMANDS, code=2)

@@ -1,4 +1,4 @@
-"""The modules that the registry names are there and offer what the commands call; prepare_data has the options of the corpus that it is given."""
+"""The modules in the registry have the functions that the commands call; prepare_data has the options of its corpus."""
 
 import pytest
 
@@ -38,6 +38,6 @@ def test_wrong_options(arguments, message, capsys):
 
 
 def test_own_default():
-    """The part that is drawn for dev differs."""
+    """The default of --valid_portion depends on the corpus."""
     assert prepare_data.get_parser("kaldi").parse_args(["--corpus", "kaldi"]).valid_portion == 0.05
     assert prepare_data.get_parser("mini_aishell2").parse_args(["--corpus", "mini_aishell2"]).valid_portion == 0.01

@@ -55,7 +55,7 @@ def sing(text: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def make_dump(folder: Path, name: str, texts: Sequence[str]) -> Path:
-    """folder/dump/name with features of utterances NAME-0, NAME-1, ... that sing the texts."""
+    """folder/dump/name with features of utterances NAME-0, NAME-1, ..., the tones of the texts."""
     data, wavs, rng = folder / "data" / name, folder / "wav", np.random.default_rng(len(texts))
     wavs.mkdir(parents=True, exist_ok=True)
     tables: dict[str, dict[str, str]] = {"wav.scp": {}, "text": {}, "utt2spk": {}}
@@ -71,7 +71,7 @@ def make_dump(folder: Path, name: str, texts: Sequence[str]) -> Path:
 
 @pytest.fixture(scope="session")
 def dump(tmp_path_factory, tokenizer) -> Path:
-    """Dump directories train and valid, and tokens.txt; to be read only."""
+    """Dump directories train and valid, and tokens.txt; read-only."""
     folder = tmp_path_factory.mktemp("tones")
     for name, texts in (("train", TRAIN), ("valid", VALID)):
         make_dump(folder, name, texts)
@@ -81,7 +81,7 @@ def dump(tmp_path_factory, tokenizer) -> Path:
 
 @pytest.fixture
 def own_dump(tmp_path) -> Callable[..., Path]:
-    """own_dump(texts): a dump directory of one's own."""
+    """own_dump(texts): a new dump directory."""
     return lambda texts, name="train": make_dump(tmp_path, name, texts)
 
 
@@ -98,7 +98,7 @@ def train_arguments(dump: Path, exp_dir: Path, *overrides: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def trained(dump) -> Path:
-    """exp_dir of an uninterrupted training; to be read only."""
+    """exp_dir of an uninterrupted training; read-only."""
     from asrlib.bin import train
 
     exp_dir = dump.parent / "exp"
@@ -108,7 +108,7 @@ def trained(dump) -> Path:
 
 @pytest.fixture(params=[True, False], ids=["compiled", "plain"])
 def compiled(request, monkeypatch) -> bool:
-    """Whether layers, step and optimizers made in this test have compiled kernels."""
+    """Whether layers, step and optimizers of this test use compiled kernels."""
     if request.param and kernels.library() is None:
         pytest.skip("no C++ compiler on this machine")
     if not request.param:

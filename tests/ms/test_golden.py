@@ -1,8 +1,9 @@
 """Golden values: ten updates of a small network of every family, and killed runs that resume exactly.
 
-golden.json was written by the code that still had two training loops (commit b83989c), except what a row of the history says since: the loss and the
-frames of a whole update where batches are accumulated, and fractions of epochs in pretraining. Nothing here imports the code under test, so that these
-tests stay as they are when it moves: they run the commands and read their output. Only an intended change of the results may write the file again:
+golden.json was written by the code that still had two training loops (commit b83989c), except for two columns of the history that have changed since:
+loss and frames are those of a whole update if batches are accumulated, and epochs are fractions in pretraining. These tests run the commands and read
+their output. They do not import the code under test, so that they stay the same when it is moved. Write the file again only for an intended change of
+the results:
 
     python -m tests.ms.test_golden tests/ms/golden.json
 
@@ -50,7 +51,8 @@ WAVEFORMS = (
 )
 ADAMW = "optim.name=adamw optim.learning_rate=1e-3 optim.betas=[0.9,0.98] optim.eps=1e-6 optim.weight_decay=0.01"
 LINEAR = "schedule.name=linear schedule.warmup_steps=3"
-# The old pretraining loop left the network in evaluation mode, without dropout, until its first validation. Where that matters, there is one at the start.
+# The old pretraining loop left the network in evaluation mode, without dropout, until its first validation. Families for which that matters are
+# validated at the start.
 NO_DROPOUT = "model_conf.dropout=0 model_conf.attention_dropout=0 model_conf.dropout_input=0"
 VALIDATED_FIRST = "trainer.keep_updates=[0]"
 # Family -> command, `model` of its configuration, overrides. Each combination of a padded length and of whether a batch ends an update was compiled
@@ -78,7 +80,8 @@ RUNS = {
     "hubert": (
         "pretrain",
         "hubert",
-        f"{WAVEFORMS} model_conf.num_classes=4 model_conf.layers=1 {NO_DROPOUT} {ADAMW} optim.accumulate=2 optim.grad_clip=1 {LINEAR} loss.unmasked_weight=0.5 trainer.seed=25",
+        f"{WAVEFORMS} model_conf.num_classes=4 model_conf.layers=1 {NO_DROPOUT} {ADAMW} optim.accumulate=2 optim.grad_clip=1 "
+        f"{LINEAR} loss.unmasked_weight=0.5 trainer.seed=25",
     ),
     "progre": (
         "pretrain",
@@ -122,7 +125,7 @@ sys.exit(failed)
 
 
 def run(folder: Path, commands: list[list[str]], kernels: bool = True, kill: int = 0) -> subprocess.CompletedProcess:
-    """Runs commands one after the other in one new process; with one thread and one instruction set, so that most machines round alike."""
+    """Runs commands one after the other in one new process; with one thread and one instruction set, so that most machines give equal rounding."""
     settings = {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     settings |= {} if kernels else {"ASRLIB_KERNELS": "0"}
     environment = {name: value for name, value in os.environ.items() if name != "ASRLIB_KERNELS"} | settings
@@ -254,7 +257,7 @@ def corpora(tmp_path_factory) -> Path:
 
 
 def selected(request, runs: str) -> list[str]:
-    """The families of those selected tests that need these runs."""
+    """The families of the selected tests that need these runs."""
     tests = [item for item in request.session.items if item.module is request.module]
     return [family for family in RUNS if any(item.callspec.params["family"] == family and runs in needs(item) for item in tests)]
 
@@ -265,7 +268,7 @@ def needs(item: pytest.Item) -> tuple[str, ...]:
 
 
 def train(folder: Path, families: Iterable[str], kernels: bool) -> Path:
-    """Trains families; the folder of their experiments, where the log stands beside."""
+    """Trains families; returns the folder of their experiments, which also has the log."""
     exps = folder / ("compiled" if kernels else "plain")
     done = run(folder, [command(folder, family, exps / family) for family in families], kernels)
     (exps / "log").write_text(done.stderr)
@@ -321,7 +324,7 @@ def resumed(request, corpora) -> Path:
 
 
 def first_row(exp_dir: Path) -> str:
-    """With the time that the first update took: it tells one run from another."""
+    """It has the duration of the first update, which identifies a run."""
     return (exp_dir / "history.jsonl").read_text().splitlines()[0]
 
 
@@ -339,7 +342,7 @@ def test_resumes_exactly(compiled_runs, resumed, family):
 
 
 def write_golden(path: Path) -> None:
-    """Makes golden.json anew: nine digits, a line for each column."""
+    """Writes golden.json: nine digits, a line for each column."""
     with tempfile.TemporaryDirectory() as folder:
         make_corpora(Path(folder))
         exps = train(Path(folder), RUNS, True)

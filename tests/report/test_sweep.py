@@ -103,7 +103,7 @@ def test_faults(systems, tmp_path):
     with pytest.raises(UserError, match="decode_beam/dev/score_cer/result.json is missing: decode and score system 50k"):
         write_sweep(systems, tmp_path, ["dev"], "beam")
     assert System("a", "b", "", 1, None, "optim_conf.lr=1e-3 seed=3", tmp_path).position("optim_conf.lr") == 1e-3
-    with pytest.raises(UserError, match="optim is 'adam', which is no number"):
+    with pytest.raises(UserError, match="optim is 'adam': expected a number"):
         System("a", "b", "", 1, None, "optim=adam", tmp_path).position("optim")
 
 
@@ -120,9 +120,9 @@ ROW = "a\thubert_local\ta.pt\t1\t2.5\t-\texp/a"
     ("text", "message"),
     [
         ("", "systems.tsv:1: expected the columns name upstream"),
-        (HEAD, "no system in it"),
-        (f"{HEAD}\n{ROW}\n{ROW}", "systems.tsv:3: a second system of the name a"),
-        (f"{HEAD}\n{ROW}\nb{ROW[1:]}", "systems.tsv:3: a second system of the folder exp/a"),
+        (HEAD, "no systems"),
+        (f"{HEAD}\n{ROW}\n{ROW}", "systems.tsv:3: duplicate name a: give each system its own"),
+        (f"{HEAD}\n{ROW}\nb{ROW[1:]}", "systems.tsv:3: duplicate folder exp/a: give each system its own"),
         (f"{HEAD}\na\tb", "systems.tsv:2: 2 columns, expected 7"),
         (f"{HEAD}\n{ROW.replace('2.5', 'low')}", "systems.tsv:2: .*'low'.*valid_loss a number"),
         (f"{HEAD}\n{ROW.replace('exp/a', '-')}", "systems.tsv:2: name, upstream and exp_dir must not be empty"),

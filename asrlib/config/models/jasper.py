@@ -28,8 +28,8 @@ class JasperConfig:
         require_at_least(self, 1, "repeat", "blocks", "prologue_filters")
         if not len(self.filters) == len(self.kernels) == len(self.dropouts) >= 1:
             raise ValueError("filters, kernels and dropouts must be of one length")
-        if any(kernel % 2 == 0 for kernel in (*self.kernels, self.prologue_kernel, self.epilogue_kernel)):
-            raise ValueError("kernels must be odd")
+        if any(width % 2 == 0 for width in (*self.kernels, self.prologue_kernel, self.epilogue_kernel)):
+            raise ValueError("kernels, prologue_kernel and epilogue_kernel must be odd")
 
     recomputed: ClassVar[str] = "blocks"
 

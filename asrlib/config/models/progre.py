@@ -1,4 +1,4 @@
-"""ProgRE: HuBERT less pitch and speaker."""
+"""ProgRE: HuBERT with pitch and speaker subtracted."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -13,7 +13,7 @@ class ProgreConfig(HubertConfig):
 
     pitch_channels: int = 256
     pitch_hidden: int = 32
-    speaker_layer: int = -1  # subtract the speaker's part after this layer, counted from 0; -1: never (published: 3)
+    speaker_layer: int = -1  # subtract the speaker part after this layer, counted from 0; -1: never (published: 3)
     speaker_bottleneck: int = 256
     num_speakers: int = 0  # classes of the speaker head; set from the data
 

@@ -8,7 +8,7 @@ from asrlib.config.pretraining import LossConfig, PretrainConfig, TrunkConfig
 
 @dataclass
 class Wav2vec2Config(TrunkConfig):
-    """The trunk, and the quantiser of what masked frames have to identify."""
+    """The trunk, and the quantiser of the frames that masked frames have to identify."""
 
     codebooks: int = 2
     codewords: int = 320  # of a codebook
@@ -26,9 +26,9 @@ class ContrastiveLossConfig(LossConfig):
     """Contrastive loss among negatives, and the diversity of the codewords."""
 
     negatives: int = 100  # other masked frames of the utterance, drawn with replacement
-    diversity_weight: float = 0.1  # of the share of the codewords that is not used
+    diversity_weight: float = 0.1  # of the fraction of unused codewords
     temperature: tuple[float, float] = (2.0, 0.5)  # of the Gumbel softmax, at first and at least
-    temperature_decay: float = 0.999995  # its factor of each update
+    temperature_decay: float = 0.999995  # factor of the temperature per update
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A PyTorch twin's weights as those of an experiment's MindSpore network."""
+"""Converts the weights of a PyTorch twin to the MindSpore network of an experiment."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from asrlib.utils.arrays import Arrays, save_arrays
 
 
 def from_pytorch(exp_dir: Path, arrays: Arrays, source: Path, target: Path) -> tuple[int, int]:
-    """Converts the arrays of SOURCE to TARGET; how many tensors and parameters. A Jasper may have the names of NVIDIA's code or of NeMo.
+    """Converts the arrays of SOURCE to TARGET; returns the numbers of tensors and parameters. A Jasper may have NVIDIA's or NeMo's names.
 
     UserError: see asrlib.convert.rules.converted.
     """

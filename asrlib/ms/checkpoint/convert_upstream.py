@@ -1,4 +1,4 @@
-"""A HuBERT or ProgRE of PyTorch, fairseq, s3prl or transformers as weights of the MindSpore network."""
+"""Converts a HuBERT or ProgRE of PyTorch, fairseq, s3prl or transformers to the MindSpore network."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ log = get_logger(__name__)
 
 
 def from_other(config: PretrainConfig, arrays: Arrays, source: Path, out: Path) -> tuple[int, int]:
-    """Writes OUT/model.safetensors; how many tensors and parameters.
+    """Writes OUT/model.safetensors; returns the numbers of tensors and parameters.
 
-    What only pretraining needs, which a model for fine-tuning has not, is drawn from the seed, and the log says so. Axes of length 1 that published
-    MindSpore checkpoints have in excess are taken out. UserError: any other array missing, left over, of another shape or type, or not finite.
+    Heads of pretraining that the checkpoint lacks are initialised from the seed, with a warning. Additional axes of length 1, as in published
+    MindSpore checkpoints, are removed. UserError: any other array missing, unused, of another shape or type, or not finite.
     """
     for name, array in arrays.items():
         if config.uses_speakers and name.endswith("spk_linear.weight"):
-            config.model_conf.num_speakers = len(array)  # of the corpus that it was trained on
+            config.model_conf.num_speakers = len(array)  # those of its training corpus
     network = make_network(config)
     own = {p.name: p for p in network.get_parameters()}
     names = recognised(arrays, config.model_conf, own)
@@ -32,13 +32,13 @@ def from_other(config: PretrainConfig, arrays: Arrays, source: Path, out: Path) 
     kept = {name: _without_excess(array, target.get(names.get(name, name))) for name, array in kept.items()}
     found = converted(kept, lambda name: names.get(name, name), target, str(source))
     if drawn:
-        log.warning("%s has no %s: drawn from the seed", source, ", ".join(drawn))
+        log.warning("%s: missing %s: initialised from the seed", source, ", ".join(drawn))
     save_arrays(out / "model.safetensors", found | {name: own[name].asnumpy() for name in drawn}, {"source": source.name})
     return len(found), sum(p.size for p in network.trainable_params())
 
 
 def _without_excess(array: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
-    """The array in that shape where it only has more axes of length 1, else as it is."""
+    """The array, without axes of length 1 that the shape does not have; unchanged if it differs otherwise."""
     if shape is not None and array.ndim > len(shape) and [n for n in array.shape if n != 1] == [n for n in shape if n != 1]:
         return array.reshape(shape)
     return array

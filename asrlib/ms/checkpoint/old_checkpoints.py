@@ -1,12 +1,13 @@
 """DeepSpeech2 checkpoints of MindSpore's model zoo, of any age, as arrays of our names.
 
-Names by version of the zoo's code and of MindSpore; the size of a packed weight tells where it was trained:
+Names differ between versions of the zoo's code and of MindSpore; the size of a packed weight shows on which device it was trained:
 - convolutions `conv.conv1`, `conv.bn1`, `conv.conv2`, `conv.bn2`, or numbered in `conv.module_list` or `conv.seq_module`;
-- recurrent layers under `RNN`, `rnn` or `rnns`: with PyTorch's four names (MindSpore >= 1.6), or packed in one weight (MindSpore <= 1.5), gates i f g o:
+- recurrent layers under `RNN`, `rnn` or `rnns`: four weights with PyTorch's names (MindSpore >= 1.6),
+  or one packed weight (MindSpore <= 1.5), gates i f g o:
   trained on CPU, the input weights of both directions, their recurrent weights, one bias for each (oneDNN);
   trained on GPU, the input and recurrent weights of one direction, those of the other, two biases for each (cuDNN's buffer);
-- projection `fc.module.weight` or `fc.weight`, either bare or in a list.
-Before all of these may stand the names of wrappers (`acoustic_model.`, `network.`, `_backbone.`); optimizer states are left aside.
+- projection `fc.module.weight` or `fc.weight`, either directly or in a list.
+Names of wrappers (`acoustic_model.`, `network.`, `_backbone.`) may precede all of these; optimizer states are skipped.
 """
 
 import math
@@ -35,10 +36,10 @@ def is_zoo_checkpoint(arrays: Arrays) -> bool:
 
 
 def from_zoo(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], where: str) -> tuple[Arrays, dict[str, str], list[str]]:
-    """Arrays under our names, our name -> name in the file, and the names of optimizer states left aside.
+    """Arrays under our names, our name -> name in the file, and the names of skipped optimizer states.
 
     shapes: name -> shape of the network's parameters. UserError: a packed weight whose size is another layer's, two arrays for one parameter.
-    Names that no rule knows keep theirs: the loader reports them as unused.
+    Names that match no rule are kept: the loader reports them as unused.
     """
     found: Arrays = {}
     origin: dict[str, str] = {}
@@ -51,7 +52,7 @@ def from_zoo(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], where: str) 
             continue
         for ours, part in _rename(name, array, numbered, shapes, f"{where}: {full}"):
             if ours in found and not np.array_equal(found[ours], part):
-                raise UserError(f"{where}: {origin[ours]} and {full} differ and are both {ours}")
+                raise UserError(f"{where}: {origin[ours]} and {full} are both {ours} and differ")
             found[ours], origin[ours] = part, full
     return found, origin, aside
 
@@ -79,7 +80,7 @@ def _unpack(layer: str, packed: np.ndarray, shapes: Mapping, where: str):
     biases, rest = divmod(packed.size - weights, gates * len(ways))
     if rest or biases not in (1, 2):
         raise UserError(
-            f"{where}: {packed.size} values, an LSTM of the model has {weights} and one or two biases of {gates} a direction: check model_conf"
+            f"{where}: {packed.size} values; an LSTM of the model has {weights} and one or two biases of {gates} per direction: check model_conf"
         )
     if biases == 1:
         order = [f"{kind}_l0{way}" for kind in ("weight_ih", "weight_hh", "bias_ih") for way in ways]

@@ -1,4 +1,4 @@
-"""Weights in and out: safetensors, every name and shape accounted for. MindSpore's own .ckpt files are read, too."""
+"""Reads and writes weights as safetensors and checks every name and shape. Reads MindSpore's .ckpt files, too."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ log = get_logger(__name__)
 
 @dataclass
 class LoadReport:
-    """What became of a checkpoint's arrays: loaded (our name -> name in the file), reshaped scalars, missing, unused, mismatched."""
+    """The arrays of a checkpoint by result: loaded (our name -> name in the file), reshaped scalars, missing, unused, mismatched."""
 
     loaded: dict[str, str] = field(default_factory=dict)
     reshaped: list[str] = field(default_factory=list)
@@ -29,7 +29,7 @@ class LoadReport:
         renamed = sum(ours != theirs for ours, theirs in self.loaded.items())
         return (
             f"{len(self.loaded)} loaded ({renamed} under another name), {len(self.reshaped)} reshaped, "
-            f"{len(self.missing)} missing, {len(self.unused)} unused, {len(self.mismatched)} that do not fit"
+            f"{len(self.missing)} missing, {len(self.unused)} unused, {len(self.mismatched)} mismatched"
         )
 
 
@@ -39,7 +39,7 @@ def network_arrays(network: nn.Cell) -> Arrays:
 
 
 def load_arrays(path: str | Path) -> Arrays:
-    """Arrays of a .safetensors or MindSpore .ckpt file by name. UserError: no such file, damaged, or of another kind (nothing is unpickled)."""
+    """Arrays of a .safetensors or MindSpore .ckpt file by name. UserError: missing, damaged, or another format (nothing is unpickled)."""
     path = Path(path)
     if path.suffix == ".safetensors":
         return read_safetensors(path)
@@ -54,10 +54,10 @@ def load_arrays(path: str | Path) -> Arrays:
 
 
 def assign_arrays(parameters: list[Parameter], arrays: Arrays, names: dict[str, str] | None = None) -> LoadReport:
-    """Copies arrays into parameters of the same name and shape; what does not fit is reported, never forced.
+    """Copies arrays into parameters of the same name and shape; reports mismatches and leaves those parameters unchanged.
 
-    names: parameter name -> name in the file, for the report. A scalar written as (1,) where () is expected, or the reverse, is reshaped
-    (older MindSpore); MindSpore's own loader would silently take over any shape.
+    names: parameter name -> name in the file, for the report. A scalar of shape (1,) instead of (), or the reverse, is reshaped (older MindSpore);
+    MindSpore's own loader would silently accept any shape.
     """
     report = LoadReport(unused=[name for name in arrays if name not in {p.name for p in parameters}])
     for parameter in parameters:
@@ -96,9 +96,9 @@ def require_complete(report: LoadReport, path: str | Path) -> None:
 
 
 def load_pretrained(network: nn.Cell, path: str | Path) -> LoadReport:
-    """Puts the weights of a file into a network: ours, or those of MindSpore's model zoo of any age.
+    """Loads a file of weights into a network: ours, or those of MindSpore's model zoo of any version.
 
-    UserError: weights of the model that the file does not have. What the file has besides, optimizer states apart, is reported.
+    UserError: weights of the model that are missing in the file. Unused arrays of the file, except optimizer states, are reported.
     """
     arrays, names, aside = load_arrays(path), {}, []
     if is_zoo_checkpoint(arrays):
@@ -107,7 +107,7 @@ def load_pretrained(network: nn.Cell, path: str | Path) -> LoadReport:
             log.info("%s: %s -> %s", path, theirs, ours)
     report = assign_arrays(list(network.get_parameters()), arrays, names)
     if aside:
-        log.info("%s: %d arrays of the optimizer left aside", path, len(aside))
+        log.info("%s: %d arrays of the optimizer skipped", path, len(aside))
     require_complete(report, path)
     return report
 

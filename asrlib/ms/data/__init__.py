@@ -1,1 +1,1 @@
-"""What networks learn from: data sets, batches, MindRecord shards, masks."""
+"""Training data: data sets, batches, MindRecord shards, masks."""

@@ -1,4 +1,4 @@
-"""Bucketed batches in a reproducible order, made ahead by threads."""
+"""Bucketed batches in a reproducible order, prefetched by threads."""
 
 import math
 from collections.abc import Generator, Iterator, Sequence
@@ -13,13 +13,13 @@ from asrlib.ms.data.dataset import Dataset
 
 
 class Batch(Protocol):
-    """Rows of one padded length, the same for all objectives. Rows beyond those that utts names only fill the batch up."""
+    """Rows of one padded length; the interface is the same for all objectives. Rows beyond those of `utts` are padding."""
 
     utts: list[str]
 
     @property
     def units(self) -> int:
-        """What the mean loss of an update counts: utterances, or frames to predict."""
+        """What the mean loss of an update is taken over: number of utterances, or of frames to predict."""
 
     @property
     def frames(self) -> int:
@@ -30,10 +30,10 @@ class Batch(Protocol):
         """Rows and padded length (frames of features, or samples)."""
 
     def inputs(self, share: float, update: int) -> tuple[np.ndarray, ...]:
-        """What the objective's loss takes. share: of this batch in the mean loss of the update; update: updates done before."""
+        """Arguments of the objective's loss. share: of this batch in the mean loss of the update; update: number of updates done before."""
 
     def split(self, count: int) -> list["Batch"]:
-        """The same in at most `count` batches of one shape."""
+        """The batch in at most `count` parts of one shape."""
 
 
 B = TypeVar("B", bound=Batch)
@@ -76,7 +76,10 @@ class CtcBatch:
 
 
 def split_rows(batch: B, count: int, padding: dict[str, float]) -> list[B]:
-    """A batch in at most `count` batches of one shape. padding: the arrays with a row for each utterance, and the values of the rows that fill up the last one."""
+    """A batch in at most `count` parts of one shape.
+
+    padding: names of the arrays with a row per utterance -> value of the rows that fill up the last part.
+    """
     total = batch.shape[0]
     size = -(-total // count)
     parts = []
@@ -100,11 +103,11 @@ class Bucket:
     batch_size: int
 
 
-Job = tuple[Bucket, list[int], list[np.ndarray | None]]  # items of a batch, and their features where they come from shards
+Job = tuple[Bucket, list[int], list[np.ndarray | None]]  # items of a batch, and their features if these are read from shards
 
 
 def bucket_edges(frames: np.ndarray, count: int) -> list[int]:
-    """Up to `count` padded lengths that cover `frames`, each bucket with an equal share of the audio rather than of the utterances."""
+    """Up to `count` padded lengths that cover `frames`; each bucket gets an equal share of the audio, not of the utterances."""
     frames = np.sort(frames)
     share = np.cumsum(frames) / frames.sum()
     places = [min(int(np.searchsorted(share, (i + 1) / count)), len(frames) - 1) for i in range(count)]
@@ -133,7 +136,7 @@ def _round_up(frames: int, step: int = 16) -> int:
 
 
 class BatchLoader:
-    """Epochs of batches of a data set; epoch and position alone decide what a batch holds, so training resumes exactly."""
+    """Epochs of batches of a data set. A batch depends only on seed, epoch and position, so training resumes exactly."""
 
     def __init__(
         self, dataset: Dataset, buckets: list[Bucket], seed: int, shuffle: bool, prefetch: int = 8, threads: int = 2, short_first: bool = False
@@ -144,9 +147,9 @@ class BatchLoader:
     def plan(self, epoch: int) -> list[tuple[Bucket, list[int]]]:
         """The batches of an epoch as item numbers.
 
-        Each utterance comes at least once. When shuffled, the last batch of a bucket is filled with utterances of the same bucket drawn
-        anew: a smaller one would have a shape of its own, and batch normalisation would see few utterances. The first epoch goes from
-        short buckets to long ones if `short_first` (Amodei et al. 2016, section 3.4).
+        Each utterance occurs at least once. If shuffled, the last batch of a bucket is filled up with utterances drawn from the same bucket:
+        a smaller batch would need a graph of its own, and batch normalisation would see few utterances. With `short_first` the first epoch
+        goes from short buckets to long ones (Amodei et al. 2016, section 3.4).
         """
         frames = self.dataset.planned_frames(epoch)
         place = np.searchsorted([bucket.frames for bucket in self.buckets], frames)
@@ -167,7 +170,7 @@ class BatchLoader:
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def epoch(self, epoch: int, start: int = 0, numbers: Sequence[int] | None = None) -> Iterator[Batch]:
-        """The batches of an epoch from number `start`, or those of these numbers, made ahead by threads: one reads the shards in the batches' order."""
+        """The batches of an epoch from number `start`, or those of these numbers, prefetched by threads; one of them reads the shards in order."""
         plan = self.plan(epoch)
         plan = plan[start:] if numbers is None else [plan[number] for number in numbers]
         jobs = self._jobs(plan, epoch)
@@ -185,7 +188,7 @@ class BatchLoader:
                 jobs.close()
 
     def _jobs(self, plan: list[tuple[Bucket, list[int]]], epoch: int) -> Generator[Job, None, None]:
-        """The batches of a plan with what is cached of each item in shards."""
+        """The batches of a plan with the features that are cached in shards."""
         cached = self.dataset.cached([index for _, indices in plan for index in indices], epoch)
         for bucket, indices in plan:
             yield bucket, indices, list(islice(cached, len(indices)))

@@ -1,4 +1,4 @@
-"""A dump directory as utterances to train on, and where each one's features come from: the cache, or its waveform when that is augmented."""
+"""The utterances of a dump directory for CTC training. Features are read from the cache, or computed from augmented waveforms."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Item:
-    """One utterance: frames of its features, its label ids (L,) int32, where its cached features are."""
+    """One utterance: frames of its features, label ids (L,) int32, location of the cached features."""
 
     utt: str
     frames: int
@@ -35,7 +35,7 @@ class Item:
 
 
 def ctc_frames(labels: np.ndarray) -> int:
-    """The fewest output frames from which CTC can give these labels: one each, and a blank between equal neighbours."""
+    """The minimum number of output frames for these labels under CTC: one each, and a blank between equal neighbours."""
     return len(labels) + int(np.sum(labels[1:] == labels[:-1]))
 
 
@@ -53,7 +53,7 @@ class Dataset:
         log.info("%s: features from %s", dump_dir, f"{len(self.shards.paths)} MindRecord shards" if self.shards else "archives")
 
     def set_aside(self, report: Path) -> None:
-        """Removes what cannot be trained on, too long, too short, or too short for its labels under CTC, and lists it with reasons in `report`."""
+        """Removes utterances that are too long, too short, or too short for their labels under CTC, and lists them with the reason in `report`."""
         batch, stride = self.config.batch, self.config.features.window_stride
         kept, rejected = [], []
         for item in self.items:
@@ -65,32 +65,32 @@ class Dataset:
             elif seconds < batch.min_seconds:
                 rejected.append((item.utt, f"{seconds:.2f} s is shorter than batch.min_seconds={batch.min_seconds}"))
             elif output < ctc_frames(item.labels):
-                rejected.append((item.utt, f"{output} output frames cannot hold its {ctc_frames(item.labels)} labels under CTC"))
+                rejected.append((item.utt, f"{output} output frames are fewer than the {ctc_frames(item.labels)} that CTC needs for its labels"))
             else:
                 kept.append(item)
         with atomic_write(report) as stream:
             stream.writelines(f"{utt}\t{reason}\n" for utt, reason in rejected)
         if rejected:
-            log.warning("%d of %d utterances set aside, the first %s (%s): all in %s", len(rejected), len(self.items), *rejected[0], report)
+            log.warning("%d of %d utterances skipped, the first %s (%s): see %s", len(rejected), len(self.items), *rejected[0], report)
         if not kept:
             raise UserError(f"no utterance left to train on: see {report}")
         self.items = kept
 
     def _fewest_frames(self, item: Item) -> int:
-        """Frames of an item when it is played at the highest speed."""
+        """Frames of an item at the highest speed."""
         if not (self.on_waveform and self.augment.speed_volume_perturb):
             return item.frames
         return num_frames(perturbed_samples(item.samples, max(1.0, self.augment.speed_max)), self.config.features)
 
     def fingerprint(self) -> str:
-        """A digest of ids, frames and labels: another one means other data."""
+        """A digest of ids, frames and labels; it changes with the data."""
         digest = hashlib.sha256()
         for item in self.items:
             digest.update(f"{item.utt} {item.frames} {item.samples}\n".encode() + item.labels.tobytes())
         return digest.hexdigest()
 
     def planned_frames(self, epoch: int) -> np.ndarray:
-        """Frames of each item in that epoch: they change with the speed drawn for it."""
+        """Frames of each item in that epoch; they depend on its random speed."""
         if not self.on_waveform:
             return np.array([item.frames for item in self.items])
         return np.array(
@@ -98,12 +98,12 @@ class Dataset:
         )
 
     def cached(self, indices: Sequence[int], epoch: int) -> Iterator[np.ndarray | None]:
-        """For `feats`, what the shards hold of these items, read ahead in this order; None where that is not where the features come from."""
+        """Argument `cached` of `feats` for these items, prefetched from the shards in this order; None for features from elsewhere."""
         if self.shards is None:
             return repeat(None, len(indices))
-        whether = [not self._from_waveform(i, epoch) for i in indices]
-        matrices = self.shards.read([self.items[i].utt for i, wanted in zip(indices, whether, strict=True) if wanted])
-        return (next(matrices) if wanted else None for wanted in whether)
+        in_shards = [not self._from_waveform(i, epoch) for i in indices]
+        matrices = self.shards.read([self.items[i].utt for i, cached in zip(indices, in_shards, strict=True) if cached])
+        return (next(matrices) if cached else None for cached in in_shards)
 
     def feats(self, index: int, epoch: int, cached: np.ndarray | None = None) -> np.ndarray:
         """Features (frames, bins) of an item, augmented by a generator seeded with seed, epoch and index: the same in every run."""

@@ -1,4 +1,4 @@
-"""Batches of waveforms in which frames are masked: to predict their clusters, or to tell them from negatives."""
+"""Batches of waveforms with masked frames: to predict their clusters, or to identify them among negatives."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from asrlib.ms.data.waveforms import WaveformSet
 
 @dataclass(frozen=True)
 class WaveformBatch:
-    """wavs (B, S), lengths (B,) samples, frame_counts (B,), mask (B, T) 1 where masked, keep (layers,) 0 for a layer left out, seed () of the dropout."""
+    """wavs (B, S), lengths (B,) samples, frame_counts (B,), mask (B, T) 1 where masked, keep (layers,) 0 for a skipped layer, seed () of dropout."""
 
     utts: list[str]
     wavs: np.ndarray
@@ -23,7 +23,7 @@ class WaveformBatch:
     mask: np.ndarray
     keep: np.ndarray
     seed: np.ndarray
-    padding: ClassVar[dict[str, float]] = {"wavs": 0, "lengths": 0, "frame_counts": 0, "mask": 0}  # of the arrays with a row for each utterance
+    padding: ClassVar[dict[str, float]] = {"wavs": 0, "lengths": 0, "frame_counts": 0, "mask": 0}  # of the arrays with a row per utterance
 
     @property
     def units(self) -> int:
@@ -41,7 +41,7 @@ class WaveformBatch:
         return self.wavs.shape[:2]
 
     def split(self, count: int) -> list["WaveformBatch"]:
-        """See asrlib.ms.data.batches.Batch; each part has dropout of its own."""
+        """See asrlib.ms.data.batches.Batch; each part has its own dropout."""
         parts = split_rows(self, count, self.padding)
         return [replace(part, seed=part_seed(self.seed, i)) for i, part in enumerate(parts)]
 
@@ -70,7 +70,7 @@ class ContrastiveBatch(WaveformBatch):
     padding: ClassVar[dict[str, float]] = WaveformBatch.padding | {"negatives": 0, "noise": 0}
 
     def inputs(self, share: float, update: int) -> tuple[np.ndarray, ...]:
-        """See asrlib.ms.objectives.contrastive.ContrastiveLoss; the temperature falls with the updates."""
+        """See asrlib.ms.objectives.contrastive.ContrastiveLoss; the temperature decreases with the updates."""
         begin, least = self.config.temperature
         temperature = max(begin * self.config.temperature_decay**update, least)
         numbers = np.array(share, np.float32), np.array(temperature, np.float32)
@@ -78,12 +78,12 @@ class ContrastiveBatch(WaveformBatch):
 
 
 def part_seed(seed: np.ndarray, part: int) -> np.ndarray:
-    """The seed of the dropout in a part of a batch; of the first one that of the batch."""
+    """The seed of dropout in a part of a batch; part 0 has the seed of the batch."""
     return np.array((int(seed) + 1_000_003 * part) % (2**31 - 1), np.int32)
 
 
 class MaskedLoader(BatchLoader):
-    """Epochs of batches for masked prediction; epoch, position and seed alone decide what a batch holds."""
+    """Epochs of batches for masked prediction. A batch depends only on seed, epoch and position."""
 
     dataset: WaveformSet
 
@@ -102,7 +102,7 @@ class MaskedLoader(BatchLoader):
         return MaskedBatch(**common, labels=labels, pitch=pitch, speakers=speakers)
 
     def _masked(self, bucket: Bucket, indices: list[int], epoch: int):
-        """What every batch of waveforms has, by name; its items as they are cropped; a generator for each of them, and one for the batch."""
+        """Fields that all batches of waveforms have, by name; the cropped items; a random generator for each of them, and one for the batch."""
         config = self.dataset.config
         wavs = np.zeros((bucket.batch_size, config.model_conf.samples(bucket.frames)), np.float32)
         lengths, mask = np.zeros(bucket.batch_size, np.int32), np.zeros((bucket.batch_size, bucket.frames), np.float32)
@@ -117,12 +117,13 @@ class MaskedLoader(BatchLoader):
         rng, model = np.random.default_rng((self.seed, epoch, indices[0], len(indices))), config.model_conf
         keep = (rng.random(model.layers) >= (model.layerdrop if self.dataset.train else 0.0)).astype(np.float32)
         seed = np.array(rng.integers(2**31 - 1), np.int32)
-        common = {"utts": [item.utt for item in items], "wavs": wavs, "lengths": lengths, "frame_counts": frame_counts, "mask": mask, "keep": keep, "seed": seed}
+        arrays = {"wavs": wavs, "lengths": lengths, "frame_counts": frame_counts, "mask": mask, "keep": keep, "seed": seed}
+        common = {"utts": [item.utt for item in items], **arrays}
         return common, items, generators, rng
 
 
 class ContrastiveLoader(MaskedLoader):
-    """The same for the contrastive task: negatives of every masked frame and, in training, Gumbel noise for the quantiser."""
+    """Epochs of batches for the contrastive task, with negatives of every masked frame and, in training, Gumbel noise for the quantiser."""
 
     def _make(self, job: tuple[Bucket, list[int]], epoch: int) -> ContrastiveBatch:
         bucket, indices = job

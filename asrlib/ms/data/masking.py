@@ -8,7 +8,7 @@ from asrlib.config.pretraining import MaskConfig
 def draw_mask(frames: int, config: MaskConfig, rng: np.random.Generator) -> np.ndarray:
     """(frames,) bool: True in int(prob * frames / length + u) spans of `length` frames, u from U(0, 1), at least min_masks; they may overlap.
 
-    Each frame is a start with probability prob / length. Utterances no longer than a span: their last frame stays unmasked where there is more than one.
+    Each frame starts a span with probability prob / length. In utterances that are no longer than a span, all frames but the last are masked.
     """
     mask = np.zeros(frames, bool)
     spans = max(int(config.prob * frames / config.length + rng.random()), config.min_masks)
@@ -20,9 +20,10 @@ def draw_mask(frames: int, config: MaskConfig, rng: np.random.Generator) -> np.n
 
 
 def draw_negatives(mask: np.ndarray, count: int, rng: np.random.Generator, out: np.ndarray) -> bool:
-    """out (frames, frames) += how often each frame is among the `count` negatives of a masked one: other masked frames, drawn with replacement.
+    """Adds to out (frames, frames) how often each frame was drawn as one of the `count` negatives of a masked frame.
 
-    mask (frames,), nonzero where masked. False: there is no other masked frame (wav2vec 2.0 as in fairseq, negatives of the same utterance).
+    Negatives are other masked frames of the utterance, drawn with replacement (wav2vec 2.0 as in fairseq). mask (frames,): nonzero where masked.
+    False: there is no other masked frame.
     """
     (places,) = np.nonzero(mask)
     if places.size < 2:

@@ -1,8 +1,8 @@
-"""Cached features as MindRecord shards: written in parallel beside the archives, compared with them, and read in the order of an epoch.
+"""Cached features as MindRecord shards: written in parallel, verified against the archives, and read in the order of an epoch.
 
-DUMP_DIR/mindrecord holds shard1.mindrecord, shard2.mindrecord, ..., MindSpore's index of each (.db) and, written last, shards.json: a digest of the archives they
-were made from, and of each shard its utterances, sizes and a digest of its content. The shards follow one another in the order of feats.scp. A row has
-utt (string), frames (int32), crc32 (int64, of the values) and feats (float32, (frames, dim)).
+DUMP_DIR/mindrecord holds shard1.mindrecord, shard2.mindrecord, ..., MindSpore's index of each (.db) and, written last, shards.json: a digest of the
+source archives and, for each shard, the number of utterances, the sizes and a digest of the content. The shards together have the order of
+feats.scp. A row has utt (string), frames (int32), crc32 (int64, of the values) and feats (float32, (frames, dim)).
 """
 
 import contextlib
@@ -32,22 +32,22 @@ log = get_logger(__name__)
 Row = tuple[str, str, int]  # utterance, location in an archive, frames
 
 AGAIN = "run stage 2 again with --force true"
-SMALLEST_PAGE, LARGEST_PAGE = 1 << 20, 1 << 28  # bytes of a page: a row lies in one, and MindRecord has no larger ones
+SMALLEST_PAGE, LARGEST_PAGE = 1 << 20, 1 << 28  # bytes of a page: a row must fit into one, and MindRecord has no larger ones
 HEADER, HEADER_OF_A_PAGE = 1 << 16, 1 << 10  # bytes of a file's header, which describes its pages
 
 
 def write_shards(dump_dir: Path, num_shards: int, nj: int = 0, backend: str = "local") -> bool:
-    """Makes dump_dir/mindrecord of the features there; False when that has been done and nothing has changed.
+    """Makes dump_dir/mindrecord from the features in dump_dir; False: it is up to date.
 
-    nj: processes, 0: one per core. They appear together, when all of them have been read again and found equal to the archives.
-    UserError: no features, a full disk, an utterance that no page can hold.
+    nj: processes, 0: one per core. The folder appears once all shards have been verified against the archives.
+    UserError: no features, a full disk, an utterance that fits no page.
     """
     scp, numbers = dump_dir / "feats.scp", dump_dir / "utt2num_frames"
     if not scp.exists() or not numbers.exists():
         raise UserError(f"{scp} or {numbers.name} beside it is missing: run stage 2")
     locations, frames = read_table(scp).rows, read_table(numbers).rows
     if not locations or locations.keys() - frames.keys():
-        raise UserError(f"{scp} is empty, or has utterances that {numbers.name} has not: {AGAIN}")
+        raise UserError(f"{scp} is empty, or has utterances that are missing in {numbers.name}: {AGAIN}")
     rows = [(utt, location, int(frames[utt])) for utt, location in locations.items()]
     dim = read_matrix(rows[0][1], f"utterance {rows[0][0]}").shape[1]
     parts, features = split_evenly(rows, num_shards), features_digest(dump_dir)
@@ -68,22 +68,23 @@ def write_shards(dump_dir: Path, num_shards: int, nj: int = 0, backend: str = "l
 
 
 def write_part(tasks: Sequence[tuple[Path, Sequence[Row], int, tuple[int, int]]]) -> list[dict]:
-    """The job of one process: a few shards, one after the other."""
+    """The job of one process: several shards, one after the other."""
     return [_write_shard(*task) for task in tasks]
 
 
 def _layout(parts: Sequence[Sequence[Row]], dim: int) -> tuple[int, int]:
-    """Bytes of a header and of a page: MindSpore reads shards together only if all have the same. UserError: an utterance that no page can hold."""
+    """Bytes of a header and of a page: MindSpore reads shards together only if all have the same. UserError: an utterance that fits no page."""
     longest, most = max((frames, utt) for part in parts for utt, _, frames in part), max(sum(frames for *_, frames in part) for part in parts)
     largest, total = longest[0] * dim * 4, most * dim * 4
     page = min(LARGEST_PAGE, _power_of_two(max(SMALLEST_PAGE, 8 * largest, total // 4096)))
-    if largest >= page - 4096:  # which its own fields and their padding take at most
-        raise UserError(f"utterance {longest[1]}: {largest / 1e6:.0f} MB of features are too many for a MindRecord page: cut it into segments, or --num_shards 0")
+    if largest >= page - 4096:  # the most that the fields of a page and their padding take
+        reason = f"{largest / 1e6:.0f} MB of features exceed a MindRecord page"
+        raise UserError(f"utterance {longest[1]}: {reason}: split it into segments, or set --num_shards 0")
     return _power_of_two(HEADER + HEADER_OF_A_PAGE * (2 + 2 * total // page)), page
 
 
 def _write_shard(path: Path, rows: Sequence[Row], dim: int, layout: tuple[int, int]) -> dict:
-    """Writes a shard and reads it again; what shards.json says of it."""
+    """Writes and verifies a shard; returns its entry of shards.json."""
     digest = hashlib.sha256()
     try:
         writer = FileWriter(str(path))
@@ -94,21 +95,21 @@ def _write_shard(path: Path, rows: Sequence[Row], dim: int, layout: tuple[int, i
         for utt, location, frames in progress(rows, path.name, unit="utt", delay=2):
             feats = np.ascontiguousarray(read_matrix(location, f"utterance {utt}", dim))
             if len(feats) != frames:
-                raise UserError(f"utterance {utt}: {len(feats)} frames where utt2num_frames has {frames}: {AGAIN}")
+                raise UserError(f"utterance {utt}: {len(feats)} frames, but {frames} in utt2num_frames: {AGAIN}")
             _count(digest, utt, feats)
             writer.write_raw_data([{"utt": utt, "frames": frames, "crc32": zlib.crc32(feats), "feats": feats}])
         writer.commit()
     except (RuntimeError, MindRecordException) as error:
-        raise UserError(f"{path}: cannot be written ({_reason(error)}): is the disk full?") from None
+        raise UserError(f"{path}: cannot be written ({_reason(error)}): check the free space of the disk") from None
     if _content(path) != digest.hexdigest():
-        raise UserError(f"{path} does not hold what was written to it: check the disk, and run stage 2 again")
+        raise UserError(f"{path}: differs from what was written: check the disk and run stage 2 again")
     for file in _files(path):
         file.chmod(0o644)  # as every other file
     return {"name": path.name, "utterances": len(rows), "bytes": [file.stat().st_size for file in _files(path)], "content": digest.hexdigest()}
 
 
 def _content(path: Path) -> str:
-    """The digest of a shard's rows; empty when it cannot be read."""
+    """The digest of a shard's rows; empty if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with _rows([path]) as rows:
@@ -121,14 +122,14 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _rows(paths: Sequence[Path], places: Sequence[int] | None = None) -> Iterator[Iterator[tuple[np.ndarray, ...]]]:
-    """utt (), crc32 () and feats (frames, dim) of the rows of some shards, all or those at these places."""
+    """utt (), crc32 () and feats (frames, dim) of the rows of some shards, all or those with these numbers."""
     sampler = msdata.SequentialSampler() if places is None else msdata.SubsetSampler(places)
     data = msdata.MindDataset([str(path) for path in paths], ["utt", "crc32", "feats"], min(4, cores()), sampler=sampler)
     iterator = data.create_tuple_iterator(num_epochs=1, output_numpy=True)
     try:
         yield iterator
     finally:
-        iterator.stop()  # its threads, which read ahead
+        iterator.stop()  # its prefetching threads
 
 
 def _count(digest, utt: str, feats: np.ndarray) -> None:
@@ -137,7 +138,7 @@ def _count(digest, utt: str, feats: np.ndarray) -> None:
 
 
 def features_digest(dump_dir: Path) -> str:
-    """Another one means other features: of feats.scp, and of size and time of the archives that it names."""
+    """A digest of feats.scp and of the sizes and times of its archives; it changes with the features."""
     digest = hashlib.sha256((dump_dir / "feats.scp").read_bytes())
     for archive in sorted({location.rpartition(":")[0] for location in read_table(dump_dir / "feats.scp").rows.values()}):
         facts = Path(archive).stat() if Path(archive).exists() else None
@@ -156,24 +157,24 @@ class Shards:
 
     @classmethod
     def find(cls, dump_dir: Path, dim: int) -> "Shards | None":
-        """The shards of the features in dump_dir, or None: there are none, or they are of other features than are there now.
+        """The shards in dump_dir, or None: there are none, or they are older than the features.
 
-        UserError: lost or cut shards, other features than the configuration's.
+        UserError: missing or truncated shards, features of another dimension than the configuration's.
         """
         index = _read_index(dump_dir)
         if index is None:
             return None
         if index["features"] != features_digest(dump_dir):
-            log.warning("%s: of other features than the archives now hold, which are read instead: run stage 2 again", dump_dir / "mindrecord")
+            log.warning("%s: older than the archives, which are read instead: run stage 2 again", dump_dir / "mindrecord")
             return None
         if lost := _lost(dump_dir, index):
-            raise UserError(f"{lost[0]}: shard of features missing or cut: {AGAIN}")
+            raise UserError(f"{lost[0]}: shard missing or truncated: {AGAIN}")
         if index["dim"] != dim:
             raise UserError(f"{dump_dir}: features of {index['dim']} bins where the configuration has {dim}: run stage 2 again with it")
         return cls(dump_dir, index)
 
     def read(self, utts: Sequence[str]) -> Iterator[np.ndarray]:
-        """Features (frames, dim) of these utterances in this order, read ahead by MindSpore's threads. UserError names a damaged shard."""
+        """Features (frames, dim) of these utterances in this order, prefetched by MindSpore's threads. UserError: a damaged shard."""
         step = len(self.rows)  # the sampler takes no more rows than there are
         for start in range(0, len(utts), step):
             yield from self._read(utts[start : start + step])
@@ -191,10 +192,10 @@ class Shards:
         except RuntimeError as error:
             raise self._fault(error) from None
         if done != len(utts):
-            raise self._fault(RuntimeError(f"{done} of {len(utts)} utterances came"))
+            raise self._fault(RuntimeError(f"read {done} of {len(utts)} utterances"))
 
     def _fault(self, error: RuntimeError) -> UserError:
-        """What is to blame for an error of MindSpore's, which names no file."""
+        """Finds the damaged shard, which MindSpore's error does not name."""
         pairs = each(list(zip(self.paths, self.shards, strict=True)), "looking for the damaged shard", unit="shard")
         damaged = [path for path, shard in pairs if _content(path) != shard["content"]]
         return UserError(f"{' '.join(map(str, damaged or [self.folder]))}: cannot be read ({_reason(error)}): {AGAIN}")
@@ -222,15 +223,16 @@ def _files(path: Path) -> tuple[Path, Path]:
 def _check_disk(dump_dir: Path, gigabytes: float) -> None:
     free = shutil.disk_usage(dump_dir).free / 1e9
     if free < 1.1 * gigabytes:
-        raise UserError(f"{dump_dir} has {free:.1f} GB free and the shards need {1.1 * gigabytes:.1f} GB: free some, or --num_shards 0 to do without them")
+        needed = f"{free:.1f} GB free, the shards need {1.1 * gigabytes:.1f} GB"
+        raise UserError(f"{dump_dir}: {needed}: free some space, or set --num_shards 0 to train from the archives")
 
 
 def _power_of_two(number: int) -> int:
-    """The smallest that is not below `number`."""
+    """The smallest power of two that is at least `number`."""
     return 1 << (number - 1).bit_length()
 
 
 def _reason(error: Exception) -> str:
-    """The line of MindSpore's message that says what happened."""
+    """The line of MindSpore's message that states the error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return next((line.removeprefix("[ERROR] ") for line in lines if line.startswith("[ERROR]")), lines[0] if lines else type(error).__name__)

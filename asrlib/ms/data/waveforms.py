@@ -1,4 +1,4 @@
-"""Waveforms to pretrain on, with what stage 2 made for their frames: clusters, pitch, speakers."""
+"""Waveforms for pretraining with the targets of stage 2: clusters and pitch of the frames, speakers."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Targets:
-    """What stage 2 made for a set, by utterance: cluster of every frame, and for ProgRE pitch of every frame and number of the speaker."""
+    """Targets of stage 2 by utterance: cluster of every frame and, for ProgRE, pitch of every frame and number of the speaker."""
 
     labels: dict[str, np.ndarray]
     pitch: dict[str, np.ndarray] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Targets:
 
     @classmethod
     def read(cls, folder: Path, name: str, config: PretrainConfig) -> "Targets | None":
-        """Those that a configuration needs, from DUMP_DIR/targets; name: of the clusters. None: it needs none. UserError: a file is missing or damaged."""
+        """The targets that a configuration needs, from DUMP_DIR/targets, or None. name: of the clusters. UserError: a missing or damaged file."""
         if not config.uses_clusters:
             return None
         labels = read_targets(folder / f"{name}.safetensors")
@@ -40,7 +40,7 @@ class Targets:
 
 @dataclass(frozen=True)
 class Item:
-    """One utterance: its frames are those of its labels, which are empty where there are none; pitch (frames,) or None, speaker -1 where unknown."""
+    """One utterance: labels (frames,), empty without targets; pitch (frames,) or None; speaker, -1 if unknown."""
 
     utt: str
     frames: int
@@ -51,7 +51,7 @@ class Item:
 
 
 class WaveformSet:
-    """The utterances of a data directory in the order of their ids; with targets those that have some."""
+    """The utterances of a data directory in the order of their ids; with targets, only those that have one."""
 
     def __init__(self, data_dir: Path, targets: Targets | None, config: PretrainConfig, train: bool):
         self.config, self.train = config, train
@@ -64,44 +64,46 @@ class WaveformSet:
         else:
             self.items = [self._item(utterance, targets) for utterance in data.utterances() if utterance.id in targets.labels]
         if not self.items:
-            raise UserError(f"{data_dir}: none of its utterances has targets: run stage 2" if targets else f"{data_dir}: no utterances")
+            raise UserError(f"{data_dir}: no utterance has targets: run stage 2" if targets else f"{data_dir}: no utterances")
 
     def _item(self, utterance: Utterance, targets: Targets) -> Item:
         labels, pitch = targets.labels[utterance.id], targets.pitch.get(utterance.id)
         if labels.max(initial=0) >= self.config.model_conf.num_classes:
-            raise UserError(f"utterance {utterance.id}: cluster {labels.max()} and model_conf.num_classes={self.config.model_conf.num_classes}")
+            raise UserError(f"utterance {utterance.id}: cluster {labels.max()}, but model_conf.num_classes={self.config.model_conf.num_classes}")
         frames = len(labels) if pitch is None else min(len(labels), len(pitch))
-        return Item(utterance.id, frames, labels[:frames].astype(np.int32), None if pitch is None else pitch[:frames], targets.speakers.get(utterance.id, -1) if self.train else -1, utterance)
+        speaker = targets.speakers.get(utterance.id, -1) if self.train else -1
+        return Item(utterance.id, frames, labels[:frames].astype(np.int32), None if pitch is None else pitch[:frames], speaker, utterance)
 
     def _plain(self, utterance: Utterance, seconds: float) -> Item:
         frames = self.config.model_conf.frames(round(seconds * RATE))
         return Item(utterance.id, max(0, frames), np.zeros(0, np.int32), None, -1, utterance)
 
     def set_aside(self, report: Path) -> None:
-        """Removes what is too short, and lists it with reasons in `report`. UserError: nothing is left."""
+        """Removes utterances that are too short and lists them with the reason in `report`. UserError: none is left."""
         least = max(1, self.config.model_conf.frames(round(self.config.batch.min_seconds * RATE)))
         kept = [item for item in self.items if item.frames >= least]
         with atomic_write(report) as stream:
-            stream.writelines(f"{item.utt}\tshorter than batch.min_seconds={self.config.batch.min_seconds}\n" for item in self.items if item.frames < least)
+            reason = f"shorter than batch.min_seconds={self.config.batch.min_seconds}"
+            stream.writelines(f"{item.utt}\t{reason}\n" for item in self.items if item.frames < least)
         if len(kept) < len(self.items):
-            log.warning("%d of %d utterances set aside as too short: %s", len(self.items) - len(kept), len(self.items), report)
+            log.warning("%d of %d utterances skipped as too short: see %s", len(self.items) - len(kept), len(self.items), report)
         if not kept:
-            raise UserError(f"no utterance is as long as batch.min_seconds={self.config.batch.min_seconds}: see {report}")
+            raise UserError(f"all utterances are shorter than batch.min_seconds={self.config.batch.min_seconds}: see {report}")
         self.items = kept
 
     def fingerprint(self) -> str:
-        """A digest of ids and targets: another one means other data."""
+        """A digest of ids and targets; it changes with the data."""
         digest = hashlib.sha256()
         for item in self.items:
             digest.update(f"{item.utt} {item.frames} {item.speaker}\n".encode() + item.labels.tobytes())
         return digest.hexdigest()
 
     def planned_frames(self, epoch: int) -> np.ndarray:
-        """Frames of each item as it is cropped."""
+        """Frames of each cropped item."""
         return np.minimum([item.frames for item in self.items], self._longest())
 
     def crop(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, Item]:
-        """Samples (n,) and item, cropped at random (validation: to the beginning) where the utterance is longer than batch.max_seconds."""
+        """Samples (n,) and item, cropped at random (validation: at the end) if longer than batch.max_seconds."""
         item, model = self.items[index], self.config.model_conf
         audio = item.source.audio(RATE)
         if model.normalize:
@@ -110,7 +112,7 @@ class WaveformSet:
         first = int(rng.integers(item.frames - length + 1)) if self.train else 0
         audio = audio[first * model.hop :][: model.samples(length)]
         if not item.labels.size and len(audio) + model.hop <= model.samples(length):  # resampling may round
-            raise UserError(f"utterance {item.utt}: its audio is shorter than when its duration was noted: run stage 1 again")
+            raise UserError(f"utterance {item.utt}: the audio is shorter than in utt2dur: run stage 1 again")
         cut = slice(first, first + length)
         return audio, replace(item, frames=length, labels=item.labels[cut], pitch=None if item.pitch is None else item.pitch[cut])
 
@@ -119,7 +121,7 @@ class WaveformSet:
 
 
 def make_buckets(dataset: WaveformSet) -> list[Bucket]:
-    """Padded lengths in frames, with as many utterances as make batch.batch_seconds."""
+    """Padded lengths in frames, each with the number of utterances that fill batch.batch_seconds."""
     batch, model = dataset.config.batch, dataset.config.model_conf
     edges = bucket_edges(dataset.planned_frames(0), batch.buckets)
     return [Bucket(edge, edge, max(1, int(batch.batch_seconds * RATE / model.samples(edge)))) for edge in edges]

@@ -1,1 +1,1 @@
-"""Trained networks at work: log-probabilities, hidden states, hypotheses, MindIR."""
+"""Inference with trained networks: log-probabilities, hidden states, hypotheses, MindIR."""

@@ -1,4 +1,4 @@
-"""A trained model at work: log-probabilities of features, in batches of few shapes."""
+"""Log-probabilities from a trained model, computed in batches of few shapes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +19,8 @@ from asrlib.utils.progress import progress
 
 BATCH_FRAMES = 12_000  # padded frames of a batch: two minutes of speech
 BUCKETS = 6
-BUCKET_FRAMES = 60_000  # of speech for each bucket: a shape costs seconds to compile, which fewer frames of padding do not save
-ROUNDED = 64  # lengths are padded to multiples of it, so that sets share shapes
+BUCKET_FRAMES = 60_000  # per bucket: compiling a shape takes seconds, which less padding does not make up for
+ROUNDED = 64  # padded lengths are multiples of it, so that sets share shapes
 
 
 class InferenceStep(nn.Cell):
@@ -46,10 +46,10 @@ class AcousticModel:
 
     @classmethod
     def load(cls, exp_dir: Path, weights: Path | None = None, device: str = "CPU") -> "AcousticModel":
-        """The model of an experiment: config.yaml, tokens.txt and model.safetensors (or other weights). UserError when one is missing or does not fit."""
+        """The model of an experiment: config.yaml, tokens.txt and model.safetensors (or other weights). UserError: one is missing or mismatched."""
         weights = weights or exp_dir / "model.safetensors"
         if not weights.is_file():
-            raise UserError(f"{weights} is missing: run stage 3 (training) to its end")
+            raise UserError(f"{weights} is missing: run stage 3 (training)")
         use_device(device)
         config, tokenizer = load_train_config(exp_dir / "config.yaml"), load_tokenizer(exp_dir / "tokens.txt")
         network = make_network(config, len(tokenizer.tokens))
@@ -96,5 +96,5 @@ class CtcTranscriber:
         self.tokens, self.blank, self.separator = tokenizer.tokens, tokenizer.blank, tokenizer.separator
 
     def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """(samples,) each -> (T', V) each. Silence at the ends is not cut: times count from the beginning."""
+        """(samples,) each -> (T', V) each. Silence at the ends is not cut, so that times are relative to the beginning."""
         return self.model.log_probs([compute(audio, self.features) for audio in audios])

@@ -1,4 +1,4 @@
-"""Hypotheses of dump directories, and how fast they came."""
+"""Decoding of dump directories: hypotheses and real-time factors."""
 
 import time
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ CHUNK_FRAMES = 2_000_000  # features held at once: 1.3 GB, more than five hours 
 
 
 def decode_dumps(model: AcousticModel, data_dirs: Sequence[Path], out: Path, modes: Sequence[str], beam: BeamConfig, nj: int = 0) -> None:
-    """Writes OUT/decode_MODE/SET/text (`utterance words`, one line for every utterance) and rtf.json for each mode, greedy or beam, and each dump directory.
+    """Writes OUT/decode_MODE/SET/text (`utterance words`, a line per utterance) and rtf.json for each mode (greedy, beam) and dump directory.
 
-    UserError when one has no features.
+    UserError: a directory has no features.
     """
     for data_dir in data_dirs:
         if not (data_dir / "feats.scp").exists():
@@ -28,7 +28,7 @@ def decode_dumps(model: AcousticModel, data_dirs: Sequence[Path], out: Path, mod
 
 
 def _decode_dump(model: AcousticModel, data_dir: Path, folders: dict[str, Path], beam: BeamConfig, nj: int) -> None:
-    """folders: mode -> where its hypotheses go. The network runs once for all modes."""
+    """folders: mode -> output folder. The network runs once for all modes."""
     locations, frames = (read_table(data_dir / name).rows for name in ("feats.scp", "utt2num_frames"))
     tokenizer, network_seconds = model.tokenizer, 0.0
     hypotheses: dict[str, dict[str, str]] = {mode: {} for mode in folders}

@@ -1,4 +1,4 @@
-"""A trained CTC model as MindIR with a free batch and time axis, loaded again and compared."""
+"""Exports a trained CTC model as MindIR with dynamic batch and time axes, and compares the loaded file with the network."""
 
 import contextlib
 import os
@@ -19,13 +19,13 @@ from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
 
-FRAMES = (150, 97)  # lengths to compare on
+FRAMES = (150, 97)  # lengths for the comparison
 
 
 def export(exp_dir: Path, out: Path, tolerance: float = 1e-5) -> float:
     """Writes OUT/model.mindir: (feats (B, T, F), lengths (B,) int32) -> log-probabilities (B, T', V), lengths.
 
-    Returns the largest difference between the loaded graph and the network, on batches of two lengths. UserError: more than `tolerance`.
+    Returns the largest difference between the loaded graph and the network, on batches of two lengths. UserError: it is more than `tolerance`.
     """
     model = AcousticModel.load(exp_dir)
     with plain_operators():
@@ -37,12 +37,12 @@ def export(exp_dir: Path, out: Path, tolerance: float = 1e-5) -> float:
     inputs = Tensor(shape=(any_size, any_size, dim), dtype=ms.float32), Tensor(shape=(any_size,), dtype=ms.int32)
     with atomic_directory(out) as folder:
         path = folder / "model.mindir"
-        with _working_in(folder):  # MindSpore refuses paths with other characters than a few, such as the = of an experiment's name
+        with _working_in(folder):  # MindSpore rejects paths with special characters, such as = in the name of an experiment
             ms.export(portable.step, *inputs, file_name=path.name, file_format="MINDIR")
             graph = nn.GraphCell(ms.load(path.name))
         path.chmod(0o644)
         graph.set_inputs(*inputs)  # compiled once for all lengths
-        worst = float(np.max([_difference(model.step, graph, frames, dim) for frames in FRAMES]))  # nan, if one is
+        worst = float(np.max([_difference(model.step, graph, frames, dim) for frames in FRAMES]))  # nan if any is nan
         if not worst <= tolerance:
             raise UserError(f"{out}: the exported graph differs from the network by {worst:.3g}, more than {tolerance:g}")
     log.info("%s: equal to the network within %.2g for %s frames", out / path.name, worst, " and ".join(map(str, FRAMES)))
@@ -60,9 +60,9 @@ def _working_in(folder: Path) -> Iterator[None]:
 
 
 class AnyLength(nn.Cell):
-    """One direction of a GRU or RNN in MindSpore's own operators, for a number of frames that the graph need not know. Holds no parameters.
+    """One direction of a GRU or RNN in MindSpore's own operators, for any number of frames. Holds no parameters.
 
-    Stands in for the compiled kernel (asrlib.ms.layers), which is not where the exported graph will run.
+    It replaces the compiled kernel (asrlib.ms.layers), which is not available where the exported graph will run.
     """
 
     def __init__(self, kind: str, hidden_size: int):

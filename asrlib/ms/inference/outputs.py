@@ -21,7 +21,10 @@ class _Outputs(nn.Cell):
 
 
 def layer_outputs(exp_dir: Path, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """The outputs (B, T', D) of the layers of an experiment's model. inputs: feats (B, T, F), lengths (B,); of a pretrained model wavs (B, S), lengths, pitch (B, T)."""
+    """The outputs (B, T', D) of all layers of an experiment's model.
+
+    inputs: feats (B, T, F) and lengths (B,); for a pretrained model wavs (B, S), lengths (B,) and pitch (B, T).
+    """
     if "wavs" in inputs:
         upstream = Upstream.load(exp_dir)
         return upstream.states(inputs["wavs"], inputs["lengths"], inputs["pitch"] if upstream.config.uses_pitch else None)

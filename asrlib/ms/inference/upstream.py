@@ -22,10 +22,10 @@ class Upstream:
 
     @classmethod
     def load(cls, exp_dir: Path, device: str = "CPU") -> "Upstream":
-        """The model of a pretraining experiment: config.yaml and model.safetensors. UserError when one is missing or does not fit."""
+        """The model of a pretraining experiment: config.yaml and model.safetensors. UserError: one is missing or mismatched."""
         weights = exp_dir / "model.safetensors"
         if not weights.is_file():
-            raise UserError(f"{weights} is missing: run stage 3 (pretraining) to its end")
+            raise UserError(f"{weights} is missing: run stage 3 (pretraining)")
         use_device(device)
         config = load_pretrain_config(exp_dir / "config.yaml")
         network = make_network(config)
@@ -33,7 +33,7 @@ class Upstream:
         return cls(network, config)
 
     def states(self, wavs: np.ndarray, lengths: np.ndarray, pitch: np.ndarray | None = None) -> list[np.ndarray]:
-        """wavs (B, samples), normalised where the model wants it, lengths (B,), pitch (B, T) for ProgRE -> hidden states (B, T, D), 0 in the padding."""
+        """wavs (B, samples), normalised if the model requires it, lengths (B,), pitch (B, T) for ProgRE -> hidden states (B, T, D), 0 in padding."""
         extra = () if pitch is None else (Tensor(pitch.astype(np.float32)),)
         states = [x.asnumpy() for x in self.network(Tensor(wavs), Tensor(lengths.astype(np.int32)), *extra)]
         for row, length in enumerate(lengths.tolist()):
@@ -74,7 +74,7 @@ class LayerFrames:
 
 
 def _padded(samples: int) -> int:
-    """Samples to pad to: a few lengths, 1, 2, 4 ... seconds, since every new one is compiled."""
+    """Padded length in samples: 1, 2, 4 ... seconds, since every new length is compiled."""
     seconds = 1
     while seconds * RATE < samples:
         seconds *= 2

@@ -1,7 +1,7 @@
-"""Compiled kernels for the operators that MindSpore computes slowly on CPUs, with plain MindSpore wherever they cannot be had.
+"""Kernels, that is, compiled operators, for what MindSpore computes slowly on CPUs; MindSpore's own operators are used if they are not available.
 
-The sources here are compiled by the first process that needs it, with the C++ compiler in the variable CXX (g++), for the CPU it runs on, and kept beside the
-environment's packages. Without a compiler, or on another device than a CPU, the same results come from MindSpore's own operators. ASRLIB_KERNELS=0 asks for these.
+The first process that needs the kernels compiles them for its CPU with the C++ compiler in the variable CXX (default: g++) and keeps the library in
+the virtual environment. Without a compiler, on other devices, or with ASRLIB_KERNELS=0, MindSpore's own operators give the same results.
 """
 
 import contextlib
@@ -29,23 +29,23 @@ HEADERS = sorted(Path(__file__).parent.glob("*.h"))
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-shared", "-fPIC")
 
 
-_wanted = contextvars.ContextVar("wanted", default=True)
-_all: list[ops.Custom] = []  # MindSpore may call a kernel's functions after its layer is gone: it crashes if they are freed
+_enabled = contextvars.ContextVar("enabled", default=True)
+_operators: list[ops.Custom] = []  # kept alive: MindSpore may call a kernel's functions after its layer is gone, and would crash
 
 
 @contextlib.contextmanager
 def plain_operators() -> Iterator[None]:
-    """Networks that are built inside have MindSpore's operators alone: their graphs run where the kernels are not."""
-    token = _wanted.set(False)
+    """Networks that are built inside use only MindSpore's operators, so that their graphs run without the kernels."""
+    token = _enabled.set(False)
     try:
         yield
     finally:
-        _wanted.reset(token)
+        _enabled.reset(token)
 
 
 def library() -> Path | None:
-    """The compiled kernels, or None where they are not wanted or cannot be compiled."""
-    return _library() if _wanted.get() and os.environ.get("ASRLIB_KERNELS") != "0" and ms.get_context("device_target") == "CPU" else None
+    """The compiled kernels, or None if they are disabled or cannot be compiled."""
+    return _library() if _enabled.get() and os.environ.get("ASRLIB_KERNELS") != "0" and ms.get_context("device_target") == "CPU" else None
 
 
 @functools.cache
@@ -62,19 +62,19 @@ def _library() -> Path | None:
             built.replace(path)
     except (OSError, subprocess.CalledProcessError) as error:
         reason = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
-        log.warning("no compiled kernels (%s): training is slower; g++ or the variable CXX would give them", reason[0] if reason else error)
+        log.warning("cannot compile the kernels (%s), training is slower: install g++ or set CXX", reason[0] if reason else error)
         return None
     return path
 
 
 def kernel(name: str, outputs: Callable, gradient: Callable | None = None) -> ops.Custom | None:
-    """A kernel as a MindSpore operator, or None: then compute plainly. outputs: shapes or types of the inputs -> those of the outputs."""
+    """A kernel as a MindSpore operator, or None: not available. outputs: shapes or types of the inputs -> those of the outputs."""
     path = library()
-    return None if path is None else _kept(ops.Custom(f"{path}:{name}", outputs, outputs, func_type="aot", bprop=gradient))
+    return None if path is None else _keep(ops.Custom(f"{path}:{name}", outputs, outputs, func_type="aot", bprop=gradient))
 
 
 class InPlace(ops.Custom):
-    """A kernel that changes parameters, its first inputs, and takes other inputs after them; whatever reads the parameters later in the graph sees the change."""
+    """A kernel that changes its first inputs, which are parameters. Operators that read them later in the graph see the change."""
 
     def __init__(self, name: str, changed: int, others: int):
         super().__init__(f"{library()}:{name}", _one, _one, func_type="aot")
@@ -85,12 +85,12 @@ class InPlace(ops.Custom):
 
 
 def in_place(name: str, changed: int, others: int) -> InPlace | None:
-    """A kernel of optim.cc as a MindSpore operator with one output (1,), or None: then compute plainly. changed, others: how many inputs of each sort."""
-    return None if library() is None else _kept(InPlace(name, changed, others))
+    """A kernel of optim.cc as a MindSpore operator with one output (1,), or None: not available. changed, others: numbers of inputs."""
+    return None if library() is None else _keep(InPlace(name, changed, others))
 
 
-def _kept(operator: ops.Custom) -> ops.Custom:
-    _all.append(operator)
+def _keep(operator: ops.Custom) -> ops.Custom:
+    _operators.append(operator)
     return operator
 
 
@@ -105,7 +105,7 @@ def _folder() -> Path:
 
 
 def _fingerprint(compiler: str) -> str:
-    """Changes with the source, the compiler and the CPU: a folder may be shared by machines."""
+    """Changes with the source, the compiler and the CPU, since machines may share a folder."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text().splitlines() if cpu.exists() else []
     model = sorted({line for line in lines if line.split(":")[0].strip() in ("flags", "Features", "model name")})

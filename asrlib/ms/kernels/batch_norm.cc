@@ -1,4 +1,4 @@
-// Batch normalisation over the frames that are no padding.
+// Batch normalisation over the valid frames.
 
 #include "kernel.h"
 
@@ -68,7 +68,7 @@ KERNEL(BatchNorm) {
   return 0;
 }
 
-// x, mask, gamma, mean, variance, epsilon, dy -> dx, dgamma, dbeta. Rows of padding have a gradient, too, but are in no sum of mean and variance.
+// x, mask, gamma, mean, variance, epsilon, dy -> dx, dgamma, dbeta. Rows of padding get a gradient, too, but do not count for mean and variance.
 KERNEL(BatchNormGrad) {
   const float* x = static_cast<float*>(params[0]);
   const float* mask = static_cast<float*>(params[1]);
@@ -117,7 +117,8 @@ KERNEL(BatchNormGrad) {
   return 0;
 }
 
-// moving mean (C,), moving variance (C,), mean (C,), variance (C,), mask (B, T, 1), share (1,) of the new values -> done (1,). The variance moves without its bias.
+// moving mean (C,), moving variance (C,), mean (C,), variance (C,), mask (B, T, 1), share (1,) of the new values -> done (1,).
+// The moving variance is unbiased.
 KERNEL(MoveStatistics) {
   float* moving_mean = static_cast<float*>(params[0]);
   float* moving_variance = static_cast<float*>(params[1]);

@@ -1,4 +1,5 @@
-// Operators that repeat one operand along an axis or exchange axes. MindSpore's keep a table of places for each, of 8 or 16 bytes a number, as long as their graph lives.
+// Operators that broadcast one operand or permute axes. MindSpore's own keep an index table for each, of 8 or 16 bytes per number, as long as
+// their graph lives.
 
 #include "kernel.h"
 
@@ -6,7 +7,7 @@ namespace {
 
 constexpr int64_t kBlock = 64, kRows = 32;  // columns at a time; rows whose float32 sums are added up in double precision
 
-// out[i] = the sum over the rows of term(place of row and column i)
+// out[i] = the sum over the rows of term(index of row and column i)
 template <class Term>
 void sum_columns(int64_t rows, int64_t columns, float* out, Term term) {
 #pragma omp parallel for if (rows * columns > 16384)

@@ -1,5 +1,5 @@
 // Convolution over time and frequency, channels last, as products whose left side is read from the input in place: no patches are stored.
-// x (B, T, F, I), weight (O, I, KF, KT), y (B, T', F', O); strides (2,) int32: of frequency and of time; padding: half of the kernel at every edge.
+// x (B, T, F, I), weight (O, I, KF, KT), y (B, T', F', O); strides (2,) int32: of frequency and of time; padding: half of the filter's size at every edge.
 
 #include <omp.h>
 

@@ -1,4 +1,4 @@
-// How MindSpore calls a kernel (ops.Custom, "aot"): params holds the inputs, then the outputs, all float32 in C order unless said; shapes as params.
+// How MindSpore calls a kernel (ops.Custom, "aot"): params holds the inputs, then the outputs, float32 in C order unless stated otherwise; shapes as params.
 
 #pragma once
 

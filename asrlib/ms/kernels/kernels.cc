@@ -1,4 +1,4 @@
-// Kernels where MindSpore's for CPUs are many times slower than PyTorch's: GELU, layer normalisation, normalisation over time.
+// Operators that are many times slower in MindSpore on CPUs than in PyTorch: GELU, layer normalisation, normalisation over time.
 
 #include "kernel.h"
 
@@ -341,7 +341,7 @@ KERNEL(GroupedConvGrad) {
   float* dw = static_cast<float*>(params[4]);
   const int64_t frames = shapes[2][1], padded = shapes[0][1], x_stride = s.groups * s.inputs, y_stride = s.groups * s.outputs;
 
-  // dx is the convolution of the padded dy with the weights turned round in time, inputs and outputs exchanged
+  // dx is the convolution of the padded dy with the weights reversed in time, with inputs and outputs swapped
   std::vector<float> turned(s.groups * s.kernel * s.inputs * s.outputs), wide(s.batch * (padded + s.kernel - 1) * y_stride, 0.0f);
 #pragma omp parallel for collapse(2)
   for (int64_t g = 0; g < s.groups; g++)

@@ -1,4 +1,4 @@
-// Vectors of the widest registers that the compiler was told of.
+// Vectors of the widest registers of the target.
 
 #pragma once
 

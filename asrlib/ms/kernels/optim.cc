@@ -4,7 +4,7 @@
 
 namespace {
 
-// In float32 within blocks and in double precision over them, in one order whatever the number of threads.
+// In float32 within blocks and in double precision over them, in the same order for any number of threads.
 double square_sum(const float* x, int64_t n) {
   constexpr int64_t kBlock = 4096;
   std::vector<double> sums((n + kBlock - 1) / kBlock);
@@ -28,7 +28,7 @@ KERNEL(SquareSum) {
   return 0;
 }
 
-// sum, gradient, first (1,): is this the first gradient of the sum, so that what was there is forgotten -> done (1,)
+// sum, gradient, first (1,): whether the gradient replaces the sum instead of being added to it -> done (1,)
 KERNEL(AddTo) {
   float* sum = static_cast<float*>(params[0]);
   const float* gradient = static_cast<float*>(params[1]);
@@ -52,7 +52,7 @@ KERNEL(MoveMean) {
   return 0;
 }
 
-// two arrays -> done (1,): each has the other's numbers
+// two arrays -> done (1,): swaps their contents
 KERNEL(Exchange) {
   float* a = static_cast<float*>(params[0]);
   float* b = static_cast<float*>(params[1]);
@@ -63,8 +63,8 @@ KERNEL(Exchange) {
   return 0;
 }
 
-// weight, first moment, second moment, gradient; settings (9,): learning rate, beta1^t, beta2^t, scale of the gradient, beta1, beta2, epsilon, weight decay, whether
-// that is decoupled -> done (1,). As torch.optim.Adam and AdamW.
+// weight, first moment, second moment, gradient; settings (9,): learning rate, beta1^t, beta2^t, scale of the gradient, beta1, beta2, epsilon,
+// weight decay, whether it is decoupled -> done (1,). As torch.optim.Adam and AdamW.
 KERNEL(AdamUpdate) {
   float* weight = static_cast<float*>(params[0]);
   float* first = static_cast<float*>(params[1]);
@@ -87,7 +87,8 @@ KERNEL(AdamUpdate) {
   return 0;
 }
 
-// weight, first moment, second moment (1,), gradient; settings (6,): learning rate, scale of the gradient, beta1, beta2, epsilon, weight decay -> done (1,)
+// weight, first moment, second moment (1,), gradient; settings (6,): learning rate, scale of the gradient, beta1, beta2, epsilon, weight decay
+// -> done (1,)
 KERNEL(NovoGradUpdate) {
   float* weight = static_cast<float*>(params[0]);
   float* first = static_cast<float*>(params[1]);
@@ -97,7 +98,7 @@ KERNEL(NovoGradUpdate) {
   const float rate = settings[0], scale = settings[1], beta1 = settings[2], beta2 = settings[3], decay = settings[5];
   const int64_t n = size(ndims[0], shapes[0]);
   const float norm = static_cast<float>(square_sum(gradient, n)) * scale * scale;
-  *second = *second > 0 ? beta2 * *second + (1 - beta2) * norm : norm;  // the first gradient begins it
+  *second = *second > 0 ? beta2 * *second + (1 - beta2) * norm : norm;  // starts with the first gradient
   const float factor = scale / (std::sqrt(*second) + settings[4]);
 #pragma omp parallel for simd if (n > 16384)
   for (int64_t i = 0; i < n; i++) {

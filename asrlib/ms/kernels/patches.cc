@@ -38,7 +38,7 @@ KERNEL(Patches) {
   return 0;
 }
 
-// gradient of the patches (B, T', width * I), x (B, T, I), geometry -> gradient of x: of every frame the sum of its places in all patches
+// gradient of the patches (B, T', width * I), x (B, T, I), geometry -> gradient of x: for every frame the sum over its positions in the patches
 KERNEL(PatchesGrad) {
   const float* dy = static_cast<float*>(params[0]);
   const Geometry g(params[2]);

@@ -1,9 +1,10 @@
-// One direction of a recurrent layer over all frames, where MindSpore has no kernel for CPUs (GRU, RNN) or a slower one (LSTM).
+// One direction of a recurrent layer over all frames: MindSpore has no operator for it on CPUs (GRU, RNN) or a slower one (LSTM).
 // Gates are in PyTorch's order: i f g o; r z n.
 //
-// Forward, name(gates, weight, input bias, recurrent bias) -> y, saved: gates (T, B, G H) are the input's share of the gates without bias, weight (G H, H);
-// y (T, B, H); saved (T, B, S H) is what the backward pass needs. Backward, nameGrad(dy, y, saved, weight) -> dgates, dnext (T, B, G H), dbias (2, G H):
-// dnext holds the gradients of the recurrent shares of the frame after (0 after the last), so that the weight's gradient is dnext' y.
+// Forward, name(gates, weight, input bias, recurrent bias) -> y, saved: gates (T, B, G H) are the input's share of the gates without bias,
+// weight (G H, H); y (T, B, H); saved (T, B, S H) is kept for the backward pass. Backward, nameGrad(dy, y, saved, weight) -> dgates,
+// dnext (T, B, G H), dbias (2, G H): dnext holds the gradients of the recurrent shares of the next frame (0 after the last), so that the weight's
+// gradient is dnext' y.
 
 #include "kernel.h"
 #include "lanes.h"
@@ -49,8 +50,9 @@ void multiply(const float* w, int64_t stride, int64_t rows, const float* x, int6
     for (int64_t c = 0; c < columns; c++) dots<1, 1>(w + r * stride, stride, x + c * n, n, out + c * kUnits + r);
 }
 
-// A kind of cell. forward: one unit from the gates' shares x (of the input) and h (recurrent, bias included), both with stride kUnits; previous: the unit's output a
-// frame ago; saved_before: its saved numbers then. backward: gradients of the shares from dh, of the output; carry goes to the frame before.
+// A kind of cell. forward: one unit from the gates' shares x (of the input) and h (recurrent, bias included), both with stride kUnits; previous:
+// the unit's output in the previous frame; saved_before: its saved numbers there. backward: gradients of the shares from dh, of the output; carry
+// goes to the previous frame.
 struct Lstm {
   static constexpr int kGates = 4, kSaved = 5;  // i f g o, cell state
   static inline float forward(const float* x, const float* h, float, const float* saved_before, float* saved, int64_t H) {
@@ -142,7 +144,7 @@ int backward(void** params, int64_t** shapes) {
              weight = static_cast<const float*>(params[3]);
   auto dgates = static_cast<float*>(params[4]), dnext = static_cast<float*>(params[5]), dbias = static_cast<float*>(params[6]);
   const int64_t T = shapes[0][0], B = shapes[0][1], H = shapes[0][2], G = Cell::kGates * H, S = Cell::kSaved * H;
-  const int64_t stride = G + kLanes;  // off a power of two, at which rows would share the places of the cache
+  const int64_t stride = G + kLanes;  // not a power of two, at which rows would compete for the same cache lines
   std::vector<float> transposed(H * stride), carry(B * H);
   const std::vector<float> zeros(S);
   std::memset(dnext + (T - 1) * B * G, 0, B * G * sizeof(float));

@@ -1,7 +1,7 @@
-"""Operators that repeat an operand along an axis, or exchange axes.
+"""Operators that broadcast an operand or permute axes.
 
-MindSpore's on CPUs keep a table of places, of 8 or 16 bytes a number, for each such operator of each compiled graph: most of the memory of training, were they
-used. The compiled kernels keep nothing. The layers compute in float32 and return the precision that they are given. They hold no parameters.
+On CPUs MindSpore's own operators keep an index table of 8 or 16 bytes per output number for each of them in each compiled graph, which would be most
+of the memory of training. The compiled kernels keep nothing. The layers compute in float32, return the precision of the input and hold no parameters.
 """
 
 import mindspore as ms
@@ -29,7 +29,7 @@ class BiasAdd(nn.Cell):
 
 
 class RowScale(nn.Cell):
-    """x (..., D...) times factors (..., 1), such as the mask of the frames that are no padding; factors get no gradient."""
+    """x (..., D...) times factors (..., 1), such as the mask of the valid frames; factors get no gradient."""
 
     def __init__(self):
         super().__init__()
@@ -80,9 +80,9 @@ class ColumnNorm(nn.Cell):
 
 
 class Permute(nn.Cell):
-    """x of four axes -> its axes in another order, as numpy.transpose.
+    """Permutes four axes as numpy.transpose.
 
-    The gradient stands in the cell, not in the kernel: MindSpore keeps one gradient for all kernels of a name, whatever their order.
+    The cell, not the kernel, defines the gradient: MindSpore keeps one gradient for all kernels of a name, whatever their order.
     """
 
     def __init__(self, *order: int):
@@ -103,7 +103,10 @@ class Permute(nn.Cell):
 
 
 class MaskedSoftmax(nn.Cell):
-    """scores (B, H, T, S), lengths (B,) int32 -> softmax over the first lengths[b] of S, and 0 behind them. Rows of length 0 only fill a batch up: all equal."""
+    """scores (B, H, T, S), lengths (B,) int32 -> softmax over the first lengths[b] of S, 0 after them.
+
+    Rows of length 0, which only fill up a batch, get equal values.
+    """
 
     def __init__(self):
         super().__init__()
@@ -123,7 +126,7 @@ class MaskedSoftmax(nn.Cell):
 
 
 def plus_column(x, column):
-    """x (..., D) + column (..., 1), of which the first gets a gradient: the column is repeated by a product."""
+    """x (..., D) + column (..., 1), where only x gets a gradient: a product repeats the column."""
     ones = ops.ones((1, x.shape[-1]), ms.float32)
     return x + ops.matmul(column.reshape(-1, 1), ones).reshape(x.shape)
 

@@ -1,4 +1,4 @@
-"""Layers without an axis of time: activations, dropout, linear layers, masks and first weights."""
+"""Layers without a time axis: activations, dropout, linear layers; masks and initial weights."""
 
 import math
 
@@ -65,7 +65,7 @@ class Gelu(nn.Cell):
 
 
 class Dropout(nn.Cell):
-    """Dropout whose mask is a hash of position and seed: the same seed gives the same mask, in a resumed run, too. Does nothing in evaluation."""
+    """Dropout whose mask is a hash of position and seed, so that a resumed run gets the same masks. Does nothing in evaluation."""
 
     def __init__(self, rate: float):
         super().__init__()
@@ -79,7 +79,7 @@ class Dropout(nn.Cell):
         self.kernel = kernel("Dropout", lambda x, seed, rate: x, bprop)
 
     def construct(self, x, seed):
-        """seed: () int32, another one for every use and update."""
+        """seed: () int32, different for every use and update."""
         if not (self.active and self.training):
             return x
         y = cast(x, ms.float32)

@@ -1,4 +1,4 @@
-"""Convolutions as products with matrices, which is several times faster than MindSpore's own on CPUs. Activations are (batch, time, ..., channels)."""
+"""Convolutions as matrix products, several times faster than MindSpore's own on CPUs. Activations are (batch, time, ..., channels)."""
 
 import math
 
@@ -14,25 +14,25 @@ from asrlib.ms.layers.common import uniform
 class TimeConv(nn.Cell):
     """Convolution over time without padding or bias, (B, T, I) -> (B, (T - width) // stride + 1, O); weight (O, I, width) as in PyTorch.
 
-    average: it begins as twice the mean over time of every channel, and a tenth of the usual weights.
+    average: the initial weights are twice the mean over time of every channel plus a tenth of the usual random weights.
     """
 
     def __init__(self, inputs: int, outputs: int, width: int, stride: int, rng: np.random.Generator, average: bool = False):
         super().__init__()
         weight = rng.normal(0, math.sqrt(2 / (inputs * width)), (outputs, inputs, width))
         if average:
-            weight = 0.1 * weight + 2 * np.eye(outputs, inputs)[:, :, None] / width  # 2: GELU halves what is small
+            weight = 0.1 * weight + 2 * np.eye(outputs, inputs)[:, :, None] / width  # 2: GELU halves small values
         self.weight, self.dtype = Parameter(Tensor(weight.astype(np.float32)), name="weight"), ms.float32
         self.product, self.turn = PatchProduct(width, stride, 1, 0), Permute(0, 3, 2, 1)
 
     def construct(self, x):
         outputs, inputs, width = self.weight.shape
-        kernel = self.turn(self.weight.reshape(1, outputs, inputs, width)).reshape(width * inputs, outputs)
-        return cast(self.product(cast(x, self.dtype), cast(kernel, self.dtype)), ms.float32)
+        weights = self.turn(self.weight.reshape(1, outputs, inputs, width)).reshape(width * inputs, outputs)
+        return cast(self.product(cast(x, self.dtype), cast(weights, self.dtype)), ms.float32)
 
 
 class Conv(nn.Cell):
-    """Convolution over time without bias, padded by dilation * (width // 2) at both ends; kernel (width * I, O), Xavier uniform."""
+    """Convolution over time without bias, padded by dilation * (width // 2) at both ends; weights `kernel` (width * I, O), Xavier uniform."""
 
     def __init__(self, inputs: int, outputs: int, width: int, rng: np.random.Generator, stride: int = 1, dilation: int = 1):
         super().__init__()
@@ -48,23 +48,23 @@ class Conv(nn.Cell):
 class PatchProduct(nn.Cell):
     """A convolution over time, padded with `before` frames at both ends, as one product of patches with a matrix. Holds no parameters.
 
-    x (B, T, I), kernel (width * I, O) -> (B, T', O); a kernel of three axes would be copied wherever it takes another shape.
-    The gradient makes the patches again instead of keeping them: they take `width` times the memory of x.
+    x (B, T, I), weights (width * I, O) -> (B, T', O); weights of three axes would be copied whenever they are reshaped.
+    The gradient computes the patches again instead of keeping them, since they take `width` times the memory of x.
     """
 
     def __init__(self, width: int, stride: int, dilation: int, before: int):
         super().__init__()
         self.width, self.stride, self.dilation, self.before = width, stride, dilation, before
-        self.of_kernel, self.of_patches = ops.MatMul(transpose_a=True), ops.MatMul(transpose_b=True)
+        self.of_weights, self.of_patches = ops.MatMul(transpose_a=True), ops.MatMul(transpose_b=True)
         self.gather = compiled("Patches", lambda x, _: [x[0], self._frames(x[1]), width * x[2]] if isinstance(x, (list, tuple)) else x)
         self.spread = compiled("PatchesGrad", lambda gradient, x, _: x)
 
-    def construct(self, x, kernel):
-        return ops.matmul(self._patches(x), kernel).reshape(x.shape[0], self._frames(x.shape[1]), kernel.shape[1])
+    def construct(self, x, weights):
+        return ops.matmul(self._patches(x), weights).reshape(x.shape[0], self._frames(x.shape[1]), weights.shape[1])
 
-    def bprop(self, x, kernel, out, dout):
-        gradient = dout.reshape(-1, kernel.shape[1])
-        return self._patches_gradient(self.of_patches(gradient, kernel), x), self.of_kernel(self._patches(x), gradient)
+    def bprop(self, x, weights, out, dout):
+        gradient = dout.reshape(-1, weights.shape[1])
+        return self._patches_gradient(self.of_patches(gradient, weights), x), self.of_weights(self._patches(x), gradient)
 
     def _frames(self, steps):
         return (steps + 2 * self.before - self.dilation * (self.width - 1) - 1) // self.stride + 1
@@ -85,7 +85,7 @@ class PatchProduct(nn.Cell):
         return ops.concat(parts, -1).reshape(-1, self.width * inputs)
 
     def _patches_gradient(self, gradient, x):
-        """(B * T', width * I) -> (B, T, I): of every frame the sum of its places in all patches."""
+        """(B * T', width * I) -> (B, T, I): for every frame the sum over its positions in the patches."""
         batch, steps, inputs = x.shape
         if self.width == 1 and self.stride == 1:
             return gradient.reshape(x.shape)
@@ -93,7 +93,8 @@ class PatchProduct(nn.Cell):
         if self.spread is not None and x.dtype == ms.float32:
             return self.spread(gradient.reshape(batch, frames, -1), x, self._geometry())
         gradient = gradient.reshape(batch, frames, 1, self.width, inputs)
-        gradient = ops.concat((gradient, ops.zeros((batch, frames, self.stride - 1, self.width, inputs), x.dtype)), 2) if self.stride > 1 else gradient
+        if self.stride > 1:
+            gradient = ops.concat((gradient, ops.zeros((batch, frames, self.stride - 1, self.width, inputs), x.dtype)), 2)
         gradient = gradient.reshape(batch, frames * self.stride, self.width, inputs)[:, : (frames - 1) * self.stride + 1]
         length = steps + 2 * self.before
         parts = ()
@@ -108,9 +109,9 @@ class PatchProduct(nn.Cell):
 
 
 class Conv2d(nn.Cell):
-    """Convolution over time and frequency without bias, padded by half of the kernel: x (B, T, F, I) -> (B, T', F', O); weight (O, I, frequency, time) as in PyTorch.
+    """Convolution over time and frequency without bias, padded by half of the filter's size: x (B, T, F, I) -> (B, T', F', O).
 
-    strides: of frequency and of time.
+    weight (O, I, frequency, time) as in PyTorch; strides: of frequency and of time.
     """
 
     def __init__(self, weight: Tensor, strides: tuple[int, int]):
@@ -120,7 +121,8 @@ class Conv2d(nn.Cell):
         frequency, time = strides
         self.strides = Tensor(strides, ms.int32)
         self.plain = ops.Conv2D(outputs, (height, width), pad_mode="pad", pad=(height // 2, height // 2, width // 2, width // 2), stride=strides)
-        of_input, of_weight = compiled("Conv2dInputGrad", lambda x, weight, strides, dy: x), compiled("Conv2dWeightGrad", lambda x, weight, strides, dy: weight)
+        of_input = compiled("Conv2dInputGrad", lambda x, weight, strides, dy: x)
+        of_weight = compiled("Conv2dWeightGrad", lambda x, weight, strides, dy: weight)
 
         def infer(x, weight, _):  # of shapes or of types
             if not isinstance(x, (list, tuple)):

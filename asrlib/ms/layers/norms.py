@@ -1,4 +1,4 @@
-"""Normalisations in which padding does not count. They compute in float32, whatever the precision of what they are given, and return that precision."""
+"""Normalisations that ignore padding. They compute in float32 and return the precision of the input."""
 
 import mindspore as ms
 import numpy as np
@@ -37,7 +37,7 @@ class LayerNorm(nn.Cell):
 class TimeNorm(nn.Cell):
     """Every channel of x (B, T, C) normalised over the frames of its utterance: HuBERT's group normalisation with as many groups as channels.
 
-    lengths (B,) int32 frames; the padding neither counts nor is anything but 0 afterwards.
+    lengths (B,) int32 frames; padding is ignored and set to 0.
     """
 
     def __init__(self, channels: int):
@@ -64,7 +64,7 @@ class TimeNorm(nn.Cell):
 
 
 class MaskedBatchNorm(nn.Cell):
-    """Batch normalisation of (B, T, C) over batch and time, in which padding does not count; what it gives there means nothing."""
+    """Batch normalisation of (B, T, C) over batch and time that ignores padding; its output in the padding is undefined."""
 
     def __init__(self, channels: int, epsilon: float = 1e-5):
         super().__init__()
@@ -105,7 +105,7 @@ class MaskedBatchNorm(nn.Cell):
         return self.shift(self.scale(x, scale), self.beta - mean * scale)
 
     def _move(self, mean, variance, count):
-        """Moves the statistics for evaluation towards those of a batch, the variance without its bias."""
+        """Moves the moving statistics towards those of a batch; the variance is unbiased."""
         moved = ops.assign(self.moving_mean, self.moving_mean * (1 - MOMENTUM) + mean * MOMENTUM)
         unbiased = variance * (count / (count - 1.0))
         return moved, ops.assign(self.moving_variance, self.moving_variance * (1 - MOMENTUM) + unbiased * MOMENTUM)

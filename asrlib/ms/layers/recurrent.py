@@ -15,10 +15,10 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 
 
 class Recurrent(nn.Cell):
-    """One recurrent layer, (T, B, input) -> (T, B, hidden); two directions are summed (DeepSpeech2, section 3.1), or with `concat` put side by side.
+    """One recurrent layer, (T, B, input) -> (T, B, hidden); two directions are summed (DeepSpeech2, section 3.1), or concatenated with `concat`.
 
     The parameters have PyTorch's names, shapes and gate order. Padding has no influence: the backward direction reads each utterance
-    reversed within its own length, since the CPU kernels know no lengths.
+    reversed within its own length, since the operators on CPUs take no lengths.
     """
 
     def __init__(self, kind: str, input_size: int, hidden_size: int, bidirectional: bool, rng: np.random.Generator, concat: bool = False):
@@ -56,8 +56,8 @@ class Recurrent(nn.Cell):
 class _Direction(nn.Cell):
     """One direction of a recurrent layer with zero initial state; holds no parameters.
 
-    The frames go by in a compiled kernel. Without one, GRU and RNN are a graph of as many parts as there are frames, minutes to compile for long utterances.
-    MindSpore's own LSTM is faster for few units; for many it takes a third more memory in training.
+    A compiled kernel loops over the frames. Without it, GRU and RNN are unrolled, which takes minutes to compile for long utterances.
+    MindSpore's own LSTM is faster for few units; for many units it takes a third more memory in training.
     """
 
     def __init__(self, kind: str, input_size: int, hidden_size: int):
@@ -95,8 +95,8 @@ class _Direction(nn.Cell):
 
 
 def _over_time(kind: str) -> ops.Custom | None:
-    """(gates (T, B, G H), weight (G H, H), two biases (G H,)) -> (y (T, B, H), what its gradient needs): kernels/recurrent.cc, or None."""
-    saved = {"lstm": 5, "gru": 4, "rnn": 1}[kind]  # numbers of a unit and frame
+    """(gates (T, B, G H), weight (G H, H), two biases (G H,)) -> (y (T, B, H), values saved for the gradient): kernels/recurrent.cc, or None."""
+    saved = {"lstm": 5, "gru": 4, "rnn": 1}[kind]  # saved values per unit and frame
     weight_gradient = ops.MatMul(transpose_a=True)
 
     def infer(gates, weight, input_bias, recurrent_bias):  # of shapes or of types

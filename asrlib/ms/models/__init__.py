@@ -1,4 +1,4 @@
-"""Model families: the network that a configuration asks for. Each module names its own `Network`."""
+"""Model families: makes the network of a configuration. Each module defines its own `Network`."""
 
 from importlib import import_module
 

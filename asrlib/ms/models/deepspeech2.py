@@ -67,7 +67,7 @@ class DeepSpeech2(nn.Cell):
         return tuple(outputs)
 
     def _normalised(self, norm, x):
-        """Batch normalisation over all places, those of the padding, too."""
+        """Batch normalisation over all positions, including padding."""
         rows = x.reshape(1, -1, x.shape[3])
         return norm(rows, ops.ones((1, rows.shape[1], 1), ms.float32)).reshape(x.shape)
 
@@ -77,9 +77,9 @@ def output_lengths(feat_lengths: Tensor) -> Tensor:
     return ((feat_lengths - 1) // 2 + 1).astype(ms.int32)
 
 
-def _conv(inputs: int, outputs: int, kernel: tuple[int, int], stride: tuple[int, int], init: str, rng: np.random.Generator) -> Conv2d:
-    """Convolution over (frequency, time) without bias, "same" padding; published weights are N(0, sqrt(2 / (kh kw outputs)))."""
-    shape, area = (outputs, inputs, *kernel), kernel[0] * kernel[1]
+def _conv(inputs: int, outputs: int, size: tuple[int, int], stride: tuple[int, int], init: str, rng: np.random.Generator) -> Conv2d:
+    """Convolution over (frequency, time) without bias, "same" padding; published weights are N(0, sqrt(2 / (area * outputs)))."""
+    shape, area = (outputs, inputs, *size), size[0] * size[1]
     if init == "kaiming":
         weight = uniform(rng, 1 / math.sqrt(area * inputs), shape)
     else:

@@ -1,7 +1,8 @@
-"""HuBERT (Hsu et al. 2021), base and large, and the trunk that it shares with wav2vec 2.0, with padding masked everywhere: a padded batch gives each utterance the outputs it has alone.
+"""HuBERT (Hsu et al. 2021), base and large, and the trunk that it shares with wav2vec 2.0.
 
-Submodules and parameters are named as in fairseq but for normalisations and convolutions (asrlib.convert.rules has the few rules).
-Activations are (batch, time, channels): convolutions over time are products of patches with a matrix, MindSpore's fastest path on CPUs.
+Padding is masked everywhere: an utterance has the same outputs alone and in a padded batch. Submodules and parameters are named as in fairseq,
+except for normalisations and convolutions (asrlib.convert.rules). Activations are (batch, time, channels): convolutions over time are products of
+patches with a matrix, MindSpore's fastest path on CPUs.
 """
 
 import math
@@ -21,16 +22,16 @@ from asrlib.ms.layers.norms import LayerNorm, TimeNorm
 class ConvLayer(nn.Cell):
     """Convolution, normalisation and GELU; norm: "group" over time, "layer" over channels, "none"."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: str, rng: np.random.Generator, average: bool):
+    def __init__(self, inputs: int, outputs: int, width: int, stride: int, norm: str, rng: np.random.Generator, average: bool):
         super().__init__()
-        self.kernel, self.stride, self.mode = kernel, stride, norm
-        self.conv = TimeConv(inputs, outputs, kernel, stride, rng, average)
+        self.width, self.stride, self.mode = width, stride, norm
+        self.conv = TimeConv(inputs, outputs, width, stride, rng, average)
         self.norm = TimeNorm(outputs) if norm == "group" else LayerNorm(outputs) if norm == "layer" else None
         self.gelu = Gelu()
 
     def construct(self, x, lengths):
         """x (B, T, I), lengths (B,) frames -> (B, T', O), their lengths."""
-        lengths = ops.maximum((lengths - self.kernel) // self.stride + 1, 0).astype(ms.int32)
+        lengths = ops.maximum((lengths - self.width) // self.stride + 1, 0).astype(ms.int32)
         x = self.conv(x)
         if self.mode == "group":
             x = self.norm(x, lengths)
@@ -45,9 +46,9 @@ class FeatureExtractor(nn.Cell):
     def __init__(self, config: TrunkConfig, rng: np.random.Generator):
         super().__init__()
         layers, inputs = [], 1
-        for i, (kernel, stride) in enumerate(zip(config.conv_kernels, config.conv_strides, strict=True)):
+        for i, (width, stride) in enumerate(zip(config.conv_kernels, config.conv_strides, strict=True)):
             norm = "layer" if config.extractor_mode == "layer" else "group" if i == 0 else "none"
-            layers.append(ConvLayer(inputs, config.conv_channels, kernel, stride, norm, rng, i > 1 and config.conv_init == "average"))
+            layers.append(ConvLayer(inputs, config.conv_channels, width, stride, norm, rng, i > 1 and config.conv_init == "average"))
             inputs = config.conv_channels
         self.conv_layers = nn.CellList(layers)
 
@@ -84,7 +85,7 @@ class PositionalConv(nn.Cell):
 
 
 class SelfAttention(nn.Cell):
-    """Multi-head self-attention (Vaswani et al. 2017) to the frames that are no padding."""
+    """Multi-head self-attention (Vaswani et al. 2017) over the valid frames."""
 
     def __init__(self, config: TrunkConfig, rng: np.random.Generator):
         super().__init__()
@@ -93,20 +94,20 @@ class SelfAttention(nn.Cell):
         self.heads, self.scale = config.heads, (dim // config.heads) ** -0.5
         self.dropout = Dropout(config.attention_dropout)
         self.scores, self.mix = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
-        self.softmax, self.exchange = MaskedSoftmax(), Permute(0, 2, 1, 3)
+        self.softmax, self.swap_axes = MaskedSoftmax(), Permute(0, 2, 1, 3)
 
     def construct(self, x, frames, seed):
         batch, steps, dim = x.shape
         q, k, v = self._split(self.q_proj(x) * self.scale), self._split(self.k_proj(x)), self._split(self.v_proj(x))
         weights = self.dropout(self.softmax(self.scores(q, k), frames), seed)
-        return self.out_proj(self.exchange(self.mix(weights, v)).reshape(batch, steps, dim))
+        return self.out_proj(self.swap_axes(self.mix(weights, v)).reshape(batch, steps, dim))
 
     def _split(self, x):
-        return self.exchange(x.reshape(x.shape[0], x.shape[1], self.heads, -1))
+        return self.swap_axes(x.reshape(x.shape[0], x.shape[1], self.heads, -1))
 
 
 class EncoderLayer(nn.Cell):
-    """A transformer layer, normalised after each part (base) or before it (large)."""
+    """A transformer layer with post-norm (base) or pre-norm (large)."""
 
     def __init__(self, config: TrunkConfig, rng: np.random.Generator):
         super().__init__()
@@ -148,10 +149,10 @@ class Encoder(nn.Cell):
 
 
 class Trunk(nn.Cell):
-    """Convolutions and transformer, without the heads of pretraining: what HuBERT, ProgRE and wav2vec 2.0 have in common.
+    """Convolutions and transformer without the heads of pretraining, shared by HuBERT, ProgRE and wav2vec 2.0.
 
-    construct returns the hidden states: the input of the first layer and the output of every layer, (B, T, D) each; for pre-LN models the last one is
-    normalised, as fairseq's encoder ends.
+    construct returns the hidden states: the input of the first layer and the output of every layer, (B, T, D) each; for pre-norm models the last one
+    is normalised, as in fairseq's encoder.
     """
 
     def __init__(self, config: TrunkConfig, rng: np.random.Generator):
@@ -165,12 +166,12 @@ class Trunk(nn.Cell):
         self.dropout_input, self.scale = Dropout(config.dropout_input), RowScale()
 
     def construct(self, wavs, lengths):
-        """wavs (B, samples) float32 (normalised where the configuration says so), zero-padded, lengths (B,) int32 samples."""
+        """wavs (B, samples) float32 (normalised if the configuration says so), zero-padded, lengths (B,) int32 samples."""
         features, frames = self.feature_extractor(wavs, lengths)
         return self.hidden_states(features, frames, None, None, Tensor(0, ms.int32))
 
     def hidden_states(self, features, frames, mask, keep, seed):
-        """features (B, T, C) of the convolutions, frames (B,), mask (B, T) 1 where masked or None, keep (layers,) 0 for a layer left out or None."""
+        """features (B, T, C) of the convolutions, frames (B,), mask (B, T) 1 where masked or None, keep (layers,) 0 for a skipped layer or None."""
         valid = time_mask(frames, features.shape[1])
         x = self.embed(features, mask, valid, seed)
         x = self.encoder.start(x, seed + 1)
@@ -197,7 +198,7 @@ class Trunk(nn.Cell):
 
 
 class Hubert(Trunk):
-    """HuBERT: the trunk, and the embeddings of the clusters that masked frames are compared with."""
+    """HuBERT: the trunk, and embeddings of the clusters, with which masked frames are compared."""
 
     def __init__(self, config: HubertConfig, seed: int = 1):
         rng = np.random.default_rng(seed)

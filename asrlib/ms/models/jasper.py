@@ -1,4 +1,4 @@
-"""Jasper BxR with dense residuals (Li et al. 2019), its convolutions masked: a padded batch gives each utterance the outputs it has alone.
+"""Jasper BxR with dense residuals (Li et al. 2019) and masked convolutions: an utterance has the same outputs alone and in a padded batch.
 
 Activations are (batch, time, channels), as in asrlib.ms.models.hubert.
 """
@@ -21,7 +21,8 @@ EPSILON = 1e-3  # of batch normalisation
 class Jasper(nn.Cell):
     """Prologue, B blocks of R sub-blocks, two epilogues, projection to the labels.
 
-    Every block receives the sum of what all blocks before received, each through a 1x1 convolution and batch normalisation of its own.
+    Dense residuals: to the output of every block are added the inputs of this block and all blocks before it, each through its own 1x1 convolution
+    and batch normalisation.
     """
 
     def __init__(self, config: JasperConfig, input_dim: int, vocab_size: int, seed: int = 1):
@@ -29,9 +30,9 @@ class Jasper(nn.Cell):
         rng = np.random.default_rng(seed)
         blocks = [Block(input_dim, config.prologue_filters, config.prologue_kernel, 1, config.prologue_dropout, rng, stride=2)]
         panes = [config.prologue_filters]
-        for filters, kernel, dropout in zip(config.filters, config.kernels, config.dropouts, strict=True):
+        for filters, width, dropout in zip(config.filters, config.kernels, config.dropouts, strict=True):
             for _ in range(config.blocks):
-                blocks.append(Block(panes[-1], filters, kernel, config.repeat, dropout, rng, panes=tuple(panes)))
+                blocks.append(Block(panes[-1], filters, width, config.repeat, dropout, rng, panes=tuple(panes)))
                 panes.append(filters)
         first, second = config.epilogue_filters
         blocks.append(Block(panes[-1], first, config.epilogue_kernel, 1, config.epilogue_dropout, rng, dilation=2))
@@ -59,12 +60,12 @@ class Jasper(nn.Cell):
 
 
 class Block(nn.Cell):
-    """R times convolution, batch normalisation, ReLU and dropout; residuals are added before the last ReLU."""
+    """R times convolution, batch normalisation, ReLU and dropout; residuals are added before the last ReLU. panes: channels of the residuals."""
 
-    def __init__(self, inputs, filters, kernel, repeat, dropout, rng, stride=1, dilation=1, panes=()):
+    def __init__(self, inputs, filters, width, repeat, dropout, rng, stride=1, dilation=1, panes=()):
         super().__init__()
         sizes = [inputs] + [filters] * (repeat - 1)
-        self.convs = nn.CellList([Conv(size, filters, kernel, rng, stride, dilation) for size in sizes])
+        self.convs = nn.CellList([Conv(size, filters, width, rng, stride, dilation) for size in sizes])
         self.norms = nn.CellList([MaskedBatchNorm(filters, EPSILON) for _ in sizes])
         self.dense = bool(panes)
         if panes:
@@ -73,7 +74,7 @@ class Block(nn.Cell):
         self.dropout, self.mask = nn.Dropout(p=dropout), RowScale()
 
     def construct(self, x, mask, *received):
-        """x (B, T, C), mask (B, T', 1), what the blocks before received (B, T', C) each -> (B, T', filters), 0 in the padding."""
+        """x (B, T, C), mask (B, T', 1), inputs of the residuals (B, T', C) each -> (B, T', filters), 0 in the padding."""
         last = len(self.convs) - 1
         for i in range(last):
             x = self.mask(self.dropout(ops.relu(self.norms[i](self.convs[i](x), mask))), mask)

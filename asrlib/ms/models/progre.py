@@ -1,8 +1,8 @@
-"""ProgRE: HuBERT's trunk, from which first what is known from the pitch and, some layers on, what is known of the speaker is subtracted.
+"""ProgRE: HuBERT's trunk with a pitch part subtracted before the transformer and a speaker part subtracted after one of its layers.
 
-Shapes and order follow the published inference code (pitch encoder before the mask, speaker module after layer 3). Its training is not published; ours: HuBERT's masked
-prediction, plus the cross-entropy of a linear speaker classifier on the mean of the speaker part over the utterance, which makes that part one of the speaker.
-The pitch part learns through the trunk alone.
+Shapes and order follow the published inference code (pitch encoder before the mask, speaker module after layer 3). Its training is not published.
+Ours is HuBERT's masked prediction plus the cross-entropy of a linear speaker classifier on the mean of the speaker part over the utterance, which
+makes that part depend on the speaker. The pitch part is trained only through the trunk.
 """
 
 import math
@@ -53,7 +53,7 @@ class PitchEncoder(nn.Cell):
 
 
 class SpeakerModule(nn.Cell):
-    """The speaker's part of every frame: attention over time, weighted mean and deviation of each frame, projection (attentive statistics without their sum)."""
+    """The speaker part of every frame: attention over time, weighted mean and deviation, projection (attentive statistics, not summed over time)."""
 
     def __init__(self, config: ProgreConfig, rng: np.random.Generator):
         super().__init__()
@@ -72,7 +72,7 @@ class SpeakerModule(nn.Cell):
 
 
 class Progre(Hubert):
-    """construct returns the pitch part, the input of the first layer, the layers' outputs with the speaker part after that of layer `speaker_layer`."""
+    """construct returns the pitch part, the input of the first layer and the outputs of all layers, with the speaker part after `speaker_layer`."""
 
     def __init__(self, config: ProgreConfig, seed: int = 1):
         super().__init__(config, seed)
@@ -88,7 +88,7 @@ class Progre(Hubert):
         return self.all_states(features, frames, None, None, Tensor(0, ms.int32), pitch)
 
     def all_states(self, features, frames, mask, keep, seed, pitch):
-        """The states in the order that construct gives them."""
+        """The states in the order of construct."""
         valid = time_mask(frames, features.shape[1])
         frame_mask = valid.expand_dims(2)
         pitch_part = self.pitch_encoder(pitch, frames, frame_mask)

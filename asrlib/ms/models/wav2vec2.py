@@ -1,4 +1,4 @@
-"""wav2vec 2.0 (Baevski et al. 2020): HuBERT's trunk, and a quantiser that makes of the convolutions' output what masked frames are to recognise."""
+"""wav2vec 2.0 (Baevski et al. 2020): HuBERT's trunk, and a quantiser of the convolutions' output, which gives the targets of masked frames."""
 
 import mindspore as ms
 import numpy as np
@@ -20,9 +20,9 @@ class GumbelQuantizer(nn.Cell):
         self.weight_proj = Linear(config.conv_channels, self.codebooks * self.codewords, rng, deviation=1.0)
 
     def construct(self, x, noise, temperature):
-        """x (B, T, C), noise (B, T, codebooks * codewords) of the Gumbel distribution or 0, temperature ().
+        """x (B, T, C), noise (B, T, codebooks * codewords), Gumbel or 0, temperature ().
 
-        -> vectors (B, T, code_dim), logits and one-hot choices (B * T, codebooks, codewords), codes (B, T) int32: equal where all codewords are.
+        -> vectors (B, T, code_dim), logits and one-hot choices (B * T, codebooks, codewords), codes (B, T) int32, equal if all codewords are equal.
         """
         batch, steps, _ = x.shape
         logits = self.weight_proj(x).reshape(-1, self.codebooks, self.codewords)
@@ -38,18 +38,18 @@ class GumbelQuantizer(nn.Cell):
 
 
 class Wav2vec2(Trunk):
-    """The trunk with the quantiser and the projections in which masked frames and codewords are compared."""
+    """The trunk with the quantiser and the projections to the space in which masked frames and codewords are compared."""
 
     def __init__(self, config: Wav2vec2Config, seed: int = 1):
         rng = np.random.default_rng(seed)
         super().__init__(config, rng)
         self.quantizer = GumbelQuantizer(config, rng)
-        self.project_q = Linear(config.code_dim, config.final_dim, rng, deviation=(3 * config.code_dim) ** -0.5)  # PyTorch's, which fairseq leaves
+        self.project_q = Linear(config.code_dim, config.final_dim, rng, deviation=(3 * config.code_dim) ** -0.5)  # PyTorch's default, as in fairseq
         self.final_proj = Linear(config.dim, config.final_dim, rng, deviation=(3 * config.dim) ** -0.5)
         self.dropout_features = Dropout(config.dropout_features)
 
     def quantised(self, features, noise, temperature, seed):
-        """features (B, T, C) of the convolutions, never masked -> what to recognise (B, T, final_dim), and the rest of what the quantiser gives."""
+        """features (B, T, C) of the convolutions, never masked -> targets (B, T, final_dim) and the other outputs of the quantiser."""
         vectors, logits, hard, codes = self.quantizer(self.dropout_features(self.layer_norm(features), seed), noise, temperature)
         return self.project_q(vectors), logits, hard, codes
 

@@ -1,4 +1,4 @@
-"""What networks are trained for: losses, batches, validation, metrics."""
+"""Training objectives: losses, batches, validation, metrics."""
 
 from asrlib.config.pretraining import PretrainConfig
 from asrlib.ms.objectives.contrastive import Contrastive

@@ -1,4 +1,4 @@
-"""What a network is trained for: the seam between the training loop and a task."""
+"""The interface between the training loop and a task."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,21 +14,21 @@ from asrlib.ms.data.waveforms import WaveformSet
 
 
 class Split(Protocol):
-    """How many parts a batch is computed in (asrlib.ms.training.memory_plan)."""
+    """In how many parts each batch is computed (asrlib.ms.training.memory_plan)."""
 
-    def of(self, batch: Batch) -> int: ...
+    def count(self, batch: Batch) -> int: ...
 
 
 class Objective:
     """Loss, batches, validation and metrics of a task.
 
-    A subclass makes the data sets and loaders, and the loss: a cell from a batch's inputs to its share of an update's loss () and numbers to report (K,),
-    the loss first, as means over the batch.
+    A subclass makes the data sets, the loaders and the loss. The loss is a cell: inputs of a batch -> its share of the update's loss (), and
+    metrics (K,), of which the first is the loss, as means over the batch.
     """
 
-    vocab_size = 0  # outputs of the network; 0: those of its configuration
-    metrics: tuple[str, ...] = ()  # names of the numbers that the loss reports, for the history; empty: the loss alone
-    score = "valid_loss"  # what a validation is better with less of; equal: the lower valid_loss
+    vocab_size = 0  # outputs of the network; 0: as in its configuration
+    metrics: tuple[str, ...] = ()  # names of the metrics in the history; empty: only the loss
+    score = "valid_loss"  # column of a validation that ranks checkpoints, lower is better; ties: valid_loss
 
     def __init__(self, config: TrainConfig | PretrainConfig, train_set: Dataset | WaveformSet, valid_set: Dataset | WaveformSet):
         self.config, self.train_set, self.valid_set = config, train_set, valid_set
@@ -36,7 +36,7 @@ class Objective:
         self.valid_loader: BatchLoader
 
     def prepare(self, folder: Path) -> None:
-        """Sets aside what cannot be trained on, with reasons in folder/set_aside.{train,valid}.tsv, and makes the loaders. UserError: nothing is left."""
+        """Makes the loaders and skips unusable utterances, listed in folder/set_aside.{train,valid}.tsv. UserError: no utterance is left."""
         self.train_set.set_aside(folder / "set_aside.train.tsv")
         self.valid_set.set_aside(folder / "set_aside.valid.tsv")
         self.loader, self.valid_loader = self.loaders()
@@ -53,20 +53,20 @@ class Objective:
         """The network with its loss."""
         raise NotImplementedError
 
-    def whole(self, units: float, missing: float) -> float:
-        """Units that the mean loss of an update is taken over. units: of its batches; missing: share of its batches that an epoch's end has left out."""
+    def update_units(self, units: float, missing: float) -> float:
+        """Units that the mean loss of an update is taken over. units: of its batches; missing: fraction of batches missing at the end of an epoch."""
         return units
 
     def validate(self, network: nn.Cell, split: Split, update: int) -> dict[str, float]:
         """Columns of the history: valid_loss and others, those of `score` among them."""
         raise NotImplementedError
 
-    def remark(self, row: Mapping[str, float]) -> str:
-        """A validation for the log."""
+    def summary(self, row: Mapping[str, float]) -> str:
+        """A validation as text for the log."""
         raise NotImplementedError
 
     def warning(self, row: Mapping[str, float]) -> str:
-        """Collapse that a row of the history shows, with advice; empty: none."""
+        """A warning with advice if a row of the history shows a collapse; else empty."""
         return ""
 
     def fingerprint(self) -> str:
@@ -74,4 +74,4 @@ class Objective:
         return f"{self.train_set.fingerprint()} {self.valid_set.fingerprint()}"
 
     def save(self, exp_dir: Path) -> None:
-        """Writes what belongs to a model besides its weights and configuration."""
+        """Writes the files that a model needs besides its weights and configuration."""

@@ -1,4 +1,4 @@
-"""wav2vec 2.0's loss: which quantised frame belongs to each masked one, among others of its utterance (Baevski et al. 2020, section 3.2)."""
+"""wav2vec 2.0's loss: identifies the quantised frame of each masked one among negatives of the utterance (Baevski et al. 2020, section 3.2)."""
 
 from collections.abc import Mapping
 
@@ -16,11 +16,12 @@ from asrlib.ms.objectives.pretraining import Pretraining
 class ContrastiveLoss(nn.Cell):
     """A network of asrlib.ms.models.wav2vec2 with its loss.
 
-    construct(wavs (B, S), lengths (B,), mask (B, T), negatives (B, T, T), keep (layers,), seed () int32, share (), temperature (), noise (B, T, codebooks * codewords))
-    -> loss (), metrics (5,): contrastive loss and accuracy of the masked frames, feature penalty, perplexity of the codewords' mean probabilities and of their use.
+    construct(wavs (B, S), lengths (B,), mask (B, T), negatives (B, T, T), keep (layers,), seed () int32, share (), temperature (),
+    noise (B, T, codebooks * codewords)) -> loss (), metrics (5,): contrastive loss and accuracy of the masked frames, feature penalty, perplexity
+    of the codewords' mean probabilities and of their use.
 
-    negatives[b, i, j]: how often frame j was drawn as a negative of the masked frame i. So the similarities of all pairs are one matrix product, and nothing is
-    gathered. A negative with the codewords of the right frame does not count, as in fairseq. `share`: see asrlib.ms.objectives.masked_prediction.
+    negatives[b, i, j]: how often frame j was drawn as a negative of the masked frame i, so that one matrix product gives all similarities without
+    gathers. A negative with the same codewords as the target does not count, as in fairseq. `share`: see asrlib.ms.objectives.masked_prediction.
     """
 
     def __init__(self, network: nn.Cell, config: PretrainConfig):
@@ -46,13 +47,13 @@ class ContrastiveLoss(nn.Cell):
         return total * share, ops.stop_gradient(ops.stack((loss, accuracy, penalty, probable, used)))
 
     def _compare(self, context, targets, codes, negatives):
-        """Of every frame (B, T): the cross-entropy of the right one among its negatives, 0 where it has none, and whether it is the most similar one."""
+        """For every frame (B, T): the cross-entropy of its target among the negatives, 0 without any, and whether the target is the most similar."""
         similar = self.products(context, targets) / self.logit_temp
         right = (context * targets).sum(-1) / self.logit_temp
         wrong = negatives * (codes.expand_dims(1) != codes.expand_dims(2)).astype(ms.float32)
         others = (wrong * ops.exp(similar - right.expand_dims(2))).sum(-1)  # at most exp(2 / logit_temp) each: no overflow
         best = ops.select(wrong > 0, similar, ops.zeros_like(similar) - 1e9).max(-1)
-        hits = ops.logical_and(right >= best, best > -1e8).astype(ms.float32)  # without any other codeword nothing was recognised
+        hits = ops.logical_and(right >= best, best > -1e8).astype(ms.float32)  # without negatives nothing is identified
         return ops.log(1.0 + others), hits
 
     def _perplexity(self, probabilities, masked):
@@ -62,7 +63,7 @@ class ContrastiveLoss(nn.Cell):
 
 
 class Contrastive(Pretraining):
-    """wav2vec 2.0: the quantised frame behind each masked one."""
+    """wav2vec 2.0: the quantised frame of each masked one."""
 
     loader_type = ContrastiveLoader
     metrics = ("contrastive_loss", "contrastive_accuracy", "feature_penalty", "prob_perplexity", "code_perplexity")
@@ -71,19 +72,19 @@ class Contrastive(Pretraining):
         super().__init__(config, train_set, valid_set)
         model = config.model_conf
         self.codewords = model.codebooks * model.codewords
-        self.collapsed = model.codebooks * max(1.5, 0.02 * model.codewords)  # the published run dipped to about 15 of 640 and came back
+        self.collapsed = model.codebooks * max(1.5, 0.02 * model.codewords)  # the published run fell to about 15 of 640 and recovered
 
     def loss(self, network: nn.Cell) -> nn.Cell:
         """See Objective."""
         return ContrastiveLoss(network, self.config)
 
-    def remark(self, row: Mapping[str, float]) -> str:
+    def summary(self, row: Mapping[str, float]) -> str:
         """See Objective."""
-        return f"{super().remark(row)} (perplexity of the codewords {row['valid_code_perplexity']:.1f} of {self.codewords})"
+        return f"{super().summary(row)} (perplexity of the codewords {row['valid_code_perplexity']:.1f} of {self.codewords})"
 
     def warning(self, row: Mapping[str, float]) -> str:
-        """Nearly all frames have one codeword."""
+        """Collapse: nearly all frames have the same codeword."""
         if row.get("code_perplexity", self.collapsed) >= self.collapsed:
             return ""
-        advice = "if it stays there, raise loss.diversity_weight or schedule.warmup_steps, or lower optim.learning_rate"
+        advice = "if this lasts, raise loss.diversity_weight or schedule.warmup_steps, or lower optim.learning_rate"
         return f"the quantiser uses few codewords: perplexity {row['code_perplexity']:.1f} of {self.codewords}: {advice}"

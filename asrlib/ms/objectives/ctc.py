@@ -19,12 +19,12 @@ from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
 
-BLANK_ADVICE = "usual in the first epochs; if it lasts: a lower learning rate, warm-up, longer training, or transcripts that fit the audio"
-VALID_BUCKETS = 3  # at most: each is a graph
+BLANK_ADVICE = "usual in the first epochs; if this lasts, use a lower learning rate, warm-up or longer training, or check the transcripts"
+VALID_BUCKETS = 3  # maximum: each needs a graph
 
 
 def ctc_loss(logits, logit_lengths, labels, label_lengths, blank: int):
-    """CTC loss of each utterance (B,): logits (T, B, V), labels (B, L) padded with anything, natural logarithm, in float32."""
+    """CTC loss of each utterance (B,): logits (T, B, V), labels (B, L) with any padding; natural logarithm, float32."""
     log_probs = ops.log_softmax(logits.astype(ms.float32), -1)
     return ops.ctc_loss(log_probs, labels, logit_lengths, label_lengths, blank=blank, reduction="none")[0]
 
@@ -32,7 +32,7 @@ def ctc_loss(logits, logit_lengths, labels, label_lengths, blank: int):
 class CtcLoss(nn.Cell):
     """(feats, feat_lengths, labels, label_lengths, weights (B,), share ()) -> the mean loss of the batch times share (), and the mean (1,).
 
-    weights: of the utterances in the mean; 0 for rows that only fill the batch up.
+    weights: of the utterances in the mean; 0 for rows that only fill up the batch.
     """
 
     def __init__(self, network: nn.Cell, blank: int):
@@ -60,7 +60,7 @@ class EvalStep(nn.Cell):
 
 
 class Ctc(Objective):
-    """Transcripts of utterances, best by word error rate."""
+    """CTC training on transcripts; checkpoints are ranked by word error rate."""
 
     score = "valid_wer"
 
@@ -70,8 +70,8 @@ class Ctc(Objective):
         self.step: EvalStep | None = None
 
     @classmethod
-    def of(cls, config: TrainConfig, train_dir: Path, valid_dir: Path, tokens: Path) -> "Ctc":
-        """From two dump directories and a token list. UserError: one is missing or damaged."""
+    def from_dirs(cls, config: TrainConfig, train_dir: Path, valid_dir: Path, tokens: Path) -> "Ctc":
+        """The objective for two dump directories and a token list. UserError: one is missing or damaged."""
         tokenizer = load_tokenizer(tokens)
         return cls(config, Dataset(train_dir, tokenizer, config, train=True), Dataset(valid_dir, tokenizer, config, train=False), tokenizer)
 
@@ -97,8 +97,8 @@ class Ctc(Objective):
         """See Objective."""
         return CtcLoss(network, self.tokenizer.blank)
 
-    def whole(self, units: float, missing: float) -> float:
-        """The last update of an epoch, which may have fewer batches, counts as the part of an update that it is."""
+    def update_units(self, units: float, missing: float) -> float:
+        """The last update of an epoch, which may have fewer batches, has a proportionally smaller loss."""
         return units / (1 - missing)
 
     def validate(self, network: nn.Cell, split: Split, update: int) -> dict[str, float]:
@@ -107,7 +107,7 @@ class Ctc(Objective):
         network.set_train(False)
         texts = {item.utt: item.source.text or "" for item in self.valid_set.items}
         losses, blanks, frames, refs, hyps = [], 0, 0, [], []
-        for batch in (part for whole in self.valid_loader.epoch(0) for part in whole.split(split.of(whole))):
+        for batch in (part for whole in self.valid_loader.epoch(0) for part in whole.split(split.count(whole))):
             log_probs, lengths, batch_losses = (output.asnumpy() for output in self.step(*map(Tensor, batch.inputs()[:4])))
             losses += batch_losses[: len(batch.utts)].tolist()
             for utt, scores, length in zip(batch.utts, log_probs, lengths, strict=False):
@@ -119,13 +119,13 @@ class Ctc(Objective):
         rates = {f"valid_{unit[0]}er": _rate(refs, hyps, unit) for unit in ("word", "char")}
         return {"valid_loss": float(np.mean(losses)), **rates, "blank_ratio": blanks / max(1, frames)}
 
-    def remark(self, row: Mapping[str, float]) -> str:
+    def summary(self, row: Mapping[str, float]) -> str:
         """See Objective."""
         rates = f"WER {row['valid_wer']:.2f} % CER {row['valid_cer']:.2f} %"
         return f"valid loss {row['valid_loss']:.3f} {rates} blank {100 * row['blank_ratio']:.1f} %"
 
     def warning(self, row: Mapping[str, float]) -> str:
-        """Nothing but blanks."""
+        """Collapse: nearly all frames are blank."""
         if row.get("blank_ratio", 0.0) <= 0.99:
             return ""
         return f"blank collapse: {100 * row['blank_ratio']:.1f} % of the frames are blank, so the hypotheses are empty: {BLANK_ADVICE}"

@@ -1,11 +1,11 @@
-"""What the losses of pretraining share."""
+"""Functions that the pretraining losses share."""
 
 import mindspore as ms
 from mindspore import ops
 
 
 def inside_mask(frames, length):
-    """(B, length) float32: 1 in the utterances, whose frames are given (B,), 0 in the padding."""
+    """frames (B,) -> (B, length) float32: 1 inside the utterances, 0 in the padding."""
     return (ops.arange(0, length).astype(ms.int32) < frames.expand_dims(1)).astype(ms.float32)
 
 

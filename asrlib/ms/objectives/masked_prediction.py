@@ -1,4 +1,4 @@
-"""HuBERT's loss: which cluster belongs to each masked frame, by cosine (Hsu et al. 2021, section 2), and ProgRE's speaker classification."""
+"""HuBERT's loss: predicts the cluster of each masked frame by cosine similarity (Hsu et al. 2021, section 2); ProgRE's speaker classification."""
 
 import math
 from collections.abc import Mapping
@@ -18,11 +18,12 @@ from asrlib.ms.objectives.pretraining import Pretraining
 class MaskedLoss(nn.Cell):
     """A network of asrlib.ms.models.hubert with its loss.
 
-    construct(wavs (B, S), lengths (B,), targets (B, T) int32, mask (B, T), keep (layers,), seed () int32, share (), pitch (B, T), speakers (B,) int32)
-    -> loss (), metrics (5,): cross-entropy of the masked frames, their accuracy, feature penalty, cross-entropy and accuracy of the speakers.
+    construct(wavs (B, S), lengths (B,), targets (B, T) int32, mask (B, T), keep (layers,), seed () int32, share (), pitch (B, T),
+    speakers (B,) int32) -> loss (), metrics (5,): cross-entropy of the masked frames, their accuracy, feature penalty, cross-entropy and accuracy
+    of the speakers.
 
-    `share`: masked frames of the batch over those of the whole update, so that batches whose gradients are added up count as one large batch. Rows with
-    length 0 only fill the batch up.
+    `share`: masked frames of the batch over those of the whole update, so that accumulated batches have the gradient of one large batch. Rows of
+    length 0 only fill up the batch.
     """
 
     def __init__(self, network: nn.Cell, config: PretrainConfig):
@@ -32,7 +33,7 @@ class MaskedLoss(nn.Cell):
         self.temperature, self.grad_mult = model.logit_temp, model.feature_grad_mult
         self.penalty, self.unmasked_weight = config.loss.feature_penalty, config.loss.unmasked_weight
         self.speaker_weight = config.loss.speaker_weight if config.uses_speakers else 0.0
-        self.speaker_state = model.speaker_layer + 3 if config.uses_speakers else 0  # behind pitch part, input and layers 0 .. speaker_layer
+        self.speaker_state = model.speaker_layer + 3 if config.uses_speakers else 0  # index after pitch part, input and layers 0 .. speaker_layer
 
     def construct(self, wavs, lengths, targets, mask, keep, seed, share, pitch, speakers):
         features, frames = self.network.feature_extractor(wavs, lengths)
@@ -97,13 +98,13 @@ class MaskedPrediction(Pretraining):
         """See Objective."""
         return MaskedLoss(network, self.config)
 
-    def remark(self, row: Mapping[str, float]) -> str:
+    def summary(self, row: Mapping[str, float]) -> str:
         """See Objective."""
-        return f"{super().remark(row)} (the most frequent cluster would give {100 * row['always_most_frequent']:.1f} %)"
+        return f"{super().summary(row)} (the most frequent cluster would give {100 * row['always_most_frequent']:.1f} %)"
 
 
 def cluster_statistics(counts: np.ndarray) -> dict[str, float]:
-    """Of the frames of each cluster: how many clusters are used, their perplexity, the accuracy of always predicting the most frequent one."""
+    """From the frames of each cluster: number of used clusters, perplexity, accuracy of always predicting the most frequent cluster."""
     share = counts[counts > 0] / max(1, counts.sum())
     perplexity = math.exp(-float((share * np.log(share)).sum()))
     return {"clusters_used": int((counts > 0).sum()), "cluster_perplexity": perplexity, "always_most_frequent": float(share.max(initial=0.0))}

@@ -1,4 +1,4 @@
-"""What masked prediction and the contrastive task have in common: waveforms, and validation by the loss of masked frames."""
+"""The common base of masked prediction and the contrastive task: waveforms, and validation by the loss of masked frames."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,20 +13,20 @@ from asrlib.ms.objectives.base import Objective, Split
 
 
 class Pretraining(Objective):
-    """Masked frames of waveforms."""
+    """Pretraining on masked frames of waveforms."""
 
     loader_type: type[MaskedLoader]
 
     def __init__(self, config: PretrainConfig, train_set: WaveformSet, valid_set: WaveformSet):
         super().__init__(config, train_set, valid_set)
         self.valid_loss: nn.Cell | None = None
-        self.statistics: dict[str, float] = {}  # of the validation set, in every row of a validation
+        self.statistics: dict[str, float] = {}  # of the validation set; added to every validation in the history
 
     @classmethod
-    def of(cls, config: PretrainConfig, train_dir: Path, valid_dir: Path, targets: tuple[Path, Path] | None, name: str) -> "Pretraining":
-        """From two data directories and the folders of their targets. name: of the clusters.
+    def from_dirs(cls, config: PretrainConfig, train_dir: Path, valid_dir: Path, targets: tuple[Path, Path] | None, name: str) -> "Pretraining":
+        """The objective for two data directories and the folders of their targets. name: of the clusters.
 
-        Sets model_conf.num_speakers where the model has a speaker head. UserError: data or targets are missing or damaged.
+        Sets model_conf.num_speakers if the model has a speaker head. UserError: data or targets are missing or damaged.
         """
         sets = []
         for i, folder in enumerate((train_dir, valid_dir)):
@@ -50,12 +50,12 @@ class Pretraining(Objective):
         return [(bucket.batch_size, model.samples(bucket.frames)) for loader in (self.loader, self.valid_loader) for bucket in loader.buckets]
 
     def validate(self, network: nn.Cell, split: Split, update: int) -> dict[str, float]:
-        """Means over the masked frames of the validation set, with the same masks every time: valid_loss, valid_accuracy and what else the loss reports."""
+        """valid_loss, valid_accuracy and the other metrics: means over the masked frames of the validation set, with the same masks every time."""
         if self.valid_loss is None:
             self.valid_loss = self.loss(network)
         self.valid_loss.set_train(False)
         totals, masked = np.zeros(1), 0
-        for batch in (part for whole in self.valid_loader.epoch(0) for part in whole.split(split.of(whole))):
+        for batch in (part for whole in self.valid_loader.epoch(0) for part in whole.split(split.count(whole))):
             _, metrics = self.valid_loss(*(Tensor(x) for x in batch.inputs(1.0, update)))
             totals, masked = totals + batch.units * metrics.asnumpy(), masked + batch.units
         network.set_train(True)
@@ -63,6 +63,6 @@ class Pretraining(Objective):
         names = [f"valid_{name}" for name in self.metrics[2:]]
         return {"valid_loss": loss, "valid_accuracy": accuracy} | self.statistics | dict(zip(names, others, strict=False))
 
-    def remark(self, row: Mapping[str, float]) -> str:
+    def summary(self, row: Mapping[str, float]) -> str:
         """See Objective."""
         return f"valid loss {row['valid_loss']:.3f} accuracy {100 * row['valid_accuracy']:.1f} %"

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: the best by validation, their average, and those that the configuration names."""
+"""The checkpoints of a run: the best by validation, their average, and those that trainer.keep_updates names."""
 
 import json
 import math
@@ -19,7 +19,7 @@ class Checkpoints:
         self.index = self.folder / "index.json"
 
     def rows(self) -> list[dict]:
-        """name, epoch, update, score, loss, pinned of the checkpoints kept, best first: lowest score, of equal ones lowest loss."""
+        """name, epoch, update, score, loss, pinned of the kept checkpoints, best first: by score, then by loss."""
         rows = json.loads(self.index.read_text()) if self.index.exists() else []
         return sorted((row for row in rows if self.path(row["name"]).exists()), key=_order)
 
@@ -27,10 +27,10 @@ class Checkpoints:
         return self.folder / f"{name}.safetensors"
 
     def save(self, name: str, network: nn.Cell, facts: dict, pinned: bool = False) -> None:
-        """Adds the weights and removes those that are not among the best `keep`, except pinned ones. facts: epoch, update, score, loss."""
+        """Saves the weights and removes checkpoints that are not among the best `keep`, except pinned ones. facts: epoch, update, score, loss."""
         metadata = {"epoch": str(facts["epoch"]), "updates": str(facts["update"]), "valid_loss": repr(facts["loss"])}
         save_arrays(self.path(name), network_arrays(network), metadata)
-        loss = facts["loss"] if math.isfinite(facts["loss"]) else math.inf  # nan has no order
+        loss = facts["loss"] if math.isfinite(facts["loss"]) else math.inf  # nan cannot be sorted
         rows = [row for row in self.rows() if row["name"] != name] + [{"name": name, **facts, "loss": loss, "pinned": pinned}]
         rows.sort(key=_order)
         kept = [row for i, row in enumerate(rows) if i < self.keep or row["pinned"]]

@@ -1,4 +1,4 @@
-"""What a run has measured: history.jsonl, TensorBoard events and the loss curve."""
+"""Metrics of a run: history.jsonl, TensorBoard events and the loss curve."""
 
 import json
 import time
@@ -12,11 +12,11 @@ from asrlib.report.plots import plot_history, plot_pretraining
 from asrlib.utils.files import atomic_write
 from asrlib.utils.memory import GB, peak_memory
 
-PLACE = ("update", "epoch", "seconds", "frames")  # what is not drawn in TensorBoard
+PLACE = ("update", "epoch", "seconds", "frames")  # columns that are not written to TensorBoard
 
 
 def read_history(exp_dir: Path) -> list[dict]:
-    """The rows of a run's history.jsonl: updates have "loss", validations "valid_loss"; an incomplete last line (a kill) is passed over."""
+    """The rows of a run's history.jsonl: updates have "loss", validations "valid_loss"; skips an incomplete last line of a killed run."""
     path = exp_dir / "history.jsonl"
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
@@ -35,17 +35,17 @@ class History:
         self.events = EventFileWriter(str(exp_dir / "tensorboard"))
 
     def rewind(self, update: int, validated: int) -> None:
-        """Drops rows of updates and validations later than those of a state that training resumes from: they will be made again."""
+        """Removes rows of updates and validations after the state that training resumes from: they will be written again."""
         rows = [row for row in read_history(self.exp_dir) if row["update"] <= (update if "loss" in row else validated)]
         with atomic_write(self.path) as stream:
             stream.writelines(json.dumps(row) + "\n" for row in rows)
 
     def update(self, row: dict) -> None:
-        """A row of updates."""
+        """Adds a row of updates."""
         self._add(row)
 
     def validation(self, row: dict) -> None:
-        """A row for one validation, with the most memory that the process has held so far."""
+        """Adds a row of a validation, with the peak memory of the process."""
         self._add(row | {"peak_memory_gb": round(peak_memory() / GB, 3)})
 
     def draw(self) -> None:

@@ -1,7 +1,7 @@
-"""How many parts each batch is computed in, so that training fits into the memory there is. The gradients of the parts are added up: the update stays the same.
+"""Splits batches into parts so that training fits into the memory. The gradients of the parts are accumulated: the update stays the same.
 
-The estimates are what a step was measured to take on a CPU (tools/bench/memory.py measures again); what grows with the batch stands with each model's
-configuration (activation_size).
+The estimates were measured on a CPU (tools/bench/memory.py measures them again); the part that grows with the batch is in each model's configuration
+(activation_size).
 """
 
 from collections.abc import Iterable
@@ -20,31 +20,33 @@ log = get_logger(__name__)
 
 FLOAT = 4  # bytes
 PROCESS = 0.9 * GB  # Python, MindSpore and compiled graphs of a few lengths
-MARGIN = 1.15  # of an estimate, for what the memory pool leaves unused between its blocks
+MARGIN = 1.15  # factor of an estimate, for the fragmentation of the memory pool
 MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1, "novograd": 1}
 
 
 @dataclass(frozen=True)
 class Parts:
-    """In how many parts batches are computed, by rows and length (frames or samples); 1 where nothing is said."""
+    """In how many parts batches are computed. plan: (rows, frames or samples) -> parts; default 1."""
 
     plan: dict[tuple[int, int], int] = field(default_factory=dict)
 
-    def of(self, batch: Batch) -> int:
-        """Parts of a batch."""
+    def count(self, batch: Batch) -> int:
+        """Number of parts of a batch."""
         return self.plan.get(batch.shape, 1)
 
     @property
     def accumulate(self) -> bool:
-        """Whether any batch has several."""
+        """Whether any batch has several parts."""
         return any(count > 1 for count in self.plan.values())
 
 
-def plan_parts(config: TrainConfig | PretrainConfig, shapes: Iterable[tuple[int, int]], parameters: int, memory_gb: float | None = None, processes: int = 1) -> Parts:
-    """shapes: (rows, frames or samples) of the batches; parameters: numbers of the network; memory_gb: what training may take on this machine, None: what there is;
-    processes: that share it.
+def plan_parts(
+    config: TrainConfig | PretrainConfig, shapes: Iterable[tuple[int, int]], parameters: int, memory_gb: float | None = None, processes: int = 1
+) -> Parts:
+    """The parts of batches that fit into the memory.
 
-    Warns where not even one row fits. Other devices than CPUs have memory of their own, of which nothing is planned.
+    shapes: (rows, frames or samples) of the batches; parameters: number of the network's parameters; memory_gb: limit on this machine, None: the
+    available memory; processes: that share it. Warns if not even one row fits. Only the memory of CPUs is planned, not that of other devices.
     """
     if ms.get_context("device_target") != "CPU":
         return Parts()
@@ -52,21 +54,23 @@ def plan_parts(config: TrainConfig | PretrainConfig, shapes: Iterable[tuple[int,
     fixed = fixed_memory(config, parameters)
     plan, needed = {}, 0.0
     for rows, length in sorted(set(shapes)):
-        row, room = activation_memory(config, 1, length) * MARGIN, max(0.0, free - fixed)
-        fitting = min(rows, int(room / row))
+        row = activation_memory(config, 1, length) * MARGIN
+        fitting = min(rows, int(max(0.0, free - fixed) / row))
         if not fitting:
-            log.warning("a batch of one utterance of %.1f s needs %.1f GB and %.1f GB are free: %s", config.seconds(length), (fixed + row) / GB, free / GB, _advice(config))
+            memory = f"needs {(fixed + row) / GB:.1f} GB, {free / GB:.1f} GB are free"
+            log.warning("a batch of one utterance of %.1f s %s: %s", config.seconds(length), memory, _advice(config))
         plan[rows, length] = -(-rows // max(1, fitting))
         needed = max(needed, fixed + row * rows)
     split = {shape: count for shape, count in plan.items() if count > 1}
-    log.info("memory: the largest batch needs about %.1f GB, %.1f GB are free%s", needed / GB, free / GB, "" if split else ": whole batches")
+    log.info("memory: the largest batch needs about %.1f GB, %.1f GB are free%s", needed / GB, free / GB, "" if split else ": no batch is split")
     for (rows, length), count in split.items():
-        log.info("batches of %d x %.1f s are computed in %d parts of %d utterances, whose gradients are added up", rows, config.seconds(length), count, -(-rows // count))
+        size = -(-rows // count)
+        log.info("batches of %d x %.1f s are computed in %d parts of %d utterances", rows, config.seconds(length), count, size)
     return Parts(split)
 
 
 def fixed_memory(config: TrainConfig | PretrainConfig, parameters: int) -> float:
-    """Bytes that do not depend on the batch: weights, gradients, moments, average of the weights, sums of gradients."""
+    """Bytes that do not depend on the batch: weights, gradients, moments, moving average of the weights, sums of gradients."""
     optim: OptimConfig = config.optim
     copies = 2 + MOMENTS[optim.name] + (1 if config.trainer.ema else 0) + 1
     return PROCESS + copies * parameters * FLOAT
@@ -79,4 +83,4 @@ def activation_memory(config: TrainConfig | PretrainConfig, rows: int, length: i
 
 def _advice(config: TrainConfig | PretrainConfig) -> str:
     recompute = "" if config.trainer.recompute else ", trainer.recompute=true"
-    return f"it may be killed; lower batch.max_seconds={config.batch.max_seconds:g}{recompute}"
+    return f"training may run out of memory; lower batch.max_seconds={config.batch.max_seconds:g}{recompute}"

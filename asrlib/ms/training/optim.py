@@ -1,7 +1,7 @@
 """Optimizers whose learning rate is an argument of every update.
 
-MindSpore's own take the rate from a parameter, and a compiled graph keeps the value that it had when that graph was compiled: each padded length would train
-at a rate of its own. nn.AdamWeightDecay has no bias correction besides. The results here are PyTorch's.
+MindSpore's own optimizers take the rate from a parameter, and a compiled graph keeps the value that it had at compilation: each padded length would
+have its own rate. Besides, nn.AdamWeightDecay has no bias correction. The results here equal PyTorch's.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from asrlib.ms.kernels import in_place
 
 
 def for_tensors(function: Callable, count: int) -> Callable:
-    """A function of `count` tensors as ops.HyperMap takes it: over hundreds of parameters a loop in a graph takes minutes to compile, a map seconds."""
+    """A function of `count` tensors for ops.HyperMap: over hundreds of parameters a loop takes minutes to compile in a graph, a map seconds."""
     graph = ops.MultitypeFuncGraph(function.__name__)
     graph.register(*["Tensor"] * count)(function)
     return graph
@@ -30,7 +30,7 @@ def make_optimizer(network: nn.Cell, config: OptimConfig) -> nn.Cell:
 
 
 class Adam(nn.Cell):
-    """Adam and AdamW with bias correction, in one pass over the memory where there is a compiled kernel."""
+    """Adam and AdamW with bias correction; the compiled kernel needs one pass over the memory."""
 
     def __init__(self, network: nn.Cell, config: OptimConfig):
         super().__init__(auto_prefix=False)
@@ -103,7 +103,7 @@ class NovoGrad(nn.Cell):
         super().__init__(auto_prefix=False)
         self.weights = _trainable(network)
         self.first = self.weights.clone("first_moment", init="zeros")
-        self.second = ParameterTuple(Parameter(Tensor(np.zeros(1, np.float32)), name=f"second_moment.{p.name}", requires_grad=False) for p in self.weights)
+        self.second = ParameterTuple(_layer_moment(p) for p in self.weights)
         self.beta1, self.beta2 = config.betas
         self.eps, self.decay = config.eps, config.weight_decay
         self.constants = Tensor([self.beta1, self.beta2, self.eps, self.decay], ms.float32)
@@ -128,7 +128,7 @@ class NovoGrad(nn.Cell):
         def novograd(settings, weight, first, second, grad):
             grad = grad * settings[1]
             norm = (grad * grad).sum().reshape(1)
-            second_now = ops.select(second > 0, beta2 * second + (1.0 - beta2) * norm, norm)  # the first gradient begins it
+            second_now = ops.select(second > 0, beta2 * second + (1.0 - beta2) * norm, norm)  # starts with the first gradient
             moment = beta1 * first + grad / (ops.sqrt(second_now) + eps) + decay * weight
             kept = ops.assign(second, second_now), ops.assign(first, moment)
             return ops.depend(ops.assign(weight, weight - settings[0] * moment), kept)
@@ -137,7 +137,7 @@ class NovoGrad(nn.Cell):
 
 
 class Ema(nn.Cell):
-    """An optimizer that also keeps an exponential moving average of the weights, which starts as these."""
+    """An optimizer that also keeps an exponential moving average of the weights, initialised with them."""
 
     def __init__(self, optimizer: nn.Cell, decay: float):
         super().__init__(auto_prefix=False)
@@ -162,32 +162,36 @@ class Ema(nn.Cell):
 
 
 class SwapEma(nn.Cell):
-    """Exchanges the weights and their average, and exchanges them back when called again: in a graph, for compiled steps do not see other ways."""
+    """Swaps the weights with their moving average; a second call swaps them back. A graph does it, since set_data may not reach compiled graphs."""
 
     def __init__(self, optimizer: Ema):
         super().__init__(auto_prefix=False)
         self.weights, self.mean = optimizer.weights, optimizer.mean
-        self.map, self.each = ops.HyperMap(), for_tensors(self._exchange(), 2)
+        self.map, self.each = ops.HyperMap(), for_tensors(self._swap(), 2)
 
     def construct(self):
         return self.map(self.each, self.weights, self.mean)
 
     @staticmethod
-    def _exchange() -> Callable:
+    def _swap() -> Callable:
         kernel = in_place("Exchange", 2, 0)
 
-        def exchange(weight, mean):
+        def swap(weight, mean):
             if kernel is not None:
                 return kernel(weight, mean)
             before = weight + 0.0
             taken = ops.assign(weight, ops.depend(mean + 0.0, before))
             return ops.assign(mean, ops.depend(before, taken))
 
-        return exchange
+        return swap
 
 
 def _trainable(network: nn.Cell) -> ParameterTuple:
     return ParameterTuple(network.trainable_params())
+
+
+def _layer_moment(weight: Parameter) -> Parameter:
+    return Parameter(Tensor(np.zeros(1, np.float32)), name=f"second_moment.{weight.name}", requires_grad=False)
 
 
 def _scalar(name: str) -> Parameter:

@@ -1,4 +1,4 @@
-"""Several processes that train one network on parts of every update (msrun): rank, size, and sums over all processes."""
+"""Data-parallel training with msrun: ranks, the batches of each process, and sums over all processes."""
 
 import os
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ BACKENDS = {"CPU": "mccl", "GPU": "nccl", "Ascend": "hccl"}
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's number, how many there are, and how many of them on this machine."""
+    """Rank of this process, number of processes, and number of processes on this machine."""
 
     rank: int = 0
     size: int = 1
     local: int = 1
 
     def folder(self, exp_dir: Path) -> Path:
-        """Where this process writes what all of them write."""
+        """The folder for files that every process writes."""
         return exp_dir if self.rank == 0 else exp_dir / "ranks" / str(self.rank)
 
-    def own(self, group: range) -> list[tuple[int, bool]]:
-        """The batches of an update that this process computes, as many as every other one, and whether they count.
+    def own_batches(self, group: range) -> list[tuple[int, bool]]:
+        """The batches of an update that this process computes, and whether they count. All processes compute the same number.
 
-        Where too few are left, a process without one computes the last one for nothing.
+        If too few are left, a process without a batch computes the last one, which does not count.
         """
         return [(min(first + self.rank, group[-1]), first + self.rank <= group[-1]) for first in group[:: self.size]]
 
@@ -40,12 +40,12 @@ class Ranks:
 
 
 def rate_factor(rule: str, processes: int) -> float:
-    """What the learning rate is multiplied by where updates have as many times more batches."""
+    """Factor of the learning rate for updates with `processes` times as many batches."""
     return {"none": 1.0, "sqrt": processes**0.5, "linear": float(processes)}[rule]
 
 
 class AverageStatistics(nn.Cell):
-    """Puts the mean over all processes in the place of the moving statistics of batch normalisation, which each process keeps of its own batches."""
+    """Averages the moving statistics of batch normalisation, which each process keeps for its own batches, over all processes."""
 
     def __init__(self, network: nn.Cell, processes: int):
         super().__init__(auto_prefix=False)
@@ -60,11 +60,11 @@ class AverageStatistics(nn.Cell):
 
 
 def join(device: str) -> Ranks:
-    """Joins the processes that msrun has started; alone without it. UserError: the others cannot be reached."""
+    """Joins the processes that msrun has started; without msrun, a single process. UserError: the others cannot be reached."""
     if "MS_ROLE" not in os.environ:
         return Ranks()
     try:
-        init(BACKENDS[device])  # where the scheduler stays until all have ended
+        init(BACKENDS[device])  # the scheduler returns only when all processes have ended
     except RuntimeError as error:
         raise UserError(f"msrun: the processes cannot reach each other: {str(error).splitlines()[0]}") from None
     ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.STAND_ALONE)  # gradients are summed by our own step

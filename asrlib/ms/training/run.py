@@ -1,4 +1,4 @@
-"""From a configuration and an objective to a trained model in exp_dir."""
+"""Trains a model in exp_dir, given a configuration and an objective."""
 
 import difflib
 import json
@@ -34,16 +34,18 @@ log = get_logger(__name__)
 Config = TrainConfig | PretrainConfig
 
 
-def train(objective: Objective, exp_dir: Path, pretrained: Path | None, device: str, start_over: bool = False, memory_gb: float | None = None) -> None:
-    """Trains, or resumes training, in exp_dir; ends with exp_dir/model.safetensors.
+def train(
+    objective: Objective, exp_dir: Path, pretrained: Path | None, device: str, start_over: bool = False, memory_gb: float | None = None
+) -> None:
+    """Trains, or resumes training, in exp_dir; at the end writes exp_dir/model.safetensors.
 
-    pretrained: weights to start from; memory_gb: what training may take, None: what there is. Under msrun each process takes its part of every update's
-    batches, of which there are as many times more; the first process writes. UserError when exp_dir holds a run with another configuration or other data,
-    or for faults of the data.
+    pretrained: weights to start from; memory_gb: limit, None: the available memory. Under msrun with N processes every update has N times as many
+    batches, of which each process computes its part; the first process writes. UserError: exp_dir holds a run with another configuration or other
+    data, or the data are invalid.
     """
     config = objective.config
     if config.trainer.precision == "bf16" and device == "CPU":
-        raise UserError("trainer.precision=bf16: MindSpore has no such convolutions on CPU: set fp32 or fp16")
+        raise UserError("trainer.precision=bf16: MindSpore has no such convolutions on CPU: choose fp32 or fp16")
     use_device(device)
     ranks = join(device)
     exp_dir.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,7 @@ def train(objective: Objective, exp_dir: Path, pretrained: Path | None, device: 
             clear(exp_dir)
         claim(exp_dir, config)
         objective.save(exp_dir)
-    ranks.sum(0.0)  # the others wait here
+    ranks.sum(0.0)  # the other processes wait here
     network = make_network(config, objective.vocab_size)
     log.info("%s: %d parameters", config.model, sum(p.size for p in network.trainable_params()))
     if pretrained:
@@ -66,7 +68,7 @@ def train(objective: Objective, exp_dir: Path, pretrained: Path | None, device: 
 
 
 def clear(exp_dir: Path) -> None:
-    """Removes what an earlier run left to resume from."""
+    """Removes the files of an earlier run."""
     for name in ("state.safetensors", "model.safetensors", "history.jsonl"):
         (exp_dir / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tensorboard"):
@@ -74,7 +76,7 @@ def clear(exp_dir: Path) -> None:
 
 
 def claim(exp_dir: Path, config: Config) -> None:
-    """Writes the resolved configuration; refuses to resume a run of another one. Removes half-written files of a run that was killed."""
+    """Writes the resolved configuration and removes incomplete files of a killed run. UserError: a run with another configuration is there."""
     for left in (*exp_dir.glob(".*.tmp"), *exp_dir.glob("checkpoints/.*.tmp")):
         left.unlink(missing_ok=True)
     path = exp_dir / "config.yaml"
@@ -90,7 +92,7 @@ def claim(exp_dir: Path, config: Config) -> None:
 
 
 def set_precision(network: nn.Cell, config: Config) -> None:
-    """Convolutions and projections in half precision, and recomputation of layers, where the configuration asks for it."""
+    """Sets half precision of convolutions and projections, and recomputation of layers, as configured."""
     half = {"fp16": ms.float16, "bf16": ms.bfloat16}.get(config.trainer.precision)
     if half is not None:
         for _, cell in network.cells_and_names():
@@ -104,7 +106,7 @@ def set_precision(network: nn.Cell, config: Config) -> None:
 
 
 def make_trainer(network: nn.Cell, objective: Objective, exp_dir: Path, ranks: Ranks, memory_gb: float | None) -> Trainer:
-    """The optimizer, the parts of batches that fit into the memory, and the step."""
+    """Makes the optimizer, the plan of parts that fit into the memory, the step and the trainer."""
     config = objective.config
     optimizer = make_optimizer(network, config.optim)
     if config.trainer.ema:
@@ -119,14 +121,14 @@ def make_trainer(network: nn.Cell, objective: Objective, exp_dir: Path, ranks: R
 
 
 def log_batch(config: Config, ranks: Ranks) -> None:
-    """Says what an update learns from, and what the published one did."""
+    """Logs the size of an update, and that of the publication."""
     published = f"; published: {config.batch.published}" if config.batch.published else ""
     size = f"{config.batch.batch_seconds:g} s" if config.batch.batch_seconds else f"{config.batch.batch_size} utterances"
-    log.info("an update: %s x %d accumulated x %d devices%s", size, config.optim.accumulate, ranks.size, published)
+    log.info("size of an update: %s x %d accumulated x %d devices%s", size, config.optim.accumulate, ranks.size, published)
 
 
 def finish(trainer: Trainer) -> None:
-    """Writes model.safetensors: the last weights, or with trainer.final=best the better one of the best checkpoint and the average of the best."""
+    """Writes model.safetensors: the last weights, or with trainer.final=best the better of the best checkpoint and the average of the best ones."""
     exp_dir = trainer.exp_dir
     if trainer.config.trainer.final == "last":
         trainer.save_weights(exp_dir / "model.safetensors")
@@ -136,7 +138,7 @@ def finish(trainer: Trainer) -> None:
 
 
 def choose_best(trainer: Trainer) -> None:
-    """Writes model.safetensors, and model.json with where it comes from."""
+    """Writes model.safetensors, and model.json with its source and scores."""
     checkpoints, objective, config = trainer.checkpoints, trainer.objective, trainer.config.trainer
     if not checkpoints.rows():
         trainer.validate()

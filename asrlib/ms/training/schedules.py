@@ -1,4 +1,4 @@
-"""Learning rates: a plain function of progress, so that each update's rate is known, logged and reproducible."""
+"""Learning rates as a function of progress, so that the rate of each update is known, logged and reproducible."""
 
 import math
 
@@ -8,13 +8,16 @@ from asrlib.config.training import ScheduleConfig
 def learning_rate(config: ScheduleConfig, peak: float, update: int, epoch: float, epochs: int, updates: int = 0) -> float:
     """Rate of an update.
 
-    update: updates done before it; epoch: epochs done before it, with the fraction of the current one; epochs, updates: of the whole training, 0: no limit.
-    Progress is counted in updates where they are limited, else in epochs. All are multiplied by a linear warm-up.
+    update: updates done before it; epoch: epochs done before it, with the fraction of the current one; epochs, updates: of the whole training, 0: no
+    limit. Progress is counted in updates if they are limited, else in epochs. All rates are multiplied by a linear warm-up.
 
-    constant: peak. anneal: peak for half of the epochs, then divided by learning_anneal per epoch (the model zoo computes lr / 1.1^(i - epochs/2) and never
-    hands it to the optimizer; here it arrives). cyclic: triangle between min_rate * peak and peak with period 2 * cycle_steps (Smith 2017). cosine: half a
-    cosine down to min_rate * peak. linear: a straight line from the end of the warm-up down to that (fairseq's polynomial_decay). hold: peak for hold_epochs
-    after the warm-up, then times `decay` per epoch, at least min_rate * peak (the published Jasper).
+    constant: peak.
+    anneal: peak for half of the epochs, then divided by learning_anneal per epoch (the model zoo computes lr / 1.1^(i - epochs/2), but never passes
+    it to the optimizer).
+    cyclic: triangle between min_rate * peak and peak with period 2 * cycle_steps (Smith 2017).
+    cosine: half a cosine down to min_rate * peak.
+    linear: a straight line from the end of the warm-up down to min_rate * peak (fairseq's polynomial_decay).
+    hold: peak for hold_epochs after the warm-up, then times `decay` per epoch, at least min_rate * peak (the published Jasper).
     """
     warmup = min(1.0, (update + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     if config.warmup_epochs:

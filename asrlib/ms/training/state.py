@@ -1,4 +1,4 @@
-"""The state of a training run: weights, optimizer, and how far it has come, in one file that replaces the former one atomically."""
+"""The state of a training run: weights, optimizer and progress, in one file that is replaced atomically."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from asrlib.utils.errors import UserError
 class TrainState:
     """epoch: epochs done; batch: batches done of the current one; update: updates done; validated: the update of the last
     validation; best: the lowest score so far, best_at: its epoch or update (trainer.valid_unit);
-    waiting: what updates measured that the history has no row of yet; data: digests of the data."""
+    waiting: metrics of updates that are not in the history yet; data: digests of the data."""
 
     epoch: int = 0
     batch: int = 0
@@ -40,7 +40,7 @@ def save_state(exp_dir: Path, state: TrainState, network: nn.Cell, optimizer: nn
 
 
 def load_state(exp_dir: Path, state: TrainState, network: nn.Cell, optimizer: nn.Cell) -> None:
-    """Puts a saved state back, if there is one. UserError when it is another model's, or of other data than state.data."""
+    """Restores the saved state, if there is one. UserError: it is from another model, or from other data than state.data."""
     path = state_file(exp_dir)
     if not path.exists():
         return
@@ -51,7 +51,7 @@ def load_state(exp_dir: Path, state: TrainState, network: nn.Cell, optimizer: nn
     try:
         saved = TrainState(**json.loads(read_metadata(path)["state"]))
     except TypeError:
-        raise UserError(f"{path} was written by another version of asrlib, which alone can resume it: start over with --force true") from None
+        raise UserError(f"{path} was written by another version of asrlib: resume with that version, or start over with --force true") from None
     if saved.data != state.data:
         raise UserError(f"{exp_dir} holds a run on other data: choose another --tag or --exp_dir, or start over with --force true")
     vars(state).update(vars(saved))

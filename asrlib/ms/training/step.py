@@ -1,4 +1,4 @@
-"""The training step: a graph of forward and backward pass for each shape of a batch, and one graph, whatever the shapes, that updates the weights."""
+"""The training step: one graph per shape of a batch for the forward and backward pass, and one graph for all shapes that updates the weights."""
 
 import time
 
@@ -30,7 +30,7 @@ def _square_sum():
 
 
 def _add_to():
-    """(first (1,), sum, gradient): the gradient is added to the sum or, where it is the first one, takes its place."""
+    """(first (1,), sum, gradient): adds the gradient to the sum or, if it is the first one, replaces the sum."""
     own, plain = in_place("AddTo", 1, 2), ops.MultitypeFuncGraph("add_to")
 
     @plain.register("Tensor", "Tensor", "Tensor")
@@ -43,10 +43,10 @@ def _add_to():
 
 
 class Gradients(nn.Cell):
-    """(first (1,), a batch's arrays) -> the loss's numbers (K,), whether the loss was finite (1,) float32, and the gradients of the weights times the loss scale.
+    """(first (1,), arrays of a batch) -> metrics (K,), whether the loss was finite (1,) float32, gradients times the loss scale.
 
-    sums: parameters to which the gradients are added, or, where first is 1, which they replace; none is returned then.
-    loss: a cell from a batch's arrays to its share of an update's loss () and numbers to report (K,).
+    sums: parameters to which the gradients are added, or which they replace if first is 1; gradients are not returned then.
+    loss: a cell: arrays of a batch -> its share of the update's loss (), metrics (K,).
     """
 
     def __init__(self, loss: nn.Cell, weights: ParameterTuple, loss_scale: float, sums: ParameterTuple | None):
@@ -69,7 +69,7 @@ class Gradients(nn.Cell):
 
 
 class Copy(nn.Cell):
-    """Puts the values of some parameters into others."""
+    """Copies the values of some parameters into others."""
 
     def __init__(self, to: ParameterTuple, values: ParameterTuple):
         super().__init__(auto_prefix=False)
@@ -84,10 +84,10 @@ def assign(parameter, value):
 
 
 class Update(nn.Cell):
-    """(rate (), finite (1,), gradients...) -> gradient norm () or 0 where it is not needed, whether the weights were updated () bool.
+    """(rate (), finite (1,), gradients...) -> gradient norm (), 0 if it is not needed, whether the weights were updated () bool.
 
-    The gradients are summed over the processes, scaled back and clipped. An update whose loss or gradient norm (where clipping or a loss scale needs it) is not
-    finite is left out: weights and optimizer stay as they were. sums: the gradients, where they were accumulated; they are not given then.
+    Sums the gradients over the processes, divides them by the loss scale and clips them. Skips the update if the loss or the gradient norm (computed
+    for clipping or a loss scale) is not finite. sums: the accumulated gradients; then none are passed.
     """
 
     def __init__(self, optimizer: nn.Cell, clip: float, loss_scale: float, processes: int, sums: ParameterTuple | None):
@@ -117,12 +117,22 @@ class Update(nn.Cell):
 
 
 class TrainStep:
-    """One batch: its gradients are added up over optim.accumulate batches, or the parts of one (accumulate), and then over the processes; the last updates the weights.
+    """Computes one batch. Gradients are summed over optim.accumulate batches, or over the parts of one (accumulate), and over the processes.
 
-    The moving statistics of batch normalisation, which the forward pass writes, stay as they were when the loss is not finite.
+    The last batch of an update changes the weights. If the loss is not finite, the moving statistics of batch normalisation, which the forward pass
+    writes, are restored.
     """
 
-    def __init__(self, network: nn.Cell, loss: nn.Cell, optimizer: nn.Cell, config: OptimConfig, loss_scale: float = 1.0, processes: int = 1, accumulate: bool = False):
+    def __init__(
+        self,
+        network: nn.Cell,
+        loss: nn.Cell,
+        optimizer: nn.Cell,
+        config: OptimConfig,
+        loss_scale: float = 1.0,
+        processes: int = 1,
+        accumulate: bool = False,
+    ):
         sums = optimizer.weights.clone(prefix="gradient_sum", init="zeros") if accumulate or config.accumulate > 1 else None
         self.gradients = Gradients(loss, optimizer.weights, loss_scale, sums)
         self.update = Update(optimizer, config.grad_clip, loss_scale, processes, sums)
@@ -134,9 +144,9 @@ class TrainStep:
         self.compile_seconds = 0.0
 
     def __call__(self, rate: float, update: bool, *inputs: np.ndarray) -> tuple[np.ndarray, float, bool]:
-        """rate: learning rate; update: whether this batch is the last of an update; inputs: the batch's arrays.
+        """rate: learning rate; update: whether this batch is the last of an update; inputs: arrays of the batch.
 
-        -> the loss's numbers (K,), gradient norm or 0 where it is not needed, whether all was finite.
+        -> metrics (K,), gradient norm or 0 if it is not needed, whether loss and gradients were finite.
         """
         if self.keep is not None:
             self.keep()
@@ -149,8 +159,9 @@ class TrainStep:
             metrics, finite, grads = self.gradients(*arguments)
         except RuntimeError as error:
             if "emory" in str(error) and "enough" in str(error):
-                shape, held = " x ".join(map(str, inputs[0].shape)), peak_memory() / GB
-                raise UserError(f"memory ran out at a batch of {shape}, with {held:.1f} GB in use: call again with --memory_gb {max(1, int(held * 2 / 3))}") from None
+                shape, used = " x ".join(map(str, inputs[0].shape)), peak_memory() / GB
+                advice = f"run again with --memory_gb {max(1, int(used * 2 / 3))}"
+                raise UserError(f"out of memory at a batch of {shape}, with {used:.1f} GB in use: {advice}") from None
             raise
         self.finite, self.first = np.minimum(self.finite, finite.asnumpy()), update
         if self.restore is not None and not finite.asnumpy()[0]:
@@ -167,11 +178,11 @@ class TrainStep:
         return tuple(x.shape for x in inputs) not in self.shapes
 
     def log_resources(self) -> None:
-        """Says how long compilation took and how much memory the process has held."""
+        """Logs the time of compilation and the peak memory of the process."""
         log.info("%d graphs compiled in %.0f s; peak memory %.1f GB", len(self.shapes), self.compile_seconds, peak_memory() / GB)
 
     def _release(self, inputs) -> None:
-        """Gives back what the compilation of a graph has left behind."""
+        """Releases the memory that the compilation of a graph has left allocated."""
         if self.is_new(inputs):
             self.shapes.add(tuple(x.shape for x in inputs))
             release_memory()

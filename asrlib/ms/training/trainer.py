@@ -1,4 +1,4 @@
-"""The training loop: updates, validation, checkpoints, and a state from which interrupted runs resume exactly."""
+"""The training loop: updates, validation, checkpoints, and a saved state from which killed runs resume exactly."""
 
 import math
 import time
@@ -28,12 +28,12 @@ from asrlib.utils.progress import COMPILING, progress
 
 log = get_logger(__name__)
 
-MAX_SKIPPED = 5  # updates in a row that were not finite
-NAN_ADVICE = "lower optim.learning_rate, set optim.grad_clip (10 is usual), add schedule.warmup_steps, or look at the utterances named above"
+MAX_SKIPPED = 5  # consecutive updates that were not finite
+NAN_ADVICE = "lower optim.learning_rate, set optim.grad_clip (10 is usual), add schedule.warmup_steps, or check the utterances listed above"
 
 
 class Trainer:
-    """Trains a network for an objective; everything it measures goes to exp_dir."""
+    """Trains a network for an objective and writes everything to exp_dir."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Trainer:
         self.skipped, self.batches, self.saved = 0, 1, 0.0
 
     def run(self) -> None:
-        """Trains until trainer.epochs or trainer.updates are done, or patience ends; resumes from the saved state if there is one."""
+        """Trains until trainer.epochs or trainer.updates are done, or trainer.patience is exceeded; resumes from the saved state if there is one."""
         load_state(self.exp_dir, self.state, self.network, self.optimizer)
         self.history.rewind(self.state.update, self.state.validated)
         state, trainer = self.state, self.config.trainer
@@ -75,7 +75,7 @@ class Trainer:
         self.step.log_resources()
 
     def save_weights(self, path: Path) -> None:
-        """Writes the weights, or with trainer.ema their moving average."""
+        """Writes the weights, or their moving average if trainer.ema is set."""
         if self.swap_ema is not None:
             self.swap_ema()
         save_arrays(path, network_arrays(self.network), {"updates": str(self.state.update)})
@@ -83,7 +83,7 @@ class Trainer:
             self.swap_ema()
 
     def _epoch(self, bar) -> None:
-        """What is left of the current epoch."""
+        """Trains for the rest of the current epoch."""
         state, trainer = self.state, self.config.trainer
         self.batches = len(self.objective.loader.plan(state.epoch))
         groups = self._groups()
@@ -106,7 +106,7 @@ class Trainer:
             self._save_state()
 
     def _groups(self) -> list[range]:
-        """The numbers of the batches of each update that is left in the epoch, of all processes."""
+        """The numbers of the batches, of all processes, in each remaining update of the epoch."""
         size, first = self.config.optim.accumulate * self.ranks.size, self.state.batch
         return [range(begin, min(begin + size, self.batches)) for begin in range(first, self.batches, size)]
 
@@ -115,7 +115,7 @@ class Trainer:
 
     def _loaded(self, groups: list[range]) -> Iterator[list[tuple[Batch, bool]]]:
         """This process's batches of each update, and whether they count."""
-        own = [self.ranks.own(group) for group in groups]
+        own = [self.ranks.own_batches(group) for group in groups]
         batches = self.objective.loader.epoch(self.state.epoch, numbers=[number for mine in own for number, _ in mine])
         try:
             for mine in own:
@@ -124,18 +124,18 @@ class Trainer:
             batches.close()
 
     def _update(self, group: list[tuple[Batch, bool]], count: int, bar) -> None:
-        """group: this process's batches of an update and whether they count; count: of the batches of all processes."""
+        """group: this process's batches of an update and whether they count; count: number of batches of all processes."""
         state, config = self.state, self.config
         trainer, epoch = config.trainer, state.epoch + state.batch / self.batches
         rate = learning_rate(config.schedule, config.optim.learning_rate, state.update, epoch, trainer.epochs, trainer.updates)
         rate *= rate_factor(config.optim.scale_rate, self.ranks.size)
         begin, totals, finite, norm = time.perf_counter(), 0.0, True, 0.0
         units = max(1.0, float(self.ranks.sum(sum(batch.units for batch, counts in group if counts))))
-        whole = self.objective.whole(units, 1 - count / (config.optim.accumulate * self.ranks.size))
-        parts = [(part, counts) for batch, counts in group for part in batch.split(self.parts.of(batch))]
+        update_units = self.objective.update_units(units, 1 - count / (config.optim.accumulate * self.ranks.size))
+        parts = [(part, counts) for batch, counts in group for part in batch.split(self.parts.count(batch))]
         for number, (part, counts) in enumerate(parts, 1):
             counted = part.units if counts else 0
-            inputs = part.inputs(counted / whole, state.update)
+            inputs = part.inputs(counted / update_units, state.update)
             if self.step.is_new(inputs):
                 bar.set_postfix_str(COMPILING.format(" x ".join(map(str, part.shape))), refresh=True)
             metrics, norm, finite = self.step(rate, number == len(parts), *inputs)
@@ -156,7 +156,7 @@ class Trainer:
         return f"{' '.join(shown)} lr {rate:.2e}"
 
     def _log(self, rate: float) -> None:
-        """A row of the history: means since the last one."""
+        """Adds a row to the history: means since the last one."""
         norm, seconds, frames, *totals = np.mean(self.state.waiting, axis=0).tolist()
         self.state.waiting.clear()
         row = {"update": self.state.update, "epoch": self._position(), "loss": totals[0], "learning_rate": rate, "grad_norm": norm}
@@ -172,14 +172,14 @@ class Trainer:
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
             utts = " ".join(utt for batch in batches for utt in batch.utts)
-            log.warning("update %d left out: its loss or gradient is not finite; utterances %s", self.state.update, utts)
+            log.warning("update %d skipped: its loss or gradient is not finite; utterances %s", self.state.update, utts)
         if self.skipped >= MAX_SKIPPED:
             raise UserError(
-                f"training diverged: {MAX_SKIPPED} updates in a row were not finite: {NAN_ADVICE}; weights before it: {self.checkpoints.folder}"
+                f"training diverged: {MAX_SKIPPED} updates in a row were not finite: {NAN_ADVICE}; earlier weights: {self.checkpoints.folder}"
             )
 
     def _due(self, epoch_ended: bool) -> bool:
-        """Whether the weights as they are now have to be validated."""
+        """Whether the current weights have to be validated."""
         state, trainer = self.state, self.config.trainer
         if state.validated == state.update:
             return False
@@ -202,22 +202,22 @@ class Trainer:
         return 0 < trainer.patience <= now - state.best_at and state.validated == state.update
 
     def validate(self) -> None:
-        """Scores the network, or with trainer.ema the moving average of its weights, and keeps these weights if they are among the best or named."""
+        """Scores the weights, or their moving average if trainer.ema is set, and keeps them if they are among the best or in trainer.keep_updates."""
         if self.average_statistics is not None:
             self.average_statistics()
         if self.swap_ema is not None:
             self.swap_ema()
-        self._validate_as_it_is()
+        self._validate()
         if self.swap_ema is not None:
             self.swap_ema()
 
-    def _validate_as_it_is(self) -> None:
+    def _validate(self) -> None:
         state, trainer = self.state, self.config.trainer
         scores = self.objective.validate(self.network, self.parts, state.update)
         epoch = math.ceil(self._position())
         row = {"epoch": self._position(), "update": state.update, **scores}
         self.history.validation(row)
-        log.info("epoch %d, update %d: %s", epoch, state.update, self.objective.remark(row))
+        log.info("epoch %d, update %d: %s", epoch, state.update, self.objective.summary(row))
         self._warn(row)
         score = scores[self.objective.score]
         score = score if math.isfinite(score) else math.inf

@@ -1,4 +1,4 @@
-"""Conversion of whole experiments: bit-exact there and back, every layer's output the same in both frameworks, whatever does not fit refused."""
+"""Conversion of whole experiments: bit-exact in both directions, equal outputs of all layers in both frameworks, errors for mismatches."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Checkpoints of the model zoo, of every age, under our names."""
+"""Checkpoints of every version of the model zoo, under our names."""
 
 import re
 
@@ -19,7 +19,7 @@ CONFIG = DeepSpeech2Config(conv_channels=8, hidden_size=16, hidden_layers=2)
 
 @pytest.fixture(scope="module")
 def ours():
-    """Arrays of a small network, all different from those of a new one."""
+    """Arrays of a small network, all different from those of a new network."""
     return network_arrays(DeepSpeech2(CONFIG, 161, 29, seed=5))
 
 
@@ -39,7 +39,7 @@ def recent(ours):
 
 
 def packed(ours, biases):
-    """One weight a layer, as MindSpore up to 1.5 kept it: with two biases the buffer of cuDNN, with one that of MindSpore's operator on CPUs."""
+    """One weight per layer, as MindSpore up to 1.5 saved it: cuDNN's buffer with two biases, or that of MindSpore's CPU operator with one."""
     zoo = {name: array for name, array in recent(ours).items() if not name.startswith("RNN.")}
     for layer in range(CONFIG.hidden_layers):
         part = {name.split(".")[-1]: array.reshape(-1) for name, array in ours.items() if name.startswith(f"rnns.{layer}.")}
@@ -87,7 +87,7 @@ def test_every_age_loads_whole(ours, variant, tmp_path):
     report = load_pretrained(network, path)
     assert not report.missing and not report.unused and not report.mismatched
     loaded = network_arrays(network)
-    if variant == "packed_cpu":  # one bias: only its sum with the other counts
+    if variant == "packed_cpu":  # one bias: the sum of the two
         for name in [n for n in ours if "bias_ih" in n]:
             other = name.replace("bias_ih", "bias_hh")
             np.testing.assert_allclose(loaded.pop(name) + loaded.pop(other), ours[name] + ours[other], rtol=1e-6)
@@ -105,7 +105,7 @@ def test_weights_that_are_not_there_are_refused(ours, tmp_path):
 
 @pytest.mark.parametrize("bidirectional", [True, False])
 def test_packed_weight_means_what_the_operator_of_old_computed(bidirectional):
-    """MindSpore's LSTM operator, whose weight the checkpoints of MindSpore up to 1.5 hold, and PyTorch's LSTM with what was unpacked."""
+    """MindSpore's LSTM operator with the packed weight of MindSpore up to 1.5 equals PyTorch's LSTM with the unpacked weights."""
     twin, ways = torch.nn.LSTM(41, 7, bidirectional=bidirectional), 1 + bidirectional
     shapes = {f"rnns.3.{name}": tuple(tensor.shape) for name, tensor in twin.state_dict().items()}
     rng = np.random.default_rng(0)
@@ -120,7 +120,7 @@ def test_packed_weight_means_what_the_operator_of_old_computed(bidirectional):
 
 @pytest.mark.parametrize("biases", [1, 2])
 def test_full_size_packed_weight(biases):
-    """The published model: 1312 inputs, 1024 units; one or two biases a direction."""
+    """The published model: 1312 inputs, 1024 units; one or two biases per direction."""
     with torch.device("meta"):
         shapes = {f"rnns.0.{name}": tuple(tensor.shape) for name, tensor in torch.nn.LSTM(1312, 1024, bidirectional=True).state_dict().items()}
     arrays, origin, aside = from_zoo({"RNN.weight0": np.zeros((2 * 4 * 1024 * (1312 + 1024 + biases), 1, 1), np.float32)}, shapes, "old.ckpt")
@@ -132,7 +132,7 @@ def test_a_packed_weight_of_another_size_is_refused(ours, tmp_path):
     zoo = packed(ours, 1)
     zoo["RNN.weight1"] = zoo["RNN.weight0"]
     path = save(zoo, tmp_path / "old.ckpt")
-    with pytest.raises(UserError, match="old.ckpt: RNN.weight1: .* values, an LSTM of the model has 4096 and one or two biases of 64 a direction"):
+    with pytest.raises(UserError, match="old.ckpt: RNN.weight1: .* values; an LSTM of the model has 4096 and one or two biases of 64 per direction"):
         load_pretrained(DeepSpeech2(CONFIG, 161, 29), path)
 
 
@@ -141,12 +141,12 @@ def test_two_arrays_for_one_parameter_are_refused(ours, tmp_path):
     zoo["conv.module_list.0.weight"] = zoo["conv.conv1.weight"]
     assert not load_pretrained(DeepSpeech2(CONFIG, 161, 29), save(zoo, tmp_path / "twice.ckpt")).unused
     zoo["conv.module_list.0.weight"] = zoo["conv.conv1.weight"] + 1
-    with pytest.raises(UserError, match="conv.conv1.weight and conv.module_list.0.weight differ and are both conv1.weight"):
+    with pytest.raises(UserError, match="conv.conv1.weight and conv.module_list.0.weight are both conv1.weight and differ"):
         load_pretrained(DeepSpeech2(CONFIG, 161, 29), save(zoo, tmp_path / "differ.ckpt"))
 
 
 def test_a_deeper_model_is_reported(ours, tmp_path, logged):
-    """What the file has besides is listed; every array that was taken is named with the one it came from."""
+    """Unused arrays of the file are listed, and every loaded array with its name in the file."""
     zoo = packed(ours, 2) | {"RNN.weight2": np.zeros(5, np.float32)}
     report = load_pretrained(DeepSpeech2(CONFIG, 161, 29), save(zoo, tmp_path / "old.ckpt"))
     assert report.unused == ["RNN.weight2"]

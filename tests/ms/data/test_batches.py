@@ -1,4 +1,4 @@
-"""Batches: every utterance in its place, few shapes, and an order that epoch and position alone decide."""
+"""Batches: every utterance is in its bucket, shapes are few, and the order depends only on epoch and position."""
 
 import threading
 
@@ -21,7 +21,8 @@ AUGMENTED = ("augment.spec_augment=true", "augment.speed_volume_perturb=true")
 def loader(folder, tokenizer, config, shuffle=True, seed=1, train=True, **options):
     data = Dataset(folder, tokenizer, config, train)
     batch = config.batch
-    return BatchLoader(data, make_buckets(data, batch.buckets, batch.batch_size, batch.batch_seconds), seed, shuffle, short_first=batch.sorta_grad, **options)
+    buckets = make_buckets(data, batch.buckets, batch.batch_size, batch.batch_seconds)
+    return BatchLoader(data, buckets, seed, shuffle, short_first=batch.sorta_grad, **options)
 
 
 def equal(one, other):
@@ -99,7 +100,7 @@ def test_validation_has_every_utterance_once(dump, tokenizer, tiny):
 
 
 def test_order(dump, tokenizer, tiny):
-    """Epochs differ in order and company; seeds too; the same seed gives the same."""
+    """Epochs and seeds differ in the order and in the batches; the same seed gives the same batches."""
 
     def plans(seed, epochs, *overrides):
         batches = loader(dump / "train", tokenizer, tiny(*overrides), seed=seed)
@@ -153,7 +154,7 @@ def test_features_of_another_kind(dump, tokenizer, tiny):
 
 
 def test_perturbed_lengths_to_the_sample(tmp_path, tokenizer, tiny):
-    """Recordings of any number of samples, at any speed, have the frames that were planned, and a bucket."""
+    """Recordings of any number of samples, at any speed, have the planned number of frames, and a bucket."""
     data, rng = tmp_path / "data", np.random.default_rng(0)
     data.mkdir()
     utts = [f"u-{i:02}" for i in range(40)]

@@ -1,4 +1,4 @@
-"""A dump directory as a training set: what is in it, what is set aside, and features that depend on seed, epoch and utterance alone."""
+"""A dump directory as a training set: its utterances, the skipped ones, and features that depend only on seed, epoch and utterance."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def change(dump, table, **values):
 
 
 def aside(dump, tokenizer, config, tmp_path):
-    """What is set aside, as {utterance: reason}, and the data set."""
+    """The skipped utterances, {utterance: reason}, and the data set."""
     data = Dataset(dump, tokenizer, config, train=True)
     data.set_aside(tmp_path / "aside.tsv")
     return dict(line.split("\t") for line in (tmp_path / "aside.tsv").read_text().splitlines()), data
@@ -47,7 +47,7 @@ def test_set_aside(own_dump, tokenizer, tiny, tmp_path):
     found, data = aside(dump, tokenizer, tiny("batch.min_seconds=0.035", "batch.max_seconds=3"), tmp_path)
     assert found == {
         "train-2": "4.01 s is longer than batch.max_seconds=3.0",
-        "train-3": "31 output frames cannot hold its 61 labels under CTC",
+        "train-3": "31 output frames are fewer than the 61 that CTC needs for its labels",
     }
     assert [item.utt for item in data.items] == ["train-0", "train-1", "train-4"]
     found, _ = aside(dump, tokenizer, tiny("batch.min_seconds=0.05", "batch.max_seconds=5"), tmp_path)

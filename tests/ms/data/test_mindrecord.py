@@ -1,4 +1,4 @@
-"""Shards of cached features: the batches of the archives, made once, in parallel, and every damage named."""
+"""Shards of cached features: they give the batches of the archives, are written once and in parallel, and damage is reported."""
 
 import os
 import shutil
@@ -49,16 +49,16 @@ def test_the_batches_are_those_of_the_archives(dump, sharded, tokenizer, tiny, o
     assert archives.dataset.shards is None and len(shards.dataset.shards.paths) == 3
     for epoch in (0, 3):
         whole = list(archives.epoch(epoch))
-        for start in (0, 1, len(whole)):  # resumed in the middle, too
+        for start in (0, 1, len(whole)):  # also resumed in the middle
             rest = list(shards.epoch(epoch, start))
             assert len(rest) == len(whole) - start and all(map(equal, rest, whole[start:]))
 
 
 def test_what_is_changed_in_speed_comes_from_the_waveform(sharded, tokenizer, tiny):
-    """And what is not, from the shards, without the archives."""
+    """All other features come from the shards, without the archives."""
     (sharded / "feats.1.ark").rename(sharded / "away")
     data = Dataset(sharded, tokenizer, tiny(*AUGMENTED), train=True)
-    assert data.shards is None, "the archives are others"
+    assert data.shards is None, "the archives have changed"
     (sharded / "away").rename(sharded / "feats.1.ark")
     data = Dataset(sharded, tokenizer, tiny(*AUGMENTED), train=True)
     (sharded / "feats.1.ark").unlink()
@@ -78,7 +78,7 @@ def test_each_process_reads_its_own_part(sharded, tokenizer, tiny, monkeypatch):
     assert count % 2 == 0
     whole = list(batches.epoch(1))
     for rank in range(2):
-        own = list(batches.epoch(1, numbers=[number for number, _ in Ranks(rank, 2).own(range(count))]))
+        own = list(batches.epoch(1, numbers=[number for number, _ in Ranks(rank, 2).own_batches(range(count))]))
         assert all(map(equal, own, whole[rank::2])) and len(own) == count // 2
     everything, first, second = read
     assert [first, second] == [[utt for batch in whole[rank::2] for utt in batch.utts] for rank in range(2)]
@@ -86,7 +86,7 @@ def test_each_process_reads_its_own_part(sharded, tokenizer, tiny, monkeypatch):
 
 
 def test_shards_of_utterances_of_very_different_lengths(own_dump, monkeypatch):
-    """Each could have pages of another size, and then they could not be read together."""
+    """Pages of different sizes could not be read together."""
     monkeypatch.setattr(mindrecord, "SMALLEST_PAGE", 1 << 15)
     folder = own_dump(["A", "B", "ABC" * 6, "C"])
     make(folder, shards=4)
@@ -96,7 +96,7 @@ def test_shards_of_utterances_of_very_different_lengths(own_dump, monkeypatch):
 
 
 def test_more_rows_than_there_are(sharded):
-    """A plan that fills its last batches up asks for some utterances again."""
+    """A plan that fills up its last batches repeats some utterances."""
     shards, utts = Shards.find(sharded, 21), [f"train-{i % 10}" for i in range(34)]
     found = list(shards.read(utts))
     assert len(found) == 34
@@ -125,7 +125,7 @@ def test_other_features_are_made_again(sharded, tokenizer, tiny, logged):
     feats = {utt: read_matrix(location, utt) + 1 for utt, location in read_table(sharded / "feats.scp").rows.items()}
     write_ark(sharded / "feats.1.ark", feats.items())
     data = Dataset(sharded, tokenizer, tiny(), train=True)
-    assert data.shards is None and any("of other features than the archives now hold" in message for message in logged)
+    assert data.shards is None and any("older than the archives, which are read instead" in message for message in logged)
     assert make(sharded)
     data = Dataset(sharded, tokenizer, tiny(), train=True)
     for feats_of, item in zip(data.cached(range(10), 0), data.items, strict=True):
@@ -162,9 +162,9 @@ def cut(path):
         (flip, "shard2.mindrecord", r"/shard2\.mindrecord: damaged at utterance train-4: run stage 2 again with --force true"),
         (garbage, "shard2.mindrecord", r"/shard2\.mindrecord: cannot be read \(.*\): run stage 2 again with --force true"),
         (garbage, "shard3.mindrecord.db", r"/shard3\.mindrecord: cannot be read"),
-        (cut, "shard2.mindrecord", r"/shard2\.mindrecord: shard of features missing or cut: run stage 2 again"),
-        (cut, "shard1.mindrecord.db", r"/shard1\.mindrecord\.db: shard of features missing or cut"),
-        (os.unlink, "shard3.mindrecord", r"/shard3\.mindrecord: shard of features missing or cut"),
+        (cut, "shard2.mindrecord", r"/shard2\.mindrecord: shard missing or truncated: run stage 2 again"),
+        (cut, "shard1.mindrecord.db", r"/shard1\.mindrecord\.db: shard missing or truncated"),
+        (os.unlink, "shard3.mindrecord", r"/shard3\.mindrecord: shard missing or truncated"),
     ],
     ids=["flip", "garbage", "index", "cut", "cut index", "missing"],
 )
@@ -189,7 +189,7 @@ def test_features_of_another_kind(sharded, tokenizer, tiny):
 
 
 def test_killed_run_leaves_nothing_that_is_read(own_dump, monkeypatch):
-    """Neither shards without their list nor a half-made folder; the next run clears it away."""
+    """It leaves neither shards without their list nor an incomplete folder; the next run removes the leftovers."""
     folder = own_dump(TRAIN)
 
     def killed(*args, **kwargs):
@@ -209,7 +209,7 @@ def test_killed_run_leaves_nothing_that_is_read(own_dump, monkeypatch):
 def test_a_shard_that_differs_from_the_archives_is_no_shard(own_dump, monkeypatch):
     folder = own_dump(["A", "B"])
     monkeypatch.setattr(mindrecord, "_content", lambda path: "another")
-    with pytest.raises(UserError, match="shard1.mindrecord does not hold what was written to it"):
+    with pytest.raises(UserError, match="shard1.mindrecord: differs from what was written"):
         make(folder)
     assert not list(folder.glob("*mindrecord*"))
 
@@ -218,10 +218,10 @@ def test_disk_and_pages_too_small(own_dump, monkeypatch):
     folder = own_dump(["A", "B"])
     monkeypatch.setattr(mindrecord, "SMALLEST_PAGE", 1 << 15)
     monkeypatch.setattr(mindrecord, "LARGEST_PAGE", 1 << 11)
-    with pytest.raises(UserError, match="utterance train-.: 0 MB of features are too many for a MindRecord page: cut it into segments, or --num_shards 0"):
+    with pytest.raises(UserError, match="utterance train-.: 0 MB of features exceed a MindRecord page: split it into segments, or set --num_shards"):
         make(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 10, 0))
-    with pytest.raises(UserError, match="has 0.0 GB free and the shards need 0.0 GB: free some, or --num_shards 0"):
+    with pytest.raises(UserError, match="0.0 GB free, the shards need 0.0 GB: free some space, or set --num_shards 0"):
         make(folder)
 
 

@@ -9,7 +9,8 @@ from asrlib.ms.data.masked import ContrastiveBatch, MaskedBatch
 
 def test_parts_of_a_ctc_batch():
     rng = np.random.default_rng(0)
-    batch = CtcBatch(["a", "b", "c"], rng.normal(size=(4, 6, 2)).astype(np.float32), np.array([6, 5, 4, 1], np.int32), np.ones((4, 2), np.int32), np.array([2, 1, 1, 0], np.int32))
+    feats, feat_lengths = rng.normal(size=(4, 6, 2)).astype(np.float32), np.array([6, 5, 4, 1], np.int32)
+    batch = CtcBatch(["a", "b", "c"], feats, feat_lengths, np.ones((4, 2), np.int32), np.array([2, 1, 1, 0], np.int32))
     whole, parts = batch.inputs(), batch.split(3)
     assert [part.utts for part in parts] == [["a", "b"], ["c"]], "two rows each; the third part would be empty"
     inputs = [part.inputs(part.units / batch.units) for part in parts]
@@ -29,7 +30,7 @@ def test_parts_of_batches_of_waveforms():
     common = {"utts": ["a", "b", "c"], **rows, "keep": arrays(2), "seed": np.array(5, np.int32)}
     masked = MaskedBatch(**common, labels=np.ones((3, 2), np.int32), pitch=arrays(3, 2), speakers=np.zeros(3, np.int32))
     first, second = masked.split(2)
-    assert first.seed == 5 and second.seed != 5, "each part has dropout of its own"
+    assert first.seed == 5 and second.seed != 5, "each part has its own dropout"
     assert (first.units, second.units) == (4, 2) and second.speakers.tolist() == [0, -1] and second.lengths.tolist() == [9, 0]
     assert (masked.frames, masked.shape, second.shape) == (6, (3, 9), (2, 9))
     contrastive = ContrastiveBatch(**common, negatives=arrays(3, 2, 2), noise=arrays(3, 2, 4), config=None)

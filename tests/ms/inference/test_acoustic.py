@@ -1,4 +1,4 @@
-"""A trained model at work: alone, in batches, from its folder; and validation and decoding, which must agree with it."""
+"""Inference with a trained model: single utterances and batches; validation and decoding agree with it."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def features(folder):
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=100))
 def test_batches(frames):
-    """Each utterance once, in a batch that holds it; few shapes, none much larger than two minutes."""
+    """Each utterance once, in a batch that is long enough; few shapes, none much larger than two minutes."""
     batches = _batches(np.array(frames))
     assert sorted(i for *_, members in batches for i in members) == list(range(len(frames)))
     for edge, size, members in batches:
@@ -53,7 +53,7 @@ def test_batches(frames):
 
 
 def test_log_probs(model, dump):
-    """In the order given, each as if it were alone, and probabilities."""
+    """Probabilities in the given order, the same as for single utterances."""
     feats = features(dump / "train")
     together = model.log_probs(feats)
     assert [x.shape for x in together] == [((len(x) - 1) // 2 + 1, 5) for x in feats]
@@ -92,7 +92,7 @@ def test_as_many_shapes_as_pay(utterances, shapes):
 
 
 def test_decode_dumps(model, dump, tmp_path, monkeypatch):
-    """A hypothesis for every utterance, whatever the chunks; greedy ones by hand."""
+    """A hypothesis for every utterance, for any chunks; greedy ones computed by hand."""
     arguments = model, [dump / "train", dump / "valid"]
     decode_dumps(*arguments, tmp_path / "once", ["greedy", "beam"], BeamConfig(), nj=1)
     monkeypatch.setattr("asrlib.ms.inference.decode.CHUNK_FRAMES", 150)

@@ -1,4 +1,4 @@
-"""Export as MindIR: one graph for all lengths, equal to the network, free of what only this machine has."""
+"""Export as MindIR: one graph for all lengths, equal to the network, without compiled kernels."""
 
 import mindspore as ms
 import numpy as np
@@ -38,7 +38,7 @@ def experiment(tmp_path, tiny, tokenizer):
     ids=["lstm", "gru with layer norm", "unidirectional rnn"],
 )
 def test_exported_graph(experiment, overrides, logged):
-    """It computes what the network computes, for lengths and batch sizes that it was not compared on."""
+    """It equals the network for lengths and batch sizes that the export did not compare."""
     exp_dir = experiment(*overrides)
     export.main(["--exp_dir", str(exp_dir)])
     assert any("equal to the network within" in message and message.endswith("for 150 and 97 frames") for message in logged)
@@ -56,7 +56,7 @@ def test_exported_graph(experiment, overrides, logged):
 
 @pytest.mark.parametrize("differences", [(0.0, 2e-5), (0.0, float("nan")), (float("nan"), 0.0)])
 def test_a_graph_that_differs_is_refused(experiment, monkeypatch, differences):
-    """An older export stays."""
+    """An older export is kept."""
     exp_dir = experiment()
     (exp_dir / "mindir").mkdir()
     (exp_dir / "mindir/model.mindir").write_text("older")

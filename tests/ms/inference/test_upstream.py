@@ -1,4 +1,4 @@
-"""A pretrained model from MindSpore to PyTorch and other toolkits and back, by the commands; hidden states as frames to cluster."""
+"""The commands convert a pretrained model from MindSpore to PyTorch and other toolkits and back; hidden states as frames to cluster."""
 
 import json
 
@@ -20,10 +20,16 @@ from tests.ms.models.test_hubert import KINDS, SMALL
 KINDS = KINDS | {"wav2vec2": ("model=wav2vec2", "model_conf.codewords=20", "model_conf.code_dim=8")}
 
 
+def configuration(kind, *overrides):
+    """The small configuration of a kind; wav2vec 2.0 has no clusters."""
+    shape = [word for word in SMALL if kind != "wav2vec2" or "num_classes" not in word]
+    return load_pretrain_config(None, [*shape, *KINDS[kind], *overrides])
+
+
 @pytest.fixture(params=KINDS)
 def exp(request, tmp_path):
     """An experiment with a random model."""
-    config = load_pretrain_config(None, [*SMALL, *KINDS[request.param], *(["model_conf.normalize=true"] if request.param == "large" else [])])
+    config = configuration(request.param, *(["model_conf.normalize=true"] if request.param == "large" else []))
     folder = tmp_path / "exp"
     save_config(config, folder / "config.yaml")
     save_arrays(folder / "model.safetensors", network_arrays(make_network(config)))
@@ -60,13 +66,12 @@ def test_base_weights_do_not_go_into_large(exp, tmp_path):
     config = load_pretrain_config(exp / "config.yaml", ["model_conf.dim=64"])
     save_config(config, tmp_path / "other.yaml")
     with pytest.raises(UserError, match="not a checkpoint of this model: .* has shape"):
-        convert.main(
-            ["--to", "ms", "--pretrain_config", str(tmp_path / "other.yaml"), "--checkpoint", str(exp / "model.safetensors"), "--out", str(tmp_path / "o")]
-        )
+        model, out = str(exp / "model.safetensors"), str(tmp_path / "out")
+        convert.main(["--to", "ms", "--pretrain_config", str(tmp_path / "other.yaml"), "--checkpoint", model, "--out", out])
 
 
 def test_frames_of_a_layer(exp):
-    """Padding to a few lengths changes nothing; the frames are those that the MFCC clusters have."""
+    """Padding to a few lengths has no effect; the number of frames is that of the MFCC clusters."""
     upstream = Upstream.load(exp)
     audio = (0.1 * np.random.default_rng(1).normal(size=9000)).astype(np.float32)
     frames = LayerFrames(exp, 2).load()(audio, "u")
@@ -84,9 +89,9 @@ def test_frames_of_a_layer(exp):
 
 
 def test_a_progre_with_a_speaker_head_comes_back_whole(tmp_path):
-    """How many speakers there were stands in the file, not in the configuration that is given with it."""
-    general = load_pretrain_config(None, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=0"])
-    trained = load_pretrain_config(None, [*SMALL, *KINDS["progre"], "model_conf.num_speakers=7"])
+    """The number of speakers comes from the file, not from the given configuration."""
+    general = configuration("progre", "model_conf.num_speakers=0")
+    trained = configuration("progre", "model_conf.num_speakers=7")
     save_config(general, tmp_path / "general.yaml")
     ours = network_arrays(make_network(trained))
     save_arrays(tmp_path / "trained.safetensors", ours)
@@ -97,8 +102,8 @@ def test_a_progre_with_a_speaker_head_comes_back_whole(tmp_path):
 
 
 def test_every_kept_checkpoint_is_converted(tmp_path):
-    """Each under its number of updates, which stands in the file; the best one and the last one are among them."""
-    config = load_pretrain_config(None, [*SMALL, *KINDS["wav2vec2"]])
+    """Each under its number of updates, which the file contains; including the best and the last one."""
+    config = configuration("wav2vec2")
     save_config(config, tmp_path / "config.yaml")
     kept = {"checkpoints/update-000000": 0, "checkpoints/update-000020": 20, "checkpoints/best": 15, "model": 30}
     for name, updates in kept.items():

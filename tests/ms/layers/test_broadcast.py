@@ -1,4 +1,4 @@
-"""Operators with a repeated operand or exchanged axes, compiled and plain, against NumPy and PyTorch; and that graphs keep no tables for them."""
+"""Operators that broadcast an operand or permute axes, compiled and plain, against NumPy and PyTorch; graphs keep no index tables for them."""
 
 import ctypes
 
@@ -56,7 +56,7 @@ def test_permute(compiled, order):
 
 
 def test_permutations_in_one_graph_keep_their_gradients_apart(compiled):
-    """MindSpore knows one gradient for all kernels of a name: with it in the kernel, the last order made was that of all."""
+    """MindSpore keeps one gradient for all kernels of a name: defined in the kernel, all had the order of the last one made."""
 
     class Two(nn.Cell):
         def __init__(self):
@@ -115,4 +115,4 @@ def test_compiled_graphs_keep_no_tables():
         after = info()
         kept.append((after.mapped + after.used - before.mapped - before.used) % 2**30)  # the memory pool grows by GiB
     np.testing.assert_allclose(*results, rtol=1e-6)
-    assert kept[0] > 60e6 and kept[1] < kept[0] - 60e6, "without the first, MindSpore has mended it, and the kernels may go"
+    assert kept[0] > 60e6 and kept[1] < kept[0] - 60e6, "if the first fails, MindSpore has fixed it, and the kernels can be removed"

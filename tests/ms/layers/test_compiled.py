@@ -1,4 +1,4 @@
-"""The layers with compiled kernels, and without: values and gradients against PyTorch's."""
+"""Layers with and without compiled kernels: values and gradients against PyTorch's."""
 
 import mindspore as ms
 import numpy as np
@@ -123,7 +123,7 @@ def test_dropout_is_the_same_with_and_without_a_compiler(monkeypatch):
     np.testing.assert_allclose(*results, rtol=1e-6)
 
 
-def test_without_a_compiler_it_says_so_and_goes_on(monkeypatch, caplog, tmp_path):
+def test_without_a_compiler_there_is_a_warning(monkeypatch, caplog, tmp_path):
     monkeypatch.setenv("CXX", "no-such-compiler")
     monkeypatch.setattr(kernels, "_folder", lambda: tmp_path)
     kernels._library.cache_clear()

@@ -15,7 +15,8 @@ ms.set_context(mode=ms.GRAPH_MODE)
 
 def check(layer, x, twin):
     """Output and gradients of input and weight."""
-    inputs, weight = torch.tensor(x, dtype=torch.float64, requires_grad=True), torch.tensor(layer.weight.asnumpy(), dtype=torch.float64, requires_grad=True)
+    inputs = torch.tensor(x, dtype=torch.float64, requires_grad=True)
+    weight = torch.tensor(layer.weight.asnumpy(), dtype=torch.float64, requires_grad=True)
     expected = twin(inputs, weight)
     weights = RNG.normal(size=expected.shape).astype(np.float32)
     (expected * torch.tensor(weights)).sum().backward()
@@ -33,7 +34,7 @@ def check(layer, x, twin):
         ((2, 30, 16, 1), (8, 1, 5, 3), (2, 2)),
         ((1, 9, 5, 4), (17, 4, 3, 3), (1, 1)),
         ((2, 40, 81, 32), (32, 32, 21, 11), (2, 1)),
-        ((1, 3, 4, 2), (33, 2, 9, 11), (3, 2)),  # kernels longer than what they see
+        ((1, 3, 4, 2), (33, 2, 9, 11), (3, 2)),  # filters longer than the input
     ],
 )
 def test_over_time_and_frequency(compiled, shape, weight, strides):

@@ -81,7 +81,7 @@ def test_time_mask():
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
 def test_recurrent_equals_packed_sequences(kind, bidirectional):
-    """Whatever stands in the padding: outputs inside the utterances, and what flows back from them."""
+    """For any padding: outputs inside the utterances and their gradients."""
     layer = Recurrent(kind, INPUT, HIDDEN, bidirectional, np.random.default_rng(3))
     module = twin.RNN[kind](INPUT, HIDDEN, bidirectional=bidirectional)
     values = {p.name: torch.tensor(p.asnumpy()) for p in layer.trainable_params()}
@@ -110,13 +110,13 @@ def test_layer_norm():
     layer.beta.set_data(Tensor(beta))
     module.load_state_dict({"weight": torch.tensor(gamma), "bias": torch.tensor(beta)})
     x, factors = 3 * draw(STEPS, 4, INPUT) + 7, draw(STEPS, 4, INPUT, seed=1)
-    x[0, 0] = 2.0  # no deviation
+    x[0, 0] = 2.0  # zero deviation
     assert_close(ours(layer, factors, x), theirs(module, module, factors, x), {"weight": "gamma", "bias": "beta"}.items())
 
 
 @pytest.mark.parametrize("context", [1, 4, 20])
 def test_lookahead(context):
-    """A depthwise convolution over the frames to come, the last ones followed by zeros; 20 is more than the utterance has."""
+    """A depthwise convolution over future frames, with zeros after the last one; 20 is more than the utterance has."""
     layer = Lookahead(HIDDEN, context, np.random.default_rng(0))
     module = torch.nn.Conv1d(HIDDEN, HIDDEN, context + 1, groups=HIDDEN, bias=False)
     module.load_state_dict({"weight": torch.tensor(layer.weight.asnumpy())})

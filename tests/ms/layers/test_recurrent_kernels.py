@@ -10,7 +10,7 @@ from asrlib.ms import kernels
 from asrlib.ms.layers import recurrent
 
 THEIRS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
-SHARED = 2**21  # recurrent.cc's kShared: from so many products a frame on, threads share it
+SHARED = 2**21  # kShared in recurrent.cc: from this many products per frame on, threads share it
 
 
 class Gradients(nn.Cell):

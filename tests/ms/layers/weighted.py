@@ -1,4 +1,4 @@
-"""What the tests of layers differentiate."""
+"""The function that the tests of layers differentiate."""
 
 from mindspore import Tensor, nn
 

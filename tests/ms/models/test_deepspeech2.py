@@ -66,11 +66,11 @@ def test_spread_of_the_first_weights(tiny, init):
     ids=["lstm", "gru with layer norm", "unidirectional rnn"],
 )
 def test_padding_has_no_influence(tiny, overrides):
-    """Every utterance has the outputs in a padded batch, with junk in the padding, that it has alone."""
+    """Every utterance has the same outputs alone and in a padded batch with random padding."""
     config = tiny(*overrides)
     network = make_network(config, VOCAB).set_train(False)
     rng = np.random.default_rng(0)
-    network.bn1.moving_mean.set_data(Tensor(rng.normal(size=2).astype(np.float32)))  # else normalised zeros would be zeros
+    network.bn1.moving_mean.set_data(Tensor(rng.normal(size=2).astype(np.float32)))  # otherwise zeros stay zeros after normalisation
     network.bn2.beta.set_data(Tensor(rng.normal(size=2).astype(np.float32)))
     lengths = np.array([9, 14, 9, 1], np.int32)
     feats = rng.normal(size=(4, 16, config.features.dim)).astype(np.float32)

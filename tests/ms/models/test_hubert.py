@@ -12,7 +12,7 @@ from asrlib.config.families import load_pretrain_config
 from asrlib.convert.packages import transformers_config, transformers_name
 from asrlib.convert.rules import pytorch_name, to_pytorch
 from asrlib.ms.models import make_network
-from asrlib.ms.objectives.masked_prediction import MaskedPrediction
+from asrlib.ms.objectives.masked_prediction import MaskedLoss
 from asrlib.ms.training.optim import make_optimizer
 from asrlib.ms.training.step import TrainStep
 from asrlib.pt.models.hubert import Hubert
@@ -34,7 +34,13 @@ QUIET = ("model_conf.dropout=0", "model_conf.attention_dropout=0", "model_conf.d
 KINDS = {
     "base": (),
     "large": ("model_conf.extractor_mode=layer", "model_conf.layer_norm_first=true"),
-    "progre": ("model=progre", "model_conf.speaker_layer=1", "model_conf.num_speakers=3", "model_conf.pitch_channels=10", "model_conf.pitch_hidden=6"),
+    "progre": (
+        "model=progre",
+        "model_conf.speaker_layer=1",
+        "model_conf.num_speakers=3",
+        "model_conf.pitch_channels=10",
+        "model_conf.pitch_hidden=6",
+    ),
 }
 SAMPLES = np.array([8000, 5300], np.int32)
 
@@ -49,7 +55,7 @@ def configuration(kind, *overrides):
 
 
 def pair(config):
-    """The network, with weights that are not the simple first ones, and its twin with the same."""
+    """The network with changed initial weights, and its twin with the same weights."""
     network = make_network(config)
     rng = np.random.default_rng(3)
     for p in network.get_parameters():
@@ -142,13 +148,16 @@ def torch_loss(twin, config, wavs, lengths, labels, mask, pitch, speakers):
         states = twin.all_states(features, frames, torch.tensor(pitch), torch.tensor(mask))
     else:
         states = twin.hidden_states(features, frames, torch.tensor(mask))
-    chosen = twin.final_proj(states[-1][torch.tensor(mask) > 0])
-    logits = F.cosine_similarity(chosen[:, None], twin.label_embs_concat[None], dim=-1) / config.model_conf.logit_temp
+
+    def logits_of(frames):
+        vectors = twin.final_proj(states[-1][frames])
+        return F.cosine_similarity(vectors[:, None], twin.label_embs_concat[None], dim=-1) / config.model_conf.logit_temp
+
+    logits = logits_of(torch.tensor(mask) > 0)
     loss = F.cross_entropy(logits, torch.tensor(labels)[torch.tensor(mask) > 0].long()) + config.loss.feature_penalty * penalty
     if weight := config.loss.unmasked_weight:
         others = valid & (torch.tensor(mask) == 0)
-        logits = F.cosine_similarity(twin.final_proj(states[-1][others])[:, None], twin.label_embs_concat[None], dim=-1) / config.model_conf.logit_temp
-        loss = loss + weight * F.cross_entropy(logits, torch.tensor(labels)[others].long(), reduction="sum") / mask.sum()
+        loss = loss + weight * F.cross_entropy(logits_of(others), torch.tensor(labels)[others].long(), reduction="sum") / mask.sum()
     if config.model == "progre":
         part = states[config.model_conf.speaker_layer + 3]
         loss = loss + config.loss.speaker_weight * F.cross_entropy(twin.speaker_logits(part, frames), torch.tensor(speakers).long())
@@ -157,9 +166,9 @@ def torch_loss(twin, config, wavs, lengths, labels, mask, pitch, speakers):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_of_one_step_are_pytorchs(kind):
-    """Plain descent at rate 1 takes the gradient off the weights; accumulated over two batches it is that of the large batch."""
-    unmasked = 0.5 if kind == "large" else 0.0
-    config = configuration(kind, "optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0", "optim.grad_clip=0", f"loss.unmasked_weight={unmasked}")
+    """Gradient descent at rate 1 subtracts the gradient from the weights; accumulated over two batches it is that of the large batch."""
+    descent = "optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0", "optim.grad_clip=0"
+    config = configuration(kind, *descent, f"loss.unmasked_weight={0.5 if kind == 'large' else 0.0}")
     network, twin = pair(config)
     wavs, lengths, pitch, frames = batch(config)
     rng = np.random.default_rng(5)
@@ -170,12 +179,12 @@ def test_gradients_of_one_step_are_pytorchs(kind):
     loss = torch_loss(twin, config, wavs, lengths, labels, mask, pitch, speakers)
     loss.backward()
     before = {p.name: p.asnumpy().copy() for p in network.trainable_params()}
-    step = TrainStep(network, MaskedPrediction(network, config), make_optimizer(network, config.optim), config.optim)
+    step = TrainStep(network, MaskedLoss(network, config), make_optimizer(network, config.optim), config.optim)
     keep, seed, share = np.ones(3, np.float32), np.array(1, np.int32), np.array(1.0, np.float32)
     numbers, _, finite = step(1.0, True, wavs, lengths, labels, mask, keep, seed, share, pitch, speakers)
     assert finite
-    total = numbers[0] + config.loss.feature_penalty * numbers[2] + config.loss.speaker_weight * numbers[3]
-    assert unmasked or total == pytest.approx(float(loss.detach()), rel=1e-5)
+    total = numbers[0] + config.loss.feature_penalty * numbers[2] + (config.loss.speaker_weight * numbers[3] if kind == "progre" else 0.0)
+    assert config.loss.unmasked_weight or total == pytest.approx(float(loss.detach()), rel=1e-5)
     scale = max(float(p.grad.abs().max()) for p in twin.parameters() if p.grad is not None)
     gradients = {name: before[name] - p.asnumpy() for name, p in ((p.name, p) for p in network.trainable_params())}
     expected = {name: p.grad.numpy() for name, p in twin.named_parameters() if p.grad is not None}
@@ -199,7 +208,7 @@ def test_batches_of_one_update_count_as_one_large_batch():
         network, _ = pair(config)
         settings = load_pretrain_config(None, [*SMALL, "optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0", "optim.grad_clip=0",
                                                       f"optim.accumulate={len(parts)}"]).optim  # fmt: skip
-        step = TrainStep(network, MaskedPrediction(network, config), make_optimizer(network, settings), settings)
+        step = TrainStep(network, MaskedLoss(network, config), make_optimizer(network, settings), settings)
         before = {p.name: p.asnumpy().copy() for p in network.trainable_params()}
         for number, part in enumerate(parts, 1):
             share = np.array(mask[part].sum() / mask.sum(), np.float32)

@@ -20,7 +20,10 @@ from asrlib.pt.weights import assign, shapes
 from asrlib.text.tokenizers import CharTokenizer
 from asrlib.utils.arrays import save_arrays
 
-SMALL = "repeat=2 blocks=2 filters=[6,8] kernels=[3,5] dropouts=[0,0] prologue_filters=5 prologue_kernel=5 prologue_dropout=0 epilogue_filters=[7,9] epilogue_kernel=5 epilogue_dropout=0"
+SMALL = (
+    "repeat=2 blocks=2 filters=[6,8] kernels=[3,5] dropouts=[0,0] prologue_filters=5 prologue_kernel=5 prologue_dropout=0 "
+    "epilogue_filters=[7,9] epilogue_kernel=5 epilogue_dropout=0"
+)
 VOCAB = 6
 
 
@@ -133,7 +136,7 @@ FOREIGN = [  # NVIDIA's first code, its later code, NeMo
 
 @pytest.mark.parametrize("scheme", FOREIGN)
 def test_published_names(config, pair, scheme):
-    """A randomly initialised Jasper under the names of others gives ours back, with what they hold besides left aside."""
+    """A randomly initialised Jasper under published names is converted to ours; additional arrays are skipped."""
     network, _ = pair
     block, residual, decoder, wrapper = scheme
     ours, foreign = network_arrays(network), {"audio_preprocessor.featurizer.window": np.zeros(3, np.float32)}

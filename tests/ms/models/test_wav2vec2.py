@@ -14,7 +14,7 @@ from asrlib.convert.packages import pretraining_name, transformers_config
 from asrlib.convert.rules import to_pytorch
 from asrlib.ms.data.masking import draw_mask, draw_negatives
 from asrlib.ms.models import make_network
-from asrlib.ms.objectives.contrastive import Contrastive
+from asrlib.ms.objectives.contrastive import ContrastiveLoss
 from asrlib.pt.models.wav2vec2 import Wav2vec2
 from asrlib.pt.weights import assign, shapes
 
@@ -36,7 +36,7 @@ def configuration(kind, *overrides):
 
 
 def network_of(config):
-    """A network whose weights are not the simple first ones."""
+    """A network with changed initial weights."""
     network, rng = make_network(config), np.random.default_rng(3)
     for p in network.get_parameters():
         if p.name.split(".")[-1] in ("bias", "beta"):
@@ -49,7 +49,7 @@ def network_of(config):
 
 
 def inputs_of(config):
-    """A batch of two utterances of one length, and the frames drawn as negatives, (2, T, negatives) numbers in the batch as transformers takes them."""
+    """A batch of two utterances of one length; the frames drawn as negatives (2, T, negatives), as indices for transformers."""
     rng = np.random.default_rng(1)
     wavs = (0.1 * rng.standard_normal((2, 9000))).astype(np.float32)
     frames = config.model_conf.frames(9000)
@@ -65,7 +65,7 @@ def inputs_of(config):
 
 def losses_of(network, config, wavs, mask, counts, noise):
     """Loss, metrics and gradients by name."""
-    loss = Contrastive(network, config)
+    loss = ContrastiveLoss(network, config)
     loss.set_train()
     weights = ms.ParameterTuple(network.trainable_params())
     lengths, keep = np.full(len(wavs), wavs.shape[1], np.int32), np.ones(config.model_conf.layers, np.float32)
@@ -130,7 +130,7 @@ def test_parameters_of_the_published_model():
 
 
 def test_a_negative_with_the_right_codewords_does_not_count():
-    """Without noise and with equal frames everywhere all codewords agree: no negative is left, nothing to lose and nothing recognised."""
+    """Without noise and with equal frames everywhere all codewords agree: there is no negative, the loss is 0 and nothing is identified."""
     config = configuration("base", "loss.diversity_weight=0")
     network = network_of(config)
     network.quantizer.weight_proj.weight.set_data(ops.zeros_like(network.quantizer.weight_proj.weight))
@@ -153,14 +153,15 @@ def test_negatives():
     others = mask.sum() - 1
     first = np.flatnonzero(mask)[0]
     share = drawn[first][mask & (np.arange(60) != first)] / 20000
-    assert np.abs(share - 1 / others).max() < 0.3 / others, "every other masked frame alike"
+    assert np.abs(share - 1 / others).max() < 0.3 / others, "all other masked frames are equally probable"
     few, alone = np.zeros((5, 5)), np.zeros((5, 5))
-    assert draw_negatives(np.array([1, 0, 1, 0, 0]), 100, rng, few) and few[0, 2] == few[2, 0] == 100, "with replacement where there are fewer frames than negatives"
+    assert draw_negatives(np.array([1, 0, 1, 0, 0]), 100, rng, few)
+    assert few[0, 2] == few[2, 0] == 100, "with replacement, if there are fewer frames than negatives"
     assert not draw_negatives(np.array([0, 0, 1, 0, 0]), 100, rng, alone) and not alone.any()
 
 
 def test_averaging_convolutions_give_neighbouring_frames_that_are_alike():
-    """As in speech and unlike drawn ones, which keep the phase of the waveform: two tones of one loudness and changing phase, 0.3 s each."""
+    """Unlike random ones, which keep the phase of the waveform: two tones of equal loudness and changing phase, 0.3 s each."""
     time = np.arange(16000) / 16000
     wavs = np.sin(2 * np.pi * np.where(time % 0.6 < 0.3, 310, 1730) * time)[None].astype(np.float32)
     alike = {}

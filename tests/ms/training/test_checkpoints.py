@@ -1,4 +1,4 @@
-"""The checkpoints that are kept: the best by validation, and those that the configuration names."""
+"""The kept checkpoints: the best by validation, and those that trainer.keep_updates names."""
 
 import mindspore as ms
 import numpy as np
@@ -28,7 +28,7 @@ def test_best_are_kept_best_first(tmp_path, network):
     checkpoints = Checkpoints(tmp_path, keep=3)
     for epoch, wer, loss in ((1, 90.0, 5.0), (2, 50.0, 3.0), (3, 60.0, 1.0), (4, 50.0, 2.0), (5, 95.0, 0.1), (6, 40.0, 9.0)):
         save(checkpoints, network, epoch, wer, loss)
-    assert epochs(checkpoints) == [6, 4, 2]  # of equal WER the lower loss first
+    assert epochs(checkpoints) == [6, 4, 2]  # for equal WER the lower loss first
     assert checkpoints.best() == tmp_path / "checkpoints" / "epoch-006.safetensors"
     assert len(list(checkpoints.folder.glob("*.safetensors"))) == 3
     assert epochs(Checkpoints(tmp_path, keep=3)) == [6, 4, 2]
@@ -37,7 +37,7 @@ def test_best_are_kept_best_first(tmp_path, network):
 
 
 def test_epoch_saved_again(tmp_path, network):
-    """A run that goes on validates the epoch of its state a second time."""
+    """A resumed run validates the epoch of its state again."""
     checkpoints = Checkpoints(tmp_path, keep=2)
     for epoch, wer in ((1, 50.0), (2, 40.0), (2, 60.0)):
         save(checkpoints, network, epoch, wer)

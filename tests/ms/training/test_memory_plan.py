@@ -1,4 +1,4 @@
-"""Parts of batches: how many, for which memory, and that they leave the update what it is."""
+"""Parts of batches: their number for the available memory; they do not change the update."""
 
 import numpy as np
 import pytest
@@ -29,12 +29,12 @@ def batch(rows, frames):
     return CtcBatch([], np.zeros((rows, frames, 1), np.float32), lengths, np.zeros((rows, 1), np.int32), lengths)
 
 
-def test_a_batch_that_does_not_fit_is_split_and_said(root, logged):
+def test_a_batch_that_does_not_fit_is_split_with_a_log(root, logged):
     config = load_train_config(root / "conf" / "jasper.yaml")
     parts = plan_parts(config, [(64, 1600), (64, 800)], 332_632_349, 22.0)
-    count = parts.of(batch(64, 1600))
+    count = parts.count(batch(64, 1600))
     assert 64 / count * activation_memory(config, 1, 1600) < 22e9 and parts.accumulate
-    assert parts.of(batch(64, 800)) < count
+    assert parts.count(batch(64, 800)) < count
     assert any(f"batches of 64 x 16.0 s are computed in {count} parts" in line for line in logged)
 
 
@@ -42,7 +42,7 @@ def test_enough_memory_means_whole_batches(root):
     assert not plan_parts(load_train_config(root / "conf" / "deepspeech2.yaml"), [(20, 1600)], 86_608_096, 64.0).accumulate
 
 
-def test_one_utterance_that_does_not_fit_is_said(root, logged):
+def test_one_utterance_that_does_not_fit_gives_a_warning(root, logged):
     parts = plan_parts(load_train_config(root / "conf" / "jasper.yaml"), [(4, 1600)], 332_632_349, 5.0)
-    assert parts.of(batch(4, 1600)) == 4
+    assert parts.count(batch(4, 1600)) == 4
     assert any("a batch of one utterance of 16.0 s needs" in line and "trainer.recompute=true" in line for line in logged)

@@ -1,4 +1,4 @@
-"""Optimizers against PyTorch's: several updates of one compiled graph, the rate another in each."""
+"""Optimizers against PyTorch's: several updates of one compiled graph, each at another rate."""
 
 import mindspore as ms
 import numpy as np
@@ -96,24 +96,24 @@ def test_novograd(compiled):
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw", "novograd"])
-def test_running_mean_is_kept_and_exchanged(name):
+def test_moving_average_is_kept_and_swapped(name):
     ms.set_context(mode=ms.GRAPH_MODE)
     rng = np.random.default_rng(0)
     start, grads = draw(rng), [draw(rng) for _ in RATES]
     network, plain = Weights(start), Weights(start)
     optimizer = Ema(make_optimizer(network, OptimConfig(name=name, momentum=0.0, weight_decay=0.0)), 0.9)
     alone = Update(make_optimizer(plain, OptimConfig(name=name, momentum=0.0, weight_decay=0.0)))
-    update, exchange, mean = Update(optimizer), SwapEma(optimizer), start["weight"].astype(np.float64)
+    update, swap, mean = Update(optimizer), SwapEma(optimizer), start["weight"].astype(np.float64)
     for grad, rate in zip(grads, RATES, strict=True):
         arguments = Tensor(grad["weight"]), Tensor(grad["bias"]), Tensor(rate, ms.float32)
         update(*arguments)
         alone(*arguments)
         mean = 0.9 * mean + 0.1 * plain.weight.asnumpy()
-    exchange()
+    swap()
     np.testing.assert_allclose(network.weight.asnumpy(), mean, rtol=1e-5, atol=1e-6)
-    exchange()
+    swap()
     np.testing.assert_array_equal(network.weight.asnumpy(), plain.weight.asnumpy())
     arguments = Tensor(grads[0]["weight"]), Tensor(grads[0]["bias"]), Tensor(0.1, ms.float32)
     update(*arguments)
     alone(*arguments)
-    np.testing.assert_array_equal(network.weight.asnumpy(), plain.weight.asnumpy(), err_msg="after the exchange the training goes on with the weights")
+    np.testing.assert_array_equal(network.weight.asnumpy(), plain.weight.asnumpy(), err_msg="after the swap, training resumes with the weights")

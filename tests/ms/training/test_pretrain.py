@@ -1,4 +1,4 @@
-"""Pretraining end to end on a few seconds of tones: batches, masks, what a run leaves, and a run that is killed."""
+"""Pretraining end to end on a few seconds of tones: batches, masks, output files, and resuming a killed run."""
 
 import os
 import shutil
@@ -27,7 +27,8 @@ from asrlib.utils.errors import UserError
 TINY = (
     "model_conf.conv_channels=8 model_conf.dim=16 model_conf.ffn_dim=24 model_conf.heads=2 model_conf.layers=2 model_conf.conv_pos=8 "
     "model_conf.conv_pos_groups=2 model_conf.final_dim=8 model_conf.layerdrop=0.2 batch.batch_seconds=3 batch.max_seconds=0.8 "
-    "batch.min_seconds=0.2 batch.buckets=2 optim.learning_rate=1e-3 schedule.warmup_steps=3 trainer.updates=6 trainer.log_interval=1 trainer.valid_interval=3"
+    "batch.min_seconds=0.2 batch.buckets=2 optim.learning_rate=1e-3 schedule.warmup_steps=3 "
+    "trainer.updates=6 trainer.log_interval=1 trainer.valid_interval=3"
 )
 PROGRE = "model=progre model_conf.speaker_layer=0 model_conf.pitch_channels=8 model_conf.pitch_hidden=4 optim.accumulate=2"
 
@@ -72,7 +73,7 @@ def run(root, command):
 
 
 def copy_in_the_middle(command, exp, copy, root, rows):
-    """Copies what a run has left when its history has that many rows: what SIGKILL would leave. The run goes on; its exit code."""
+    """Copies the files of a run when its history has that many rows, as after SIGKILL. The run continues; returns its exit code."""
     process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(root)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while len(read_history(exp)) < rows or not (exp / "state.safetensors").exists():
         assert process.poll() is None
@@ -155,14 +156,14 @@ def test_contrastive_batches(corpus, tmp_path):
     assert not quiet.noise.any() and quiet.keep.all()
 
 
-def test_collapse_is_named():
+def test_collapse_gives_a_warning():
     config = load_pretrain_config(None, ["model=wav2vec2"])
     objective = Contrastive(config, None, None)
     assert "perplexity 2.1 of 640" in objective.warning({"code_perplexity": 2.1}) and not objective.warning({"code_perplexity": 15.0})
 
 
-def test_wav2vec2_goes_on_exactly(corpus, tmp_path, root):
-    """From what stands on the disk in the middle of a run: its weights, and those kept at named updates and for the lowest validation loss."""
+def test_wav2vec2_resumes_exactly(corpus, tmp_path, root):
+    """Resumed from the files in the middle of a run: the final weights, those of trainer.keep_updates and the best are the same."""
     whole, copy = tmp_path / "whole" / "exp", tmp_path / "copy" / "exp"
     whole.parent.mkdir()
     words = arguments(corpus, whole, WAV2VEC2, "batch.buckets=1", "trainer.save_interval=0", "trainer.keep_updates=[2,4]")
@@ -184,7 +185,7 @@ def test_wav2vec2_goes_on_exactly(corpus, tmp_path, root):
 
 
 def test_killed_and_started_again(corpus, tmp_path, root):
-    """From what stands on the disk when a run is killed somewhere: the weights of one that is not; with pitch, speakers and accumulated gradients."""
+    """A run that is killed at any time and resumed has the weights of an uninterrupted one; with pitch, speakers and accumulation."""
     whole, killed = tmp_path / "whole" / "exp", tmp_path / "killed" / "exp"
     whole.parent.mkdir()
     command = arguments(corpus, whole, PROGRE, "batch.buckets=1", "trainer.save_interval=0")
@@ -209,7 +210,8 @@ def test_two_processes_train_as_one(corpus, tmp_path, root):
     run(root, arguments(corpus, alone, *same, "optim.accumulate=2"))
     python, _, _, *options = arguments(corpus, together, *same)
     bins = os.path.dirname(python)
-    msrun = [os.path.join(bins, "msrun"), "--worker_num=2", "--local_worker_num=2", "--join=True", f"--log_dir={tmp_path / 'msrun'}", "--master_port=8157"]
+    workers = ["--worker_num=2", "--local_worker_num=2", "--join=True", f"--log_dir={tmp_path / 'msrun'}", "--master_port=8157"]
+    msrun = [os.path.join(bins, "msrun"), *workers]
     done = subprocess.run([*msrun, str(root / "asrlib/bin/pretrain.py"), *options], capture_output=True, text=True, check=False, timeout=300,
                           env=os.environ | {"PYTHONPATH": str(root), "PATH": f"{bins}:{os.environ['PATH']}"})  # fmt: skip
     logs = "".join(path.read_text(errors="replace")[-2000:] for path in (tmp_path / "msrun").glob("*.log"))

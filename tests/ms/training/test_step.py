@@ -1,4 +1,4 @@
-"""The compiled training step: gradients of the PyTorch twin, accumulation, clipping, and updates that are left out."""
+"""The compiled training step: gradients of the PyTorch twin, accumulation, clipping, and skipped updates."""
 
 import mindspore as ms
 import numpy as np
@@ -24,7 +24,7 @@ def graph_mode():
 
 
 class Restore(nn.Cell):
-    """Puts values into the parameters of a network."""
+    """Sets the parameters of a network."""
 
     def __init__(self, network):
         super().__init__(auto_prefix=False)
@@ -38,7 +38,7 @@ class Restore(nn.Cell):
 
 
 class Bench:
-    """A network with its step, and its first weights to go back to."""
+    """A network with its step, and its initial weights for resets."""
 
     def __init__(self, config):
         self.config, self.network = config, make_network(config, VOCAB)
@@ -53,7 +53,7 @@ class Bench:
         return {p.name: p.asnumpy().copy() for cell in (self.network, self.optimizer) for p in cell.get_parameters()}
 
     def reset(self):
-        """The network's parameters, in a graph: set_data does not reach those that stand in a branch of one once it is compiled."""
+        """Sets the network's parameters in a graph: set_data does not reach those in a branch of a compiled graph."""
         self.restore(*(Tensor(self.first[p.name]) for p in self.restore.parameters))
 
     def __call__(self, batch, rate=1.0, update=True):
@@ -63,7 +63,7 @@ class Bench:
         return float(loss[0]), norm, finite
 
     def change(self, *batches):
-        """What one update with plain descent at rate 1 on these batches takes off the first weights: the gradient."""
+        """The gradient: what one update of gradient descent at rate 1 on these batches subtracts from the initial weights."""
         self.reset()
         for number, batch in enumerate(batches, 1):
             self(batch, 1.0, number == len(batches))
@@ -181,7 +181,7 @@ def test_weights_wait_for_the_update(plain, accumulating):
 
 
 def test_clipping(plain, tiny):
-    """The norm told is the one before; the update has the direction of the gradient and the norm allowed."""
+    """The returned norm is the one before clipping; the update has the direction of the gradient and the maximum norm."""
     batch = draw(6)
     gradient = plain.change(batch)
     full = norm_of(gradient)
@@ -194,7 +194,7 @@ def test_clipping(plain, tiny):
 
 
 def test_sums_and_clipping(compiled, plain, tiny):
-    """With compiled kernels and without: the second update begins its sum anew, and half of the norm is allowed."""
+    """With compiled kernels and without: the second update starts a new sum; gradients are clipped to half of their norm."""
     first, second = draw(1), draw(2)
     gradient = {name: (a + b) / 2 for (name, a), b in zip(plain.change(first).items(), plain.change(second).values(), strict=True)}
     bench = Bench(tiny(*PLAIN, "optim.accumulate=2", f"optim.grad_clip={0.5 * norm_of(gradient)}"))
@@ -229,8 +229,8 @@ def with_value(value):
 
 
 @pytest.mark.parametrize("overrides", [ADAM, (*ADAM, "optim.grad_clip=0.5")], ids=["no norm", "norm"])
-def test_what_is_not_finite_is_left_out(tiny, overrides):
-    """Weights, moments, Adam's powers and the moving statistics, which the forward pass writes, stay; all goes on as if nothing had been."""
+def test_an_update_that_is_not_finite_is_skipped(tiny, overrides):
+    """Weights, moments, Adam's powers and the moving statistics, which the forward pass writes, are unchanged; later updates are unaffected."""
     bench, other = Bench(tiny(*overrides)), Bench(tiny(*overrides))
     for seed in (7, 8):
         bench(draw(seed), 1e-2)
@@ -245,7 +245,7 @@ def test_what_is_not_finite_is_left_out(tiny, overrides):
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_infinite_loss_in_either_of_two_batches_leaves_out_the_update(accumulating, place):
+def test_infinite_loss_in_either_of_two_batches_skips_the_update(accumulating, place):
     accumulating.reset()
     batches = [draw(12), draw(13)]
     batches[place] = with_infinite_loss(batches[place])
@@ -283,7 +283,7 @@ def test_precision_and_recomputation(plain, tiny, overrides, tolerance):
 
 
 def test_eval_step(plain):
-    """Log-probabilities, lengths and losses of an evaluation: moving statistics, and nothing is changed."""
+    """Log-probabilities, lengths and losses of an evaluation: it uses the moving statistics and changes no parameter."""
     batch, before = draw(18), plain.arrays()
     log_probs, lengths, losses = (output.asnumpy() for output in EvalStep(plain.network, BLANK)(*map(Tensor, batch)))
     plain.network.set_train(True)
@@ -291,7 +291,7 @@ def test_eval_step(plain):
     np.testing.assert_array_equal(lengths, (batch[1] - 1) // 2 + 1)
     np.testing.assert_allclose(np.exp(log_probs).sum(-1), 1, rtol=1e-5)
     for row in range(2):
-        theirs = torch.nn.functional.ctc_loss(
-            torch.tensor(log_probs[row, : lengths[row]]), torch.tensor(batch[2][row, : batch[3][row]]), torch.tensor(lengths[row]), torch.tensor(batch[3][row]), BLANK, reduction="sum"
-        )  # fmt: skip
+        frames, labels = lengths[row], batch[3][row]
+        arguments = map(torch.tensor, (log_probs[row, :frames], batch[2][row, :labels], frames, labels))
+        theirs = torch.nn.functional.ctc_loss(*arguments, BLANK, reduction="sum")
         assert losses[row] == pytest.approx(theirs.item(), rel=1e-5)

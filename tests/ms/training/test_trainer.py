@@ -1,4 +1,4 @@
-"""The training loop with a step that only takes notes: what it is given, what is kept, and that a killed run resumes exactly."""
+"""The training loop with a mock step: its arguments, the saved files, and exact resuming of killed runs."""
 
 import hashlib
 import itertools
@@ -23,7 +23,7 @@ from asrlib.utils.files import atomic_write
 
 @pytest.fixture(autouse=True)
 def no_picture(monkeypatch):
-    """Drawing takes longer than these trainings."""
+    """No plots: they take longer than these trainings."""
 
     def draw(rows, path):
         with atomic_write(path) as stream:
@@ -33,11 +33,11 @@ def no_picture(monkeypatch):
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing in the program catches it."""
+    """Simulates SIGKILL: the program does not catch it."""
 
 
 class Step:
-    """Takes notes and moves the weights a little, so that each state is another; `finite` says which calls were."""
+    """Records its arguments and changes the weights a little, so that each state differs; `finite`: whether each call was finite."""
 
     def __init__(self, network, finite=lambda call: True, kill=None):
         self.network, self.finite, self.kill, self.notes, self.losses = network, finite, kill, [], []
@@ -98,7 +98,7 @@ def trainer(dump, tokenizer, tiny, tmp_path):
 
 
 def results(trainer):
-    """All that a run leaves, but for the time it took."""
+    """All output of a run except times."""
     rows = [{key: value for key, value in row.items() if key not in ("seconds", "peak_memory_gb")} for row in read_history(trainer.exp_dir)]
     files = {path.name: path.read_bytes() for path in (trainer.exp_dir / "checkpoints").iterdir()}
     return rows, files, state_file(trainer.exp_dir).read_bytes()
@@ -200,7 +200,7 @@ def test_killed_while_writing(trainer, monkeypatch, write):
     assert results(second) == results(whole)
 
 
-def test_run_that_is_done_goes_on_with_nothing(trainer):
+def test_finished_run_does_nothing(trainer):
     first = trainer()
     first.run()
     before = results(first)
@@ -242,7 +242,8 @@ def test_limited_by_updates(trainer):
 
 
 def test_patience_in_updates(trainer, logged):
-    run = trainer("trainer.valid_unit=updates", "trainer.valid_interval=2", "trainer.patience=4", "trainer.epochs=9", wers=[50.0, 60.0, 40.0, 45.0, 41.0, 1.0])
+    overrides = "trainer.valid_unit=updates", "trainer.valid_interval=2", "trainer.patience=4", "trainer.epochs=9"
+    run = trainer(*overrides, wers=[50.0, 60.0, 40.0, 45.0, 41.0, 1.0])
     run.run()
     assert run.state.update == 10 and "no better valid_wer for 4 updates: stopping" in logged
 
@@ -270,15 +271,15 @@ def test_divergence(trainer, logged):
     ):
         run.run()
     assert len(run.step.notes) == 10
-    left_out = [message for message in logged if "left out" in message]
-    assert len(left_out) == 5 and "update 5 left out: its loss or gradient is not finite; utterances train-" in left_out[0]
+    skipped = [message for message in logged if "skipped" in message]
+    assert len(skipped) == 5 and "update 5 skipped: its loss or gradient is not finite; utterances train-" in skipped[0]
     assert [row["epoch"] for row in run.checkpoints.rows()] == [1]
 
 
 def test_single_updates_that_are_not_finite(trainer, logged):
     run = trainer(finite=lambda call: call % 5 != 2)
     run.run()
-    assert run.state.epoch == 3 and sum("left out" in message for message in logged) == 3
+    assert run.state.epoch == 3 and sum("skipped" in message for message in logged) == 3
 
 
 @pytest.mark.parametrize(("blank_ratio", "warned"), [(0.995, 3), (0.98, 0)])

@@ -1,4 +1,4 @@
-"""Every room imports what its row of the table in CONTRIBUTING.md allows, and nothing else."""
+"""Every package imports only what its row of the tables in CONTRIBUTING.md allows."""
 
 import ast
 import re
@@ -9,20 +9,20 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 ROW = re.compile(r"^\| `asrlib/(\w+)` \| [^|]* \|(.*)\|$", re.MULTILINE)
-ROOMS = dict(ROW.findall((ROOT / "CONTRIBUTING.md").read_text()))
-INNER_ROW = re.compile(r"^\| `asrlib/ms/(\w+)` \| [^|]* \|(.*)\|$", re.MULTILINE)
-INNER = dict(INNER_ROW.findall((ROOT / "CONTRIBUTING.md").read_text()))
+PACKAGES = dict(ROW.findall((ROOT / "CONTRIBUTING.md").read_text()))
+MS_ROW = re.compile(r"^\| `asrlib/ms/(\w+)` \| [^|]* \|(.*)\|$", re.MULTILINE)
+MS_PACKAGES = dict(MS_ROW.findall((ROOT / "CONTRIBUTING.md").read_text()))
 EVERYWHERE = {"numpy", "asrlib.utils", "asrlib.config"}
 
 
 def allowed(cell: str) -> set[str]:
-    """The packages and rooms in a cell of the table; remarks in brackets are dropped."""
+    """The packages in a cell of the table, without remarks in brackets."""
     names = re.sub(r"\([^)]*\)", "", cell).replace("`", "").split(",")
-    return {f"asrlib.{name.strip()}" if name.strip() in ROOMS else name.strip().replace("-", "_") for name in names} - {""}
+    return {f"asrlib.{name.strip()}" if name.strip() in PACKAGES else name.strip().replace("-", "_") for name in names} - {""}
 
 
 def imports(path: Path, depth: int = 2):
-    """(line, package or asrlib.room; with depth 3 asrlib.room.module) of the imports of a file, wherever they stand."""
+    """(line, package) of all imports of a file; packages of asrlib as asrlib.NAME, with depth 3 as asrlib.NAME.NAME."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -35,36 +35,36 @@ def imports(path: Path, depth: int = 2):
             yield node.lineno, ".".join(parts[:depth]) if parts[0] == "asrlib" else parts[0]
 
 
-def test_every_room_has_its_row():
-    assert {path.name for path in (ROOT / "asrlib").iterdir() if path.is_dir() and path.name != "__pycache__"} == set(ROOMS)
+def test_every_package_has_its_row():
+    assert {path.name for path in (ROOT / "asrlib").iterdir() if path.is_dir() and path.name != "__pycache__"} == set(PACKAGES)
 
 
-@pytest.mark.parametrize("room", sorted(set(ROOMS) - {"bin"}))
-def test_imports_of_a_room(room):
-    permitted = allowed(ROOMS[room]) | EVERYWHERE | {f"asrlib.{room}"} | set(sys.stdlib_module_names)
-    strangers = [
+@pytest.mark.parametrize("package", sorted(set(PACKAGES) - {"bin"}))
+def test_imports_of_a_package(package):
+    permitted = allowed(PACKAGES[package]) | EVERYWHERE | {f"asrlib.{package}"} | set(sys.stdlib_module_names)
+    forbidden = [
         f"{path.relative_to(ROOT)}:{line} {name}"
-        for path in sorted((ROOT / "asrlib" / room).rglob("*.py"))
+        for path in sorted((ROOT / "asrlib" / package).rglob("*.py"))
         for line, name in imports(path)
         if name not in permitted
     ]
-    assert not strangers, f"not allowed by CONTRIBUTING.md: {strangers}"
+    assert not forbidden, f"not allowed by CONTRIBUTING.md: {forbidden}"
 
 
-def test_rooms_of_ms_have_their_rows():
-    assert {path.name for path in (ROOT / "asrlib/ms").iterdir() if path.is_dir() and path.name != "__pycache__"} == set(INNER)
+def test_packages_of_ms_have_their_rows():
+    assert {path.name for path in (ROOT / "asrlib/ms").iterdir() if path.is_dir() and path.name != "__pycache__"} == set(MS_PACKAGES)
 
 
-@pytest.mark.parametrize("room", sorted(INNER))
-def test_imports_of_a_room_of_ms(room):
-    permitted = {f"asrlib.ms.{name.strip(' `')}" for name in INNER[room].split(",")} | {f"asrlib.ms.{room}"}
-    strangers = [
+@pytest.mark.parametrize("package", sorted(MS_PACKAGES))
+def test_imports_of_a_package_of_ms(package):
+    permitted = {f"asrlib.ms.{name.strip(' `')}" for name in MS_PACKAGES[package].split(",")} | {f"asrlib.ms.{package}"}
+    forbidden = [
         f"{path.relative_to(ROOT)}:{line} {name}"
-        for path in sorted((ROOT / "asrlib/ms" / room).rglob("*.py"))
+        for path in sorted((ROOT / "asrlib/ms" / package).rglob("*.py"))
         for line, name in imports(path, 3)
         if name.startswith("asrlib.ms.") and name not in permitted
     ]
-    assert not strangers, f"not allowed by CONTRIBUTING.md: {strangers}"
+    assert not forbidden, f"not allowed by CONTRIBUTING.md: {forbidden}"
 
 
 def test_nothing_imports_bin():
@@ -73,7 +73,7 @@ def test_nothing_imports_bin():
 
 
 def test_commands_answer_help_without_heavy_packages():
-    """`--help` answers at once: nothing but the standard library and asrlib.utils at the top of a command."""
+    """`--help` is fast: commands import only the standard library and asrlib.utils at the top."""
     for path in sorted((ROOT / "asrlib/bin").glob("*.py")):
         tops = [node for node in ast.parse(path.read_text()).body if isinstance(node, (ast.Import, ast.ImportFrom))]
         for node in tops:
