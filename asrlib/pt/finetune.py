@@ -25,6 +25,7 @@ from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
+from asrlib.utils.memory import GB, peak_memory
 from asrlib.utils.progress import progress
 
 log = get_logger(__name__)
@@ -80,6 +81,7 @@ def finetune(request: Request, start_over: bool = False) -> Path:
     with atomic_write(exp_dir / CONFIG) as stream:
         yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True, width=120)
     _train(exp_dir, values)
+    log.info("peak memory %.1f GB", peak_memory() / GB)
     return _finish(exp_dir, values, speech, source)
 
 

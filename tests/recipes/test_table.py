@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 with (ROOT / "egs/recipes.csv").open(encoding="utf-8", newline="") as stream:
     ROWS = list(csv.DictReader(stream))
 NAMES = [f"{row['recipe']}-{row['mode']}" for row in ROWS]
-MEASURED = re.compile(r"INFO: (memory: |an update: |\d+ graphs compiled)|computed in \d+ parts")
+MEASURED = re.compile(r"INFO: (memory: |an update: |\d+ graphs compiled|peak memory )|(computed in|divided into) \d+ parts")
 FULL = [row for row in ROWS if row["mode"] == "full"]
 rows = pytest.mark.parametrize("row", ROWS, ids=NAMES)
 
