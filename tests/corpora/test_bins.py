@@ -116,7 +116,7 @@ def test_prepare_kaldi_with_pipes(kaldi, tmp_path):
 def test_prepare_warns_of_training_on_test_data(kaldi, tmp_path, logged):
     prepare("--corpus", "kaldi", "--train_dir", kaldi, "--valid_dir", kaldi, "--data_dir", tmp_path / "data")
     assert logged[0].startswith("train and dev share 4 utterances, among them a-1")
-    with pytest.raises(UserError, match="the name 'kaldi' is taken"):
+    with pytest.raises(UserError, match="the name 'kaldi' is that of another directory"):
         prepare("--corpus", "kaldi", "--test_dirs", f"{kaldi} {kaldi}", "--data_dir", tmp_path / "data")
 
 

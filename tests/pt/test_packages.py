@@ -13,14 +13,14 @@ from asrlib.pt.packages import write_packages
 from asrlib.pt.weights import read_weights
 from asrlib.utils.errors import UserError
 
-SMALL = "conv_channels=24 dim=32 ffn_dim=48 heads=4 layers=3 conv_pos=16 conv_pos_groups=4 final_dim=12 num_classes=9"
+SMALL = "conv_channels=24 dim=32 ffn_dim=48 heads=4 layers=3 conv_pos=16 conv_pos_groups=4 final_dim=12"
 LARGE = "extractor_mode=layer layer_norm_first=true normalize=true"
 
 
 @pytest.fixture(params=["base", "large", "wav2vec2"])
 def config(request):
     words = f"{SMALL} {LARGE if request.param == 'large' else ''}".split()
-    kind = ["model=wav2vec2", "model_conf.codewords=20", "model_conf.code_dim=8"] if request.param == "wav2vec2" else []
+    kind = ["model=wav2vec2", "model_conf.codewords=20", "model_conf.code_dim=8"] if request.param == "wav2vec2" else ["model_conf.num_classes=9"]
     return load_pretrain_config(None, [*kind, *(f"model_conf.{word}" for word in words)])
 
 

@@ -28,13 +28,16 @@ class Targets:
     num_speakers: int = 0
 
     @classmethod
-    def read(cls, folder: Path, name: str, config: PretrainConfig) -> "Targets | None":
-        """The targets that a configuration needs, from DUMP_DIR/targets, or None. name: of the clusters. UserError: a missing or damaged file."""
+    def read(cls, folder: Path, name: str, config: PretrainConfig, train: bool) -> "Targets | None":
+        """The targets that a configuration needs, from DUMP_DIR/targets, or None; speakers are needed of the training set only.
+
+        name: of the clusters. UserError: a missing or damaged file.
+        """
         if not config.uses_clusters:
             return None
         labels = read_targets(folder / f"{name}.safetensors")
         pitch = read_targets(folder / "pitch.safetensors") if config.uses_pitch else {}
-        classes, speakers = read_speakers(folder / "speakers.json") if config.uses_speakers else (0, {})
+        classes, speakers = read_speakers(folder / "speakers.json") if config.uses_speakers and train else (0, {})
         return cls(labels, pitch, speakers, classes)
 
 

@@ -30,7 +30,7 @@ class Pretraining(Objective):
         """
         sets = []
         for i, folder in enumerate((train_dir, valid_dir)):
-            found = Targets.read(targets[i], name, config) if targets else None
+            found = Targets.read(targets[i], name, config, train=i == 0) if targets else None
             if i == 0 and config.uses_speakers:
                 config.model_conf.num_speakers = found.num_speakers
             sets.append(WaveformSet(folder, found, config, train=i == 0))

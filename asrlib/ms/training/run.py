@@ -45,7 +45,7 @@ def train(
     """
     config = objective.config
     if config.trainer.precision == "bf16" and device == "CPU":
-        raise UserError("trainer.precision=bf16: MindSpore has no such convolutions on CPU: choose fp32 or fp16")
+        raise UserError("trainer.precision=bf16: MindSpore has no such convolutions on CPU: set fp32 or fp16")
     use_device(device)
     ranks = join(device)
     exp_dir.mkdir(parents=True, exist_ok=True)
