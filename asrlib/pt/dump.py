@@ -116,7 +116,7 @@ def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Lim
     results = run_jobs(function, jobs, out / "log", nj=nj, backend=backend, desc=f"{speech.kind} of {data_dir.name}")
     rows = [row for result in results for row in result]
     if len(rows) != len(utterances):
-        raise UserError(f"{out}: {len(rows)} utterances came out, {len(utterances)} went in: see {out / 'log'}")
+        raise UserError(f"{out}: {len(rows)} of {len(utterances)} utterances were written: see {out / 'log'}")
     if data.text is not None:
         write_table(out / "text", data.text)
     write_table(out / "speech_shape", {utt: str(samples) for utt, _, samples in rows})

@@ -29,7 +29,7 @@ corpus_setup() {
     done
     test_names=("${test_sets[@]//-/_}")
     [ -n "$librispeech_lm" ] || return 0
-    [ -z "$lm" ] || _refuse "--librispeech_lm fetches a language model, --lm names one: choose"
+    [ -z "$lm" ] || _refuse "--librispeech_lm and --lm are mutually exclusive: give one"
     lm=$download_dir/librispeech_lm/$librispeech_lm.arpa.gz
     fetched=("$lm")
     [ -n "${option_given[decode_modes]+given}" ] || decode_modes+=(beam)

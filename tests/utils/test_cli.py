@@ -16,7 +16,7 @@ from asrlib.utils.errors import UserError
 def parser():
     parser = Parser("Does a thing.\n\nFor a reason.")
     parser.add_argument("--first_name", default="Ada", help="name of a person")
-    parser.add_argument("--fix", type=boolean, default=False, help="mend it")
+    parser.add_argument("--fix", type=boolean, default=False, help="repair it")
     return parser
 
 
