@@ -68,7 +68,7 @@ class TrunkConfig:
         for width, stride in zip(self.conv_kernels, self.conv_strides, strict=True):
             frames = (frames - width) // stride + 1
             convolved += frames * self.conv_channels
-        return 2.0 * convolved + self.layers * frames * (14.0 * self.dim + 2 * self.ffn_dim + 2.2 * self.heads * frames)
+        return 2.0 * convolved + self.layers * frames * (16.0 * self.dim + 2 * self.ffn_dim + 2.2 * self.heads * frames)
 
 
 @dataclass
