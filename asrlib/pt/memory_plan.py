@@ -25,7 +25,6 @@ STATES = 6.0  # copies of the hidden states: batch, batch ahead in the loader, s
 UPSTREAM = 1.7  # PyTorch's share of what asrlib.config.pretraining.TrunkConfig.activation_size counts
 PER_WIDTH, PER_FEED_FORWARD, PER_SCORE = 60.0, 8.0, 16.0  # per frame and encoder block: for output_size, linear_units, heads * frames
 SUBSAMPLING = {"conv2d": 4, "conv2d1": 1, "conv2d2": 2, "conv2d6": 6, "conv2d8": 8}
-KEYS = ("batch_bins", "batch_size", "accum_grad", "frontend_conf")  # that with_parts changes
 
 
 def plan_parts(values: Mapping[str, Any], speech: Speech, source: UpstreamSource | None, shapes: Path, memory_gb: float | None) -> int:

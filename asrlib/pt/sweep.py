@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asrlib.config.systems import System
-from asrlib.pt.finetune import Request, is_finished, register
+from asrlib.pt.finetune import DATA, Request, is_finished, register
 from asrlib.utils.commands import run_command
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
@@ -37,7 +37,8 @@ def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, ba
     log.info("%d fine-tunings, %d of them finished; %d in parallel with %d threads each", len(systems), finished, nj, threads)
     jobs = []
     for system, request in waiting:
-        options = dataclasses.replace(request, memory_gb=memory_gb).options()
+        resumed = (request.exp_dir / DATA).is_file() and not start_over  # keeps its batches, unless a limit is given
+        options = (request if resumed and common.memory_gb is None else dataclasses.replace(request, memory_gb=memory_gb)).options()
         jobs.append(("finetune", [*options, "--force", str(start_over)], threads, f"system {system.name}: "))
     run_jobs(run_command, jobs, log_dir, nj, backend, "fine-tuning")
 

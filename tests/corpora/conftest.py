@@ -1,7 +1,5 @@
 """Small corpora and data directories, a new one for every test."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +53,3 @@ def kaldi(tmp_path) -> Path:
     for name, lines in rows.items():
         (folder / name).write_text("".join(line + "\n" for line in lines))
     return folder
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    """The messages that asrlib logs during the test."""
-    messages: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: messages.append(record.getMessage())
-    logging.getLogger("asrlib").addHandler(handler)
-    yield messages
-    logging.getLogger("asrlib").removeHandler(handler)

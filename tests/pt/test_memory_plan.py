@@ -1,12 +1,17 @@
 """Batches of ESPnet in parts: how many, for which memory, and that an update sees as much audio."""
 
+import json
+
 import pytest
+import yaml
 
 from asrlib.config.base import read_yaml
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.pt.dump import RATE, Speech
+from asrlib.pt.finetune import CONFIG, DATA, PARTS, _check_run
 from asrlib.pt.memory_plan import batch_seconds, plan_parts, with_parts
 from asrlib.pt.s3prl_upstream import UpstreamSource
+from asrlib.utils.errors import UserError
 
 BASE, STATES = UpstreamSource("hubert_local", "", 13, 768, 320), Speech("states", layers=13, dim=768, downsample_rate=320)
 
@@ -44,3 +49,11 @@ def test_a_trained_upstream_counts_the_same_updates(root, shapes):
 def test_one_utterance_that_does_not_fit_is_said(conformer, shapes, logged):
     assert plan_parts(conformer, STATES, BASE, shapes, 2.0) == pytest.approx(500 / 16, abs=1)
     assert any("one utterance of 16.0 s needs" in line for line in logged)
+
+
+def test_a_resumed_run_keeps_its_parts(conformer, tmp_path):
+    (tmp_path / DATA).write_text(json.dumps({"train": "a", "valid": "b", PARTS: 3}))
+    (tmp_path / CONFIG).write_text(yaml.safe_dump(with_parts(conformer, 3)))
+    assert not _check_run(tmp_path, conformer, {"train": "a", "valid": "b"})
+    with pytest.raises(UserError, match="another configuration .batch_bins"):
+        _check_run(tmp_path, conformer | {"batch_bins": 4000}, {"train": "a", "valid": "b"})

@@ -220,3 +220,15 @@ def test_two_processes_train_as_one(corpus, tmp_path, root):
     assert len(one) == 5 and np.allclose(one, two, rtol=1e-5), (one, two)
     mine, theirs = read_safetensors(together / "model.safetensors"), read_safetensors(alone / "model.safetensors")
     assert all(np.allclose(mine[name], theirs[name], rtol=1e-3, atol=1e-4) for name in theirs)
+
+
+def test_pretraining_by_epochs(corpus, tmp_path, root):
+    """What CTC training has: a limit in epochs, the best weights as the model, their moving average, and recomputed layers."""
+    exp = tmp_path / "exp"
+    more = ("trainer.epochs=1 trainer.updates=0 trainer.valid_unit=epochs trainer.valid_interval=1 trainer.final=best trainer.ema=0.5",
+            "trainer.recompute=true batch.buckets=1")  # fmt: skip
+    run(root, arguments(corpus, exp, "model_conf.num_classes=4", *more))
+    (validation,) = [row for row in read_history(exp) if "valid_loss" in row]
+    assert validation["epoch"] == 1 and [row["name"] for row in Checkpoints(exp, 1).rows()] == ["epoch-001"]
+    model, best = (read_safetensors(exp / name) for name in ("model.safetensors", "checkpoints/epoch-001.safetensors"))
+    assert all(np.array_equal(model[name], best[name]) for name in best) and all(np.isfinite(array).all() for array in model.values())
