@@ -20,7 +20,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrlib.corpora.audio import audio_info, is_pipe
+from asrlib.corpora.audio import audio_info
+from asrlib.corpora.audio_file import is_pipe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
