@@ -130,7 +130,8 @@ def _decode(
     mono = one_channel(samples, channel, name)
     if rate is None or rate == sound.samplerate:
         return np.ascontiguousarray(mono)
-    return soxr.resample(mono, sound.samplerate, rate)
+    resampled = soxr.resample(mono, sound.samplerate, rate)
+    return resampled if len(resampled) else np.ascontiguousarray(mono[:1])  # a clip of one or two samples
 
 
 def _check_finite(samples: np.ndarray, name: str | Path, first: int) -> None:

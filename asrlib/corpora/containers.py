@@ -58,7 +58,7 @@ class Samples:
 def examine(stream: Source, size: int) -> Finding:
     """The finding for a file of `size` bytes; formats that are not listed above have none. Truncated: bytes are missing at its end.
 
-    UserError: SPHERE with compressed samples.
+    UserError: SPHERE with compressed samples, several ogg streams in a file.
     """
     stream.seek(0)
     magic = stream.read(4)
@@ -222,7 +222,9 @@ def _sphere_header(head: bytes, _: int) -> bytes:
 
 
 def _check_ogg(stream: Source, size: int) -> None:
-    """Truncated: the last page, which has a flag, is missing or incomplete."""
+    """Truncated: the last page, which has a flag, is missing or incomplete. UserError: a file of several streams."""
+    stream.seek(14)
+    serial = stream.read(4)
     tail = min(size, 2 * 65307)  # 65307 bytes: the longest page
     stream.seek(size - tail)
     data = stream.read(tail)
@@ -232,3 +234,5 @@ def _check_ogg(stream: Source, size: int) -> None:
     complete = len(header) == 27 and len(lacing) == header[26] and page + 27 + len(lacing) + sum(lacing) <= len(data)
     if not (complete and header[5] & 0x04):
         raise Truncated("its last ogg page is missing or truncated")
+    if header[14:18] != serial:
+        raise UserError("consists of several ogg streams, of which libsndfile reads only the first: convert it to wav or flac")

@@ -188,6 +188,17 @@ def test_ogg_cut_between_two_pages(tmp_path):
         audio.read_audio(path)
 
 
+def test_a_chain_of_ogg_streams_is_refused(tmp_path):
+    """As a recorder of web radio writes it: libsndfile reads the first stream alone."""
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / f"{name}.ogg", SAMPLES, 16000)
+    (tmp_path / "c.ogg").write_bytes((tmp_path / "a.ogg").read_bytes() + (tmp_path / "b.ogg").read_bytes())
+    assert soundfile.info(tmp_path / "c.ogg").frames == 16000
+    assert audio.audio_info(tmp_path / "a.ogg").frames == 16000
+    with pytest.raises(UserError, match="c.ogg consists of several ogg streams"):
+        audio.audio_info(tmp_path / "c.ogg")
+
+
 @pytest.mark.parametrize("extension", ["wav", "w64", "au", "aiff"])
 def test_the_output_of_a_command_is_checked_too(tmp_path, extension):
     content = content_of(tmp_path, extension, SIZED[extension][0])
