@@ -48,8 +48,9 @@ def one_channel(samples: np.ndarray, channel: Channel | None, name: str | Path) 
     if _rms(samples - samples[:, :1]).max() <= max(SAME * level, ROUNDING):
         return mean
     opposite = " (in opposite phase: their mean is nearly silence)" if _rms(mean[:, None]).max() <= 0.1 * level else ""
-    ways = "name the channel in reco2file_and_channel or in a fifth column of segments, or write one channel to a file: sox IN OUT remix 1"
-    raise UserError(f"audio file {name} has {count} channels that differ{opposite}: {ways} (in wav.scp: sox IN -t wav - remix 1 |)")
+    ways = "name the channel (in reco2file_and_channel, in a fifth column of segments, or for transcribe with --channel 1)"
+    ways += ", or write one to a file: sox IN OUT remix 1 (in wav.scp: sox IN -t wav - remix 1 |)"
+    raise UserError(f"audio file {name} has {count} channels that differ{opposite}: {ways}")
 
 
 def _rms(samples: np.ndarray) -> np.ndarray:

@@ -5,11 +5,16 @@ from pathlib import Path
 
 from asrlib.config.features import FeatureConfig
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
+from asrlib.corpora.kaldi_fix import BAD_UTTS
+from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.ark import write_ark
 from asrlib.features.compute import compute, prepared
 from asrlib.utils.errors import UserError
+from asrlib.utils.log import get_logger
 from asrlib.utils.parallel import run_jobs, split_evenly
+
+log = get_logger(__name__)
 
 Row = tuple[str, str, int, int]  # utterance, location, frames, samples
 
@@ -17,9 +22,10 @@ Row = tuple[str, str, int, int]  # utterance, location, frames, samples
 def extract(
     data_dir: Path, dump_dir: Path, config: FeatureConfig, nj: int = 1, backend: str = "local", compress: bool = False, allow_pipes: bool = False
 ) -> dict[str, float]:
-    """Writes dump_dir from a Kaldi directory; returns the numbers of utterances, hours and frames.
+    """Writes dump_dir from a Kaldi directory; returns the numbers of utterances, hours, frames and utterances passed over.
 
-    feats.scp, utt2num_frames and utt2dur are written last, when all features are on disk. UserError: names the first invalid utterance.
+    Utterances whose audio cannot be read are passed over, logged, and listed with the reason in dump_dir/bad_utts.txt. feats.scp, utt2num_frames and
+    utt2dur are written last, when all features are on disk. UserError: no utterance can be read.
     """
     data = KaldiDir.read(data_dir)
     utterances = list(data.utterances())
@@ -31,10 +37,14 @@ def extract(
     parts = split_evenly(utterances, nj)
     arguments = [(part, config, str(dump_dir / f"feats.{i}.ark"), compress, allow_pipes) for i, part in enumerate(parts, 1)]
     results = run_jobs(extract_part, arguments, dump_dir / "log", nj=nj, backend=backend, desc=f"features of {data_dir.name}")
-    rows = [row for result in results for row in result]
-    if len(rows) != len(utterances):
+    rows = [row for found, _ in results for row in found]
+    bad = {utt: reason for _, faults in results for utt, reason in faults.items()}
+    if len(rows) + len(bad) != len(utterances):
         raise UserError(f"{dump_dir}: only {len(rows)} of {len(utterances)} utterances have features: see {dump_dir / 'log'}")
-    data.write(dump_dir)
+    _report(bad, dump_dir / BAD_UTTS)
+    if not rows:
+        raise UserError(f"{data_dir}: no utterance can be read, {next(iter(bad.values()))}")
+    select(data, [utt for utt, *_ in rows]).write(dump_dir)
     write_table(dump_dir / "utt2num_frames", {utt: str(frames) for utt, _, frames, _ in rows})
     # six decimals resolve single samples, which training needs to compute the number of frames
     write_table(dump_dir / "utt2dur", {utt: f"{samples / config.sample_rate:.6f}" for utt, _, _, samples in rows})
@@ -43,17 +53,35 @@ def extract(
         "utterances": len(rows),
         "hours": sum(samples for *_, samples in rows) / config.sample_rate / 3600,
         "frames": sum(frames for _, _, frames, _ in rows),
+        "passed_over": len(bad),
     }
 
 
-def extract_part(utterances: list[Utterance], config: FeatureConfig, ark: str, compress: bool, allow_pipes: bool) -> list[Row]:
-    """Writes one archive: the job of one process."""
+def extract_part(
+    utterances: list[Utterance], config: FeatureConfig, ark: str, compress: bool, allow_pipes: bool
+) -> tuple[list[Row], dict[str, str]]:
+    """Writes one archive: the job of one process. Also returns the utterances that cannot be read, with the reason."""
     samples: dict[str, int] = {}
+    bad: dict[str, str] = {}
 
     def features():
         for utterance in utterances:
-            audio = prepared(utterance.audio(config.sample_rate, allow_pipes), config)
+            try:
+                audio = prepared(utterance.audio(config.sample_rate, allow_pipes), config)
+                matrix = compute(audio, config, f"utterance {utterance.id}")
+            except UserError as error:
+                bad[utterance.id] = str(error)
+                continue
             samples[utterance.id] = audio.size
-            yield utterance.id, compute(audio, config, f"utterance {utterance.id}")
+            yield utterance.id, matrix
 
-    return [(utt, location, frames, samples[utt]) for utt, location, frames in write_ark(ark, features(), compress)]
+    return [(utt, location, frames, samples[utt]) for utt, location, frames in write_ark(ark, features(), compress)], bad
+
+
+def _report(bad: dict[str, str], path: Path) -> None:
+    for reason in bad.values():
+        log.error("passed over: %s", reason)
+    if bad:
+        write_table(path, {utt: " ".join(reason.split()) for utt, reason in bad.items()})
+    else:
+        path.unlink(missing_ok=True)

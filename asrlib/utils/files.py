@@ -106,6 +106,12 @@ def _name(names: dict[int, str], candidates: Sequence[str]) -> None:
     names.update({i: name for i, name in enumerate(candidates) if i not in names and counts[name] == 1 and name not in taken})
 
 
+def file_name(identifier: str) -> str:
+    """The id of an utterance as the name of a file (without a folder): `/`, `%`, control characters and a first dot become %XX, so that ids stay
+    different and none is a path."""
+    return re.sub(r"[/%\x00-\x1f\x7f]|^\.", lambda match: f"%{ord(match[0]):02X}", identifier)
+
+
 def plain_name(text: str) -> str:
     """The text as one word that can be a file name, an id of a Kaldi directory and a name in a CTM file, where `;;` begins a comment."""
     text = os.fsencode(text).decode("utf-8", errors="replace")
