@@ -155,7 +155,7 @@ def _opened(stream: _View, name: str | Path, path: str | None) -> tuple[soundfil
     if path is not None and not finding.header:
         stream.close()
     try:
-        sound = soundfile.SoundFile(stream if path is None or finding.header else path)
+        sound = soundfile.SoundFile(stream if path is None or finding.header else os.fsencode(path))
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: soundfile needs rate and channels for the extension .raw
         reason = getattr(error, "error_string", "raw samples without a header").rstrip(". ")
         raise UserError(f"audio file {name} is not wav, flac or ogg audio ({reason}): convert it, or correct its entry") from error

@@ -62,12 +62,14 @@ class Jobs:
 
 
 def sample_frames(utterances: Sequence[Utterance], frames: Frames, portion: float, most: int, seed: int, jobs: Jobs) -> np.ndarray:
-    """(n, dim): at most `most` frames of a random portion of the utterances; `most` bounds the memory."""
+    """(n, dim): at most `most` frames of a random portion of the utterances; `most` bounds the memory. UserError: no frame in it."""
     rng = np.random.default_rng(seed)
     chosen = sorted(rng.permutation(len(utterances))[: max(1, round(portion * len(utterances)))])
     picked = [utterances[i] for i in chosen]
-    parts = jobs.map(_sample, picked, frames, most / len(picked), seed, desc="frames for k-means")
-    return np.concatenate([part for part in parts if len(part)])
+    parts = [part for part in jobs.map(_sample, picked, frames, most / len(picked), seed, desc="frames for k-means") if len(part)]
+    if not parts:
+        raise UserError(f"none of the {len(picked)} utterances drawn for k-means is as long as a frame ({FRAME} samples): give a larger --portion")
+    return np.concatenate(parts)
 
 
 def make_clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np.ndarray, path: Path, jobs: Jobs) -> Arrays:
@@ -121,6 +123,8 @@ def _joined(parts: list[tuple[Arrays, list[str]]], path: Path) -> Arrays:
         stream.writelines(f"{utt}\n" for utt in short)
     if short:
         log.warning("skipped %d utterances shorter than a frame, the first is %s: see %s", len(short), short[0], listing)
+    if not any(arrays for arrays, _ in parts):
+        raise UserError(f"no utterance is as long as a frame ({FRAME} samples): see {listing}")
     return {utt: array for arrays, _ in parts for utt, array in arrays.items()}
 
 

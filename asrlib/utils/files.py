@@ -106,6 +106,11 @@ def _name(names: dict[int, str], candidates: Sequence[str]) -> None:
     names.update({i: name for i, name in enumerate(candidates) if i not in names and counts[name] == 1 and name not in taken})
 
 
+def named_folder(path: Path) -> Path:
+    """The path, absolute if it ends in `.` or `..`, so that its last part is the name of the folder and no other place."""
+    return path if path.name not in ("", "..") else Path(os.path.abspath(path))
+
+
 def file_name(identifier: str) -> str:
     """The id of an utterance as the name of a file (without a folder): `/`, `%`, control characters and a first dot become %XX, so that ids stay
     different and none is a path."""
