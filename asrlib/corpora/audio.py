@@ -14,6 +14,7 @@ import soxr
 
 from asrlib.corpora.audio_file import is_pipe, open_command, open_entry, warn_of_header
 from asrlib.corpora.channels import Channel, one_channel
+from asrlib.corpora.containers import Finding
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
@@ -46,16 +47,15 @@ def audio_info(path: str | Path) -> AudioInfo:
     """
     sound, finding = open_entry(path)
     with sound:
-        _check_last_frame(sound, path)
-        return AudioInfo(sound.samplerate, sound.channels, sound.frames, finding.note, not finding.header)
+        return _info(sound, finding, path)
 
 
 def check_audio(path: str | Path, channels: Collection[Channel | None] = (None,)) -> AudioInfo:
     """audio_info for a validator: also reads all samples of floating-point files, which may contain NaN or infinity, and of files with several
     channels, which must not differ. channels: those that utterances are in (None: the only one). UserError: also as one_channel."""
-    info = audio_info(path)
-    sound, _ = open_entry(path)
+    sound, finding = open_entry(path)
     with sound:
+        info = _info(sound, finding, path)
         every = sound.subtype in ("FLOAT", "DOUBLE") or (info.channels > 1 and None in channels)
         last = info.seconds if every else 1 / info.rate
         for start in np.arange(0, last, BLOCK).tolist():
@@ -138,6 +138,11 @@ def _check_finite(samples: np.ndarray, name: str | Path, first: int) -> None:
     bad = np.flatnonzero(~np.isfinite(samples).all(axis=1))
     if len(bad):
         raise UserError(f"audio file {name} has {len(bad)} NaN or infinite samples, the first at sample {first + bad[0]}: create it again")
+
+
+def _info(sound: soundfile.SoundFile, finding: Finding, path: str | Path) -> AudioInfo:
+    _check_last_frame(sound, path)
+    return AudioInfo(sound.samplerate, sound.channels, sound.frames, finding.note, not finding.header)
 
 
 def _check_last_frame(sound: soundfile.SoundFile, name: str | Path) -> None:

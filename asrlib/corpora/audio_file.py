@@ -72,6 +72,8 @@ def open_entry(entry: str | Path) -> tuple[soundfile.SoundFile, Finding]:
 def open_command(entry: str) -> tuple[soundfile.SoundFile, Finding]:
     """Runs the command of an entry and opens its output, as open_entry. UserError also: the command fails."""
     command = entry.strip()[:-1]
+    if "\0" in command:
+        raise UserError(f"the command {command.strip()!r} of wav.scp has a zero byte: correct it")
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], stdin=subprocess.DEVNULL, capture_output=True)
     if done.returncode != 0 or not done.stdout:
         reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]

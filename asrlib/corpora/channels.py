@@ -5,6 +5,7 @@ differ are never mixed.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,11 +25,13 @@ class Channel:
     alone: bool = True
 
 
-def named_channel(name: str) -> int | None:
-    """The number of a channel in reco2file_and_channel: A, B, ... or 1, 2, ...; None: another name."""
-    if re.fullmatch("[A-Z]", name):
-        return ord(name) - ord("A")
-    return int(name) - 1 if re.fullmatch("[1-9][0-9]?", name) else None
+def named_channels(names: Mapping[str, str]) -> dict[str, int]:
+    """Recording -> number, from the names of channels in reco2file_and_channel: A, B, ... or 1, 2, ... Others are left out; where a channel 0
+    occurs, all digits, because nobody knows whether 1 is the first."""
+    numbers = {key: ord(name) - ord("A") for key, name in names.items() if re.fullmatch("[A-Z]", name)}
+    if "0" not in names.values():
+        numbers |= {key: int(name) - 1 for key, name in names.items() if re.fullmatch("[1-9][0-9]?", name)}
+    return numbers
 
 
 def one_channel(samples: np.ndarray, channel: Channel | None, name: str | Path) -> np.ndarray:

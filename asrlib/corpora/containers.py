@@ -1,7 +1,7 @@
 """What the header of an audio file promises, compared with the samples that are in the file.
 
 libsndfile reads what it finds: a file that was cut gives fewer samples, one whose header has a size that is too small gives a part, both without
-an error. `examine` finds such files, by the layouts of RIFF/WAVE, RF64 and BW64 (EBU Tech 3306), W64 (Sony), AIFF, AU, NIST SPHERE, FLAC
+an error. `examine` finds such files, by the layouts of RIFF and RIFX/WAVE, RF64 and BW64 (EBU Tech 3306), W64 (Sony), AIFF, AU, NIST SPHERE, FLAC
 (RFC 9639) and Ogg (RFC 3533), and makes another header with which libsndfile reads a whole recording with a wrong size to its end.
 """
 
@@ -69,7 +69,7 @@ def examine(stream: Source, size: int) -> Finding:
     if magic == b"OggS":
         _check_ogg(stream, size)
         return Finding()
-    reader = {b"RIFF": _riff, b"RF64": _riff, b"BW64": _riff, b"riff": _w64, b"FORM": _aiff, b".snd": _au, b"dns.": _au, b"NIST": _sphere}.get(magic)
+    reader = READERS.get(magic)
     try:
         samples = reader(stream, size) if reader else None
     except struct.error:  # the header itself is cut, which libsndfile reports
@@ -126,24 +126,28 @@ def _are_chunks(stream: Source, position: int, size: int, layout: str) -> bool:
 
 
 def _riff(stream: Source, size: int) -> Samples | None:
+    stream.seek(0)
+    order = ">" if stream.read(4) == b"RIFX" else "<"
     wide = None  # position of the sizes of 64 bits
-    for name, begin, length in _chunks(stream, 12, size, "<"):
+    for name, begin, length in _chunks(stream, 12, size, order):
         if name == b"ds64":
             wide = begin
         if name == b"data" and wide is not None:
             stream.seek(wide + 8)
             length = struct.unpack("<Q", stream.read(8))[0] if length == 0xFFFFFFFF else length
         if name == b"data":
-            return Samples(begin, length, partial(_riff_header, wide), "<")
+            return Samples(begin, length, partial(_riff_header, order, wide), order)
     return None
 
 
-def _riff_header(wide: int | None, head: bytes, length: int) -> bytes:
+def _riff_header(order: str, wide: int | None, head: bytes, length: int) -> bytes:
     sizes = struct.pack("<QQ", len(head) + length - 8, length)
     if wide is not None:
         return head[:wide] + sizes + head[wide + 16 : -4] + b"\xff" * 4
     if len(head) + length < 1 << 32:
-        return head[:4] + struct.pack("<I", len(head) + length - 8) + head[8:-4] + struct.pack("<I", length)
+        return head[:4] + struct.pack(f"{order}I", len(head) + length - 8) + head[8:-4] + struct.pack(f"{order}I", length)
+    if order == ">":
+        raise UserError("has more samples than a RIFX file can have: convert it to flac")
     sizes = struct.pack("<QQ", len(head) + 36 + length - 8, length)  # more than fits into RIFF: RF64, with a chunk of larger sizes
     return b"RF64" + b"\xff" * 4 + b"WAVEds64" + struct.pack("<I", 28) + sizes + bytes(12) + head[12:-4] + b"\xff" * 4
 
@@ -219,6 +223,12 @@ def _sphere(stream: Source, size: int) -> Samples | None:
 def _sphere_header(head: bytes, _: int) -> bytes:
     """libsndfile takes the length of SPHERE audio from the size of the file."""
     return head
+
+
+READERS: dict[bytes, Callable[[Source, int], Samples | None]] = {
+    **{b"RIFF": _riff, b"RIFX": _riff, b"RF64": _riff, b"BW64": _riff, b"riff": _w64},
+    **{b"FORM": _aiff, b".snd": _au, b"dns.": _au, b"NIST": _sphere},
+}
 
 
 def _check_ogg(stream: Source, size: int) -> None:

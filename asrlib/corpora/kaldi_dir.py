@@ -14,7 +14,7 @@ import numpy as np
 
 from asrlib.corpora.audio import audio_info, read_wav_entry
 from asrlib.corpora.audio_file import is_pipe, place
-from asrlib.corpora.channels import Channel, named_channel
+from asrlib.corpora.channels import Channel, named_channels
 from asrlib.corpora.kaldi_table import FILES, Table, read_table, write_table
 from asrlib.utils.errors import UserError
 
@@ -117,8 +117,7 @@ class KaldiDir:
         a channel is needed even where it has one channel only: it would be the mixture of them."""
         uses = Counter(self.wav.values())
         names = {recording: value.split()[-1] for recording, value in self.tables.get("reco2file_and_channel", {}).items() if value}
-        numbers = {recording: named_channel(name) for recording, name in names.items()}
-        return {key: Channel(number, uses[self.wav.get(key, "")] < 2) for key, number in numbers.items() if number is not None}
+        return {recording: Channel(number, uses[self.wav.get(recording, "")] < 2) for recording, number in named_channels(names).items()}
 
     def utterances(self) -> Iterator[Utterance]:
         """The utterances in sorted order. UserError: an utterance is missing in wav.scp, or in `text` if that exists."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from asrlib.corpora.audio import MAX_OVERSHOOT, AudioInfo, check_audio
 from asrlib.corpora.audio_file import is_pipe
-from asrlib.corpora.channels import Channel, named_channel
+from asrlib.corpora.channels import Channel
 from asrlib.corpora.kaldi_dir import KaldiDir, parse_segment, read_tables
 from asrlib.corpora.kaldi_table import FIX, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table
 from asrlib.utils.errors import UserError
@@ -203,10 +203,10 @@ def _gender(tables: dict[str, Table]) -> Iterator[Problem]:
 
 def _channels(tables: dict[str, Table]) -> Iterator[Problem]:
     table = tables.get("reco2file_and_channel", Table(Path("reco2file_and_channel")))
-    for recording, value in table.rows.items():
-        if value and named_channel(value.split()[-1]) is None:
-            fix = "write `recording file A`, with A, B, ... or 1, 2, ..."
-            yield table.problem(recording, "no channel in the line", f"{recording} {value}", fix, drop=False)
+    known = KaldiDir({table.path.name: table.rows}).channels()
+    for recording in [key for key, value in table.rows.items() if value and key not in known]:
+        fix = "write `recording file A`, with A, B, ... or 1, 2, ..."
+        yield table.problem(recording, "no channel in the line", f"{recording} {table.rows[recording]}", fix, drop=False)
 
 
 def _used_channels(tables: dict[str, Table]) -> dict[str, set[Channel | None]]:

@@ -80,6 +80,11 @@ def test_names_that_cannot_be(name):
         audio.read_wav_entry(name)
 
 
+def test_a_command_with_a_zero_byte():
+    with pytest.raises(UserError, match="zero byte"):
+        audio.read_wav_entry("cat a\0b |", allow_pipes=True)
+
+
 def test_wrong_extension_is_read_and_told_once(tmp_path, logged):
     soundfile.write(tmp_path / "a.flac", PCM[0], 16000)
     audio_file.warn_once.cache_clear()

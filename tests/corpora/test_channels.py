@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from asrlib.corpora import audio
-from asrlib.corpora.channels import Channel, named_channel, one_channel
+from asrlib.corpora.channels import named_channels, one_channel
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.corpora.kaldi_validate import Rules, validate
@@ -147,5 +147,13 @@ def test_opposite_phase_is_told(other, opposite):
 
 
 def test_names_of_channels():
-    assert [named_channel(name) for name in ("A", "B", "1", "2", "0", "a", "AB", "")] == [0, 1, 0, 1, None, None, None, None]
-    assert Channel(1) != Channel(1, alone=False)
+    names = {"a": "A", "b": "B", "c": "1", "d": "2", "e": "a", "f": "AB", "g": ""}
+    assert named_channels(names) == {"a": 0, "b": 1, "c": 0, "d": 1}
+    assert named_channels({**names, "h": "0"}) == {"a": 0, "b": 1}, "1 may be the first or the second"
+
+
+def test_channels_from_zero_are_refused(tmp_path, call):
+    folder = by_reco2file(tmp_path / "data", [call, call], ("0", "1"))
+    assert [problem.what for problem in validate(folder, Rules())] == ["no channel in the line"] * 2
+    with pytest.raises(UserError, match="differ"):
+        audios(folder)

@@ -17,6 +17,7 @@ BYTES = 32000
 SIZED = {
     "wav": ("WAV", "<I", 0),
     "wavex.wav": ("WAVEX", "<I", 0),
+    "rifx.wav": ("WAV", ">I", 0),
     "rf64": ("RF64", "<Q", 0),
     "w64": ("W64", "<Q", 24),
     "aiff": ("AIFF", ">I", 8),
@@ -25,7 +26,8 @@ SIZED = {
 
 
 def content_of(tmp_path, extension: str, form: str) -> bytearray:
-    soundfile.write(tmp_path / f"plain.{extension}", PCM, 16000, format=form, subtype="PCM_16")
+    endian = "BIG" if extension == "rifx.wav" else "FILE"
+    soundfile.write(tmp_path / f"plain.{extension}", PCM, 16000, format=form, subtype="PCM_16", endian=endian)
     return bytearray((tmp_path / f"plain.{extension}").read_bytes())
 
 
