@@ -110,11 +110,10 @@ def make_trainer(network: nn.Cell, objective: Objective, exp_dir: Path, ranks: R
     config = objective.config
     optimizer = make_optimizer(network, config.optim)
     if config.trainer.ema:
-        optimizer = Ema(optimizer, config.trainer.ema)
-    loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
+        optimizer = Ema(optimizer, network, config.trainer.ema)
     parameters = sum(p.size for p in network.trainable_params())
     parts = plan_parts(config, objective.shapes(), parameters, memory_gb, ranks.local)
-    step = TrainStep(network, objective.loss(network), optimizer, config.optim, loss_scale, ranks.size, parts.accumulate)
+    step = TrainStep(network, objective.loss(network), optimizer, config.optim, config.trainer.precision == "fp16", ranks.size, parts.accumulate)
     log_batch(config, ranks)
     log.info("buckets (frames x utterances): %s", ", ".join(f"{b.frames} x {b.batch_size}" for b in objective.loader.buckets))
     return Trainer(config, network, optimizer, step, objective, exp_dir, parts, ranks)
