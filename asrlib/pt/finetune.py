@@ -15,7 +15,16 @@ from asrlib.corpora.fetch import digest
 from asrlib.pt import frontends, upstreams
 from asrlib.pt.average import average_epochs
 from asrlib.pt.dump import Speech, read_speech
-from asrlib.pt.espnet_config import inference_frontend, read_asr_config, s3prl_frontend, with_data, with_frontend, with_input_size, with_tokens
+from asrlib.pt.espnet_config import (
+    inference_frontend,
+    read_asr_config,
+    s3prl_frontend,
+    with_data,
+    with_frontend,
+    with_input_size,
+    with_tokens,
+    write_text_shapes,
+)
 from asrlib.pt.frontends import TRAINED
 from asrlib.pt.memory_plan import plan_parts, with_parts
 from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream
@@ -72,9 +81,10 @@ def finetune(request: Request, start_over: bool = False) -> Path:
     if _check_run(exp_dir, values, data):
         log.info("%s is finished: skipping the training", exp_dir)
         return exp_dir / INFERENCE
+    write_text_shapes(values, load_tokenizer(request.tokens))
     parts = _parts_before(exp_dir) or 0  # a resumed run keeps its batches, unless less memory is asked for
     if not parts or request.memory_gb is not None:
-        parts = max(parts, plan_parts(values, speech, source, request.train / "speech_shape", request.memory_gb))
+        parts = max(parts, plan_parts(values, speech, source, request.memory_gb))
     values = with_parts(values, parts)
     with atomic_write(exp_dir / DATA) as stream:
         json.dump(data | {PARTS: parts}, stream)
@@ -106,7 +116,8 @@ def _resolve(request: Request) -> tuple[dict, dict[str, str], Speech, UpstreamSo
     if source:
         values = with_input_size(values, source.dim, asr_config)
     values = with_frontend(values, speech, upstream, upstream_model)
-    values = with_tokens(with_data(values, train, request.valid, speech), load_tokenizer(request.tokens), request.tokens.with_suffix(".model"))
+    values = with_data(values, train, request.valid, speech, request.exp_dir)
+    values = with_tokens(values, load_tokenizer(request.tokens), request.tokens.with_suffix(".model"))
     values |= {"output_dir": str(request.exp_dir), "ngpu": request.ngpu, "resume": True, "use_preprocessor": True}
     data = {"train": speech.data, "valid": read_speech(request.valid).data}
     if upstream_model and speech.kind == "audio":  # the digest of cached hidden states covers the upstream
