@@ -14,10 +14,10 @@ OURS = {  # keys without a published counterpart
     "augment.time_mask_ratio", "augment.gain_min", "augment.gain_max", "loss.speaker_weight", "model_conf.extract_feats_in_collect_stats",
 }  # fmt: skip
 OURS_OF_CTC = {  # of conf/asr_wav2vec2_ctc*.yaml: as in pretraining, and what makes ESPnet train CTC alone
-    "num_workers", "fold_length", "num_att_plot", "init", "unused_parameters", "frontend", "frontend_conf.multilayer_feature", "frontend_conf.dropout",
-    "frontend_conf.attention_dropout", "frontend_conf.activation_dropout", "frontend_conf.dropout_input", "frontend_conf.layerdrop",
-    "frontend_conf.mask_prob", "frontend_conf.mask_length", "freeze_param", "encoder", "encoder_conf.num_blocks", "encoder_conf.input_layer",
-    "decoder", "scheduler",
+    "num_workers", "fold_length", "num_att_plot", "init", "unused_parameters", "frontend", "frontend_conf.multilayer_feature", "freeze_param",
+    "frontend_conf.dropout", "frontend_conf.attention_dropout", "frontend_conf.activation_dropout", "frontend_conf.dropout_input",
+    "frontend_conf.layerdrop", "frontend_conf.mask_prob", "frontend_conf.mask_length", "encoder", "encoder_conf.num_blocks",
+    "encoder_conf.input_layer", "decoder", "scheduler",
 }  # fmt: skip
 ESPNET_DEFAULTS = {"encoder_conf.macaron_style": False}
 

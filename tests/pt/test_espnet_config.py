@@ -129,7 +129,7 @@ def test_batches_count_speech_and_text(tmp_path, kind):
     if kind == "numel":
         batches = sorted(map(sorted, batches), key=max)
         sizes = [[len(part) * max(part) * (100 + 2 * 4) for part in (batch[:-1] or [0], batch)] for batch in batches]
-        assert len(batches) == 3 and all(before <= 4000 < size for before, size in sizes[:-1]), "a batch ends with the utterance that exceeds the limit"
+        assert len(batches) == 3 and all(before <= 4000 < size for before, size in sizes[:-1]), "the last utterance exceeds the limit"
 
 
 def test_the_small_one_of_ctc_alone_has_the_same_keys():
