@@ -96,7 +96,7 @@ make_clusters() {
 }
 
 stage 3 "pretraining" "$exp" \
-    needs "${pretrain_configs[@]}" "${target_files[@]}" ${pretrained_model:+"$pretrained_model"} \
+    needs "${pretrain_configs[@]}" "${data_dirs[@]:0:2}" "${target_files[@]}" ${pretrained_model:+"$pretrained_model"} \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     if ! $run_pretraining; then
@@ -107,7 +107,7 @@ stage_3() {
     for ((i = 0; i <= last_iteration; i++)); do
         if [ "$i" -gt 0 ]; then
             name=$(basename "$previous_exp")_layer${targets[i]}_km${clusters[i]}
-            if $dry_run || $force || [ ! -s "$dumpdir/dev/targets/$name.safetensors" ]; then
+            if $dry_run || [ "$start_over" != false ] || [ ! -s "$dumpdir/dev/targets/$name.safetensors" ]; then
                 make_clusters layer "${clusters[i]}" "$name" --exp_dir "$previous_exp" --layer "${targets[i]}"
             fi
         fi
@@ -123,7 +123,7 @@ pretrain() {
     local args=("model_conf.num_classes=$(($3 + 4))" ${5:+"$5"} ${6:+"$6"})
     launch pretrain "$4" --pretrain_config "$1" --name "$2" --pretrain_args "${args[*]}" \
         --train_dir "$datadir/train" --train_targets "$dumpdir/train/targets" --valid_dir "$datadir/dev" --valid_targets "$dumpdir/dev/targets" \
-        --device "$device" --force "$force" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"}
+        --device "$device" --force "$start_over" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"}
 }
 
 stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "$datadir/dev/wav.scp" makes "$exp/pt" "$exp/compare"
@@ -139,7 +139,7 @@ baselines=("${asr_exp}_random" "$expdir/${asr_tag}_logmel")
 
 package=s3prl.pt
 [ "$model" != progre ] || package=progre.pt
-stage 5 "fine-tuning" "$asr_exp" needs "$asr_config" "$tokens" "$exp/pt/$package" makes "${systems[@]/%//inference}"
+stage 5 "fine-tuning" "$asr_exp" needs "$asr_config" "$tokens" "${data_dirs[@]:0:2}" "$exp/pt/$package" makes "${systems[@]/%//inference}"
 stage_5() {
     finetune "$asr_exp" "${model}_local" "$exp/pt/$package"
     $ablation || return 0
@@ -156,7 +156,7 @@ finetune() {
         --asr_config "$asr_config" ${asr_args:+--asr_args "$asr_args"} --cache_states "$cache_states" --cache_gb "$cache_gb" \
         --nj "$nj" --cmd_backend "$cmd_backend"
     asr finetune --asr_config "$asr_config" --train_dir "$dump/train" --valid_dir "$dump/dev" --tokens "$tokens" --exp_dir "$1" "${options[@]}" \
-        --ngpu "$espnet_ngpu" --force "$force" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
+        --ngpu "$espnet_ngpu" --force "$start_over" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 
 # random_upstream EXP: the initial network of pretraining

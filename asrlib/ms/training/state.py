@@ -35,6 +35,12 @@ def state_file(exp_dir: Path) -> Path:
     return exp_dir / "state.safetensors"
 
 
+def saved_data(exp_dir: Path) -> str:
+    """The digests of the data of a saved state; empty if there is none."""
+    path = state_file(exp_dir)
+    return json.loads(read_metadata(path)["state"]).get("data", "") if path.exists() else ""
+
+
 def save_state(exp_dir: Path, state: TrainState, network: nn.Cell, optimizer: nn.Cell) -> None:
     """Writes everything that the next update depends on."""
     arrays = {f"network/{name}": array for name, array in network_arrays(network).items()}
