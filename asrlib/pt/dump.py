@@ -5,7 +5,6 @@ OUT/{wav.scp or feats.scp, text, speech_shape, speech.json}. Lengths are in samp
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ import torch
 
 from asrlib.config.base import override_values, read_yaml
 from asrlib.corpora.audio import audio_info, write_wav
-from asrlib.corpora.audio_file import is_pipe, place
+from asrlib.corpora.audio_file import is_pipe
 from asrlib.corpora.fetch import digest
+from asrlib.corpora.fingerprint import audio_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import write_table
@@ -182,11 +182,11 @@ def _finish(part: str, rows: list[Row]) -> list[Row]:
 
 
 def _fingerprint(utterances: Sequence[Utterance], upstream: UpstreamSource | None) -> str:
-    """A digest of the weights and of ids, transcripts, places, sizes and times of the audio."""
+    """A digest of the weights, and of the ids, transcripts and audio of the utterances."""
     found = hashlib.sha256(digest(Path(upstream.path), "sha256").encode() if upstream and upstream.path else b"")
     for utterance in utterances:
-        files = " ".join(f"{wav} {(file := os.stat(place(wav)[0])).st_size} {file.st_mtime_ns}" for wav in utterance.wavs)
-        found.update(f"{utterance.id} {files} {utterance.start} {utterance.end} {utterance.channels} {utterance.text}\n".encode())
+        audio = audio_digest(utterance.wavs, utterance.channels)
+        found.update(f"{utterance.id} {audio} {utterance.start} {utterance.end} {utterance.text}\n".encode())
     return found.hexdigest()
 
 
