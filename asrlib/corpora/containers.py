@@ -17,6 +17,9 @@ from asrlib.utils.errors import UserError
 OPEN = (0x7F000000, 0x7FFFF000, 0x80000000, 0xFFFFFFFF)  # written on a pipe instead of a size (sox: the first two), some minus the header's length
 NEAR = 4096  # bytes around them
 UNLIMITED = 1 << 40  # sizes of 64 bits beyond it are no sizes
+PADDING = 1 << 16  # zero bytes that may follow the samples
+TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS")  # of MP3 players
+CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"iXML", b"JUNK", b"PAD ", b"FLLR", b"fact", b"PEAK")  # which follow samples, also cut ones
 HEADER = 128  # bytes that a writer may count too many (its own header: 4 to 68), 4 ms at 16 kHz
 
 
@@ -58,7 +61,7 @@ class Samples:
 def examine(stream: Source, size: int) -> Finding:
     """The finding for a file of `size` bytes; formats that are not listed above have none. Truncated: bytes are missing at its end.
 
-    UserError: SPHERE with compressed samples, several ogg streams in a file.
+    UserError: SPHERE with compressed samples, several recordings in a file.
     """
     stream.seek(0)
     magic = stream.read(4)
@@ -89,14 +92,24 @@ def _judge(stream: Source, size: int, samples: Samples) -> Finding:
         if promised - there > min(HEADER, samples.begin):
             raise Truncated(f"{promised - there} bytes fewer than its header says")
         return whole(f"its header says {promised - there} bytes more than there are: read to its end")
-    rest = there - promised
-    if rest <= 1 or (samples.chunks and _are_chunks(stream, samples.begin + promised, size, samples.chunks)):
+    if not _more_samples(stream, samples.begin + promised, size, samples.chunks):
         return Finding()
     if not promised:  # a recorder that was killed before it could write the size
         return whole()
-    if rest >= promised:
-        return whole(f"its header says {promised} bytes of samples where {there} are: read to its end")
-    return Finding(f"{rest} bytes after its samples are not read" if rest > NEAR else "")
+    return whole(f"its header says {promised} bytes of samples where {there} are: read to its end")
+
+
+def _more_samples(stream: Source, position: int, size: int, layout: str) -> bool:
+    """Whether samples follow where those of the header end, rather than chunks, tags or padding. UserError: another recording follows."""
+    stream.seek(position)
+    start = stream.read(min(size - position, PADDING))
+    if not any(start) and position + len(start) == size:
+        return False
+    start = start[1:] if position % 2 and not start[0] else start
+    if start[:4] in (*READERS, b"OggS", b"fLaC"):
+        raise UserError(f"has another recording of {size - position} bytes after its samples: split it into two files")
+    places = (position, position + position % 2) if layout else ()
+    return not (start.startswith(TAGS) or any(_are_chunks(stream, place, size, layout) for place in places))
 
 
 def _is_open(length: int) -> bool:
@@ -116,9 +129,11 @@ def _chunks(stream: Source, position: int, size: int, layout: str) -> Iterator[t
 
 
 def _are_chunks(stream: Source, position: int, size: int, layout: str) -> bool:
-    """Whether the rest of the file, from `position` (padded to the layout's step) on, consists of chunks with names of letters."""
-    end = position = position + -position % (8 if layout == "w64" else 2)
+    """Whether the rest of the file, from `position` (W64: the next multiple of 8) on, consists of chunks with names of letters."""
+    end = position = position + (-position % 8 if layout == "w64" else 0)
     for name, begin, length in _chunks(stream, position, size, layout):
+        if end == position and name[:4] in CHUNKS:
+            return True
         if not (name[:4].isascii() and name[:4].decode("ascii").isprintable()) or length < 0 or begin + length > size:
             return False
         end = begin + length

@@ -55,6 +55,13 @@ def test_validate_and_fix(kaldi, capsys, monkeypatch):
     assert capsys.readouterr().err == f"validate_data: error: {kaldi}/none is not a folder: give a Kaldi data directory (wav.scp, text, utt2spk)\n"
 
 
+def test_validation_goes_on_after_a_folder_that_is_missing(kaldi, capsys, monkeypatch):
+    assert ends(validate_data.main, [kaldi / "none", kaldi, kaldi / "text"], monkeypatch) == 1
+    out, err = capsys.readouterr()
+    assert out == f"Successfully validated data-directory {kaldi}\n"
+    assert f"{kaldi}/none is not a folder" in err and f"{kaldi}/text is not a folder" in err and len(err.splitlines()) == 1
+
+
 def test_fix_cannot_rename(kaldi, capsys, monkeypatch):
     """Problems that --fix cannot solve remain errors."""
     write_table(kaldi / "utt2spk", dict.fromkeys(("a-1", "a-2", "b-1", "b-2"), "c"))

@@ -135,13 +135,31 @@ def test_an_empty_recording_with_chunks_is_empty(tmp_path):
         audio.audio_info(tmp_path / "a.wav")
 
 
-@pytest.mark.parametrize("more, told", [(128, False), (8000, True)])
-def test_bytes_after_the_samples(tmp_path, more, told):
-    """An ID3 tag of 128 bytes is no audio; more than a few kilobytes is told."""
+@pytest.mark.parametrize("rest", [b"TAG" + b"\xff" * 125, b"ID3\3" + bytes(8000), bytes(1), bytes(512), bytes(60000), b"LIST\0\1\0\0INFOcut"])
+@pytest.mark.parametrize("count", [16000, 15999])
+def test_tags_padding_and_cut_chunks_are_no_samples(tmp_path, rest, count):
     path = tmp_path / "a.wav"
-    path.write_bytes(content_of(tmp_path, "wav", "WAV") + b"TAG" + b"\xff" * (more - 3))
+    soundfile.write(path, PCM[:count] >> 8, 16000, subtype="PCM_U8")
+    path.write_bytes(path.read_bytes() + rest)
+    assert len(audio.read_audio(path)) == count and audio.audio_info(path) == audio.AudioInfo(16000, 1, count)
+
+
+@pytest.mark.parametrize("more", [2, 4, 44, 4000, 12000])
+def test_a_size_that_leaves_a_part_unread(tmp_path, more):
+    """As of a recorder that was killed after it had last written the size."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(with_size(content_of(tmp_path, "wav", "WAV"), "wav", BYTES - more))
     assert np.array_equal(audio.read_audio(path), SAMPLES)
-    assert audio.audio_info(path).note == (f"{more} bytes after its samples are not read" if told else "")
+    assert audio.audio_info(path).note == f"its header says {BYTES - more} bytes of samples where 32000 are: read to its end"
+
+
+@pytest.mark.parametrize("extension", ["wav", "w64", "au"])
+def test_two_recordings_in_a_file_are_refused(tmp_path, extension):
+    """libsndfile reads the first one of some formats, and all bytes of the second one as samples of others."""
+    path = tmp_path / f"a.{extension}"
+    path.write_bytes(2 * content_of(tmp_path, extension, SIZED[extension][0]))
+    with pytest.raises(UserError, match="has another recording of 32[0-9]+ bytes after its samples: split it"):
+        audio.audio_info(path)
 
 
 def test_a_file_of_wrong_size_is_told_once(tmp_path, logged):
