@@ -42,6 +42,27 @@ def test_open_length(tmp_path, count, channels, subtype, digest):
         assert np.array_equal(audio.read_wav_entry(f"cat {path} |", allow_pipes=True), samples[:, 0])
 
 
+@pytest.mark.parametrize("place", [0.3, 0.6])
+def test_a_damaged_stream(tmp_path, place):
+    path = tmp_path / "a.flac"
+    encoded(path, 60_000)
+    opened(path, digest=True)
+    content = bytearray(path.read_bytes())
+    begin = int(len(content) * place)
+    content[begin : begin + 40] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="damaged"):
+        audio.audio_info(path)
+
+
+def test_a_tag_after_the_last_frame(tmp_path):
+    path = tmp_path / "a.flac"
+    samples = encoded(path, 16000)
+    opened(path, digest=True)
+    path.write_bytes(path.read_bytes() + b"TAG" + bytes(125))
+    assert np.array_equal(audio.read_audio(path), samples[:, 0])
+
+
 @pytest.mark.parametrize("digest", [True, False])
 @pytest.mark.parametrize("keep", [0.999, 0.5, 0.1])
 def test_cut_in_a_frame(tmp_path, keep, digest):
