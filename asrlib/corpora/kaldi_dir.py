@@ -17,6 +17,7 @@ from asrlib.corpora.audio_file import is_pipe, place
 from asrlib.corpora.channels import Channel, named_channels
 from asrlib.corpora.kaldi_table import FILES, Table, read_table, write_table
 from asrlib.utils.errors import UserError
+from asrlib.utils.files import other_form
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def read_tables(folder: str | Path) -> dict[str, Table]:
     """The existing tables of a directory, valid or not. UserError: no such folder."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: give a Kaldi data directory (wav.scp, text, utt2spk)")
+        raise UserError(f"{folder} is not a folder: {other_form(folder) or 'give a Kaldi data directory (wav.scp, text, utt2spk)'}")
     return {name: read_table(folder / name) for name in FILES if (folder / name).exists()}
 
 
