@@ -57,10 +57,12 @@ def check_audio(path: str | Path, channels: Collection[Channel | None] = (None,)
     with sound:
         info = _info(sound, finding, path)
         every = sound.subtype in ("FLOAT", "DOUBLE") or (info.channels > 1 and None in channels)
-        last = info.seconds if every else 1 / info.rate
-        for start in np.arange(0, last, BLOCK).tolist():
-            for channel in channels:
-                _decode(sound, path, None, start, min(start + BLOCK, last), channel)
+        for channel in channels:
+            if not every:
+                one_channel(np.zeros((1, info.channels), np.float32), channel, path)
+                continue
+            for start in np.arange(0, info.seconds, BLOCK).tolist():
+                _decode(sound, path, None, start, min(start + BLOCK, info.seconds), channel)
     return info
 
 
@@ -117,8 +119,7 @@ def _decode(
     first = round(start * sound.samplerate)
     last = sound.frames if end is None else min(round(end * sound.samplerate), sound.frames)
     try:
-        sound.seek(first)
-        samples = sound.read(last - first, dtype="float32", always_2d=True)  # (n, channels)
+        samples = _samples(sound, first, last)
     except soundfile.LibsndfileError as error:
         raise UserError(f"audio file {name} is damaged or truncated ({error.error_string.rstrip('. ')}): download or create it again") from error
     if len(samples) < last - first:
@@ -134,6 +135,14 @@ def _decode(
     return resampled if len(resampled) else np.ascontiguousarray(mono[:1])  # a clip of one or two samples
 
 
+def _samples(sound: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
+    """(n, channels) float32. libsndfile reads GSM 6.10 from the beginning only."""
+    if sound.seekable():
+        sound.seek(first)
+        return sound.read(last - first, dtype="float32", always_2d=True)
+    return sound.read(last, dtype="float32", always_2d=True)[first:]
+
+
 def _check_finite(samples: np.ndarray, name: str | Path, first: int) -> None:
     bad = np.flatnonzero(~np.isfinite(samples).all(axis=1))
     if len(bad):
@@ -147,8 +156,7 @@ def _info(sound: soundfile.SoundFile, finding: Finding, path: str | Path) -> Aud
 
 def _check_last_frame(sound: soundfile.SoundFile, name: str | Path) -> None:
     try:
-        sound.seek(sound.frames - 1)
-        complete = len(sound.read(1)) == 1
+        complete = len(_samples(sound, sound.frames - 1, sound.frames)) == 1
     except soundfile.LibsndfileError:
         complete = False
     if not complete:

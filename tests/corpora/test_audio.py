@@ -28,6 +28,21 @@ def test_formats(tmp_path, tone, extension, tolerance):
     assert audio.audio_info(path) == audio.AudioInfo(16000, 1, 16000)
 
 
+@pytest.mark.parametrize("form, subtype", [("WAV", "GSM610"), ("W64", "GSM610"), ("WAV", "IMA_ADPCM"), ("WAV", "MS_ADPCM"), ("NIST", "ULAW")])
+def test_codecs_of_telephones(tmp_path, tone, form, subtype):
+    """GSM 6.10 cannot be read from the middle; blocks may end after the recording."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone, 8000, format=form, subtype=subtype)
+    info, samples = audio.check_audio(path), audio.read_audio(path, 8000)
+    with soundfile.SoundFile(path) as sound:
+        expected = sound.read(sound.frames, dtype="float32")
+    assert np.array_equal(samples, expected) and info.frames == len(expected) >= 16000
+    assert np.array_equal(audio.read_audio(path, 8000, start=0.5, end=1.0), expected[4000:8000])
+    (tmp_path / "cut.wav").write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match="truncated"):
+        audio.audio_info(tmp_path / "cut.wav")
+
+
 def test_wav_agrees_with_the_standard_library(tmp_path, tone):
     path = tmp_path / "a.wav"
     audio.write_wav(path, tone)
