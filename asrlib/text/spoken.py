@@ -74,8 +74,12 @@ def _spoken(text: str) -> str:
 
 def _vulgar(text: str) -> str:
     """½ as 1/2, full-width digits and signs as narrow ones."""
-    text = re.sub(r"(\d?)([¼-¾⅐-⅞])", lambda found: found[1] + " " * bool(found[1]) + unicodedata.normalize("NFKC", found[2]).replace("\u2044", "/"), text)
-    return re.sub("[０-９．，：／％＄￡－＋]", lambda found: unicodedata.normalize("NFKC", found[0]), text)
+    text = re.sub(r"(\d?)([¼-¾⅐-⅞])", lambda found: f"{found[1]} " * bool(found[1]) + _narrow(found[2]).replace("\u2044", "/"), text)
+    return re.sub("[０-９．，：／％＄￡－＋]", lambda found: _narrow(found[0]), text)
+
+
+def _narrow(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
 
 
 def _read(read, found: re.Match) -> str:

@@ -36,7 +36,7 @@ TAG = re.compile(
     "|".join(
         [
             rf"\[\[{SOUND}\]\]|\(\(\s*\)\)",
-            *(_within(*pair) for pair in ("<＜ >＞".split(), (r"\[［", r"\]］"))),
+            *(_within(*pair) for pair in (("<＜", ">＞"), (r"\[［", r"\]］"))),
             r"(?![{｛][^{}｛｝]*\S\s*/\s*[^\s}｝])" + _within("{｛", "}｝"),  # { a / b } are alternatives
             rf"[(（]%?{SOUND}[)）]|【{SOUND}】|(?<!\S)(?P<stars>\*\*?){SOUND}(?P=stars)(?!\S)",
             r"(?<!\S)(?P<plus>\+\+?)[^\W\d]+(?P=plus)(?!\S)",

@@ -23,7 +23,7 @@ def test_a_tag_is_found_and_removed(tag):
     assert stands_for_words(tag) == (tag in WORDS)
 
 
-@pytest.mark.parametrize("text", ["[1]", "(really)", "（一）", "3 < 5 and 7 > 2", "<3", "5% off", "50 % of", "a + b + c", "R&B", "&", "{ a / b }", "{a / b}"])
+@pytest.mark.parametrize("text", ["[1]", "50 % of", "(really)", "（一）", "3 < 5 > 2", "5% off", "a + b + c", "R&B", "&", "{ a / b }", "{a / b}"])
 def test_no_tag(text):
     assert find_tags(text) == []
     assert remove_tags(text) == text
