@@ -22,7 +22,8 @@ def main(argv=None) -> int | None:
     from asrlib.decode.lm import perplexity
     from asrlib.decode.ngram import estimate, write_arpa
     from asrlib.score.texts import read_text
-    from asrlib.text.tokenizers import RESERVED, SPACE, characters
+    from asrlib.text.tags import characters
+    from asrlib.text.tokenizers import RESERVED, SPACE
     from asrlib.utils.log import get_logger
 
     log = get_logger(__name__)

@@ -56,6 +56,14 @@ def split_tags(text: str) -> list[tuple[str, bool]]:
     return [(part, is_tag) for part, is_tag in [*parts, (text[end:], False)] if part]
 
 
+def characters(text: str, space: str) -> list[str]:
+    """The code points and tags of a text, with `space` for each run of white space."""
+    units = []
+    for part, tag in split_tags(" ".join(text.split())):
+        units += [part] if tag else [space if c == " " else c for c in part]
+    return units
+
+
 def find_tags(text: str) -> list[str]:
     """The tags of a text in order."""
     return [found[0] for found in TAG.finditer(text)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from asrlib.text.tags import find_tags, is_tag, split_tags
+from asrlib.text.tags import characters, find_tags, is_tag
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
@@ -101,14 +101,6 @@ class SentencePieceTokenizer(Tokenizer):
         with atomic_write(path.with_suffix(".model"), "wb") as stream:
             stream.write(self.model)
         _write(path, self.tokens)
-
-
-def characters(text: str, space: str) -> list[str]:
-    """The code points and tags of a text, with `space` for each run of white space."""
-    units = []
-    for part, tag in split_tags(" ".join(text.split())):
-        units += [part] if tag else [space if c == " " else c for c in part]
-    return units
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

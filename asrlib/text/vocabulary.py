@@ -8,7 +8,7 @@ from pathlib import Path
 import sentencepiece
 
 from asrlib.text import tokenizers
-from asrlib.text.tags import find_tags, is_tag
+from asrlib.text.tags import characters, find_tags, is_tag
 from asrlib.text.tokenizers import BLANK, FIX, RESERVED, SPACE, UNKNOWN, CharTokenizer, SentencePieceTokenizer, Tokenizer, WordTokenizer, describe
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
@@ -43,7 +43,7 @@ def read_tokenizer(kind: str, labels: Path) -> Tokenizer:
 
 def char_tokens(texts: Iterable[str]) -> list[str]:
     """The tags of texts, then the characters sorted by code point, `<space>` if there is one, `<blank>` last; no reserved symbols."""
-    units = {unit for text in texts for unit in tokenizers.characters(text, " ")} - RESERVED
+    units = {unit for text in texts for unit in characters(text, " ")} - RESERVED
     return [*sorted(units - {" "}, key=lambda unit: (len(unit) == 1, unit)), *([SPACE] if " " in units else []), BLANK]
 
 
