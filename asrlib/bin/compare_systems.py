@@ -1,7 +1,7 @@
 """Compares two systems on one test set: difference of the error rates, its paired bootstrap interval and the utterances that changed.
 
-All three files are as for `score`, and so are the options of what counts as equal. A missing hypothesis counts as all deletions, as in `score`. Writes comparison.json and
-comparison.txt, which lists regressions first and improvements last with both alignments.
+All three files are as for `score`, and so are the options of what counts as equal. A missing hypothesis counts as all deletions. Writes
+comparison.json and comparison.txt, which lists regressions first and improvements last with both alignments.
 """
 
 from pathlib import Path

@@ -36,7 +36,8 @@ def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
     """train, dev and every test directory under its own name; without valid_dir, dev is drawn from train.
 
     Relative paths in wav.scp start from audio_root or, if they do not exist there, from the nearest folder above the data directory in which
-    they do. UserError: a fault in a directory, without `fix`; an utterance of a test set that cannot be repaired; two directories of one name. ArgumentError: no directory is given.
+    they do. UserError: a fault in a directory, without `fix`; an utterance of a test set that cannot be repaired; two
+    directories of one name. ArgumentError: no directory is given.
     """
     if not (options.train_dir or options.valid_dir or options.test_dirs):
         raise ArgumentError(None, "--corpus kaldi needs --train_dir or --test_dirs")

@@ -139,7 +139,8 @@ def _split_odd(table: Table, number: int, key: str, value: str) -> tuple[str, st
     if not odd:
         return key, value
     key, value = split_line(f"{plain(key)} {value if table.path.name in ('text', 'wav.scp') else plain(value)}")
-    table.problems.append(Problem(table.path, number, "other white space or an invisible character beside the id", f"{key}: {code_point(odd[0])}", FIX))
+    what = "other white space or an invisible character beside the id"
+    table.problems.append(Problem(table.path, number, what, f"{key}: {code_point(odd[0])}", FIX))
     return key, value
 
 

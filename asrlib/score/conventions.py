@@ -1,18 +1,19 @@
 """How texts are made alike before they are scored: composed characters, folded forms, tags left out, signs of sclite's references."""
 
 import unicodedata
-from collections.abc import Callable
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
+from asrlib.text.normalise import APOSTROPHES
 from asrlib.text.tags import remove_tags
 from asrlib.utils.characters import HIDDEN
 from asrlib.utils.cli import Parser, boolean
 
-_STRAIGHT = str.maketrans(dict.fromkeys("‘’‛ʼʻ＇ꞌ′´`", "'"))
 FOLDS: dict[str, Callable[[str], str]] = {
     "case": str.lower,
-    "apostrophes": lambda text: text.translate(_STRAIGHT),
+    "apostrophes": lambda text: text.translate(APOSTROPHES),
     "compatibility": lambda text: unicodedata.normalize("NFKC", text),
     "invisible": lambda text: HIDDEN.sub("", text),
 }
@@ -37,14 +38,15 @@ class Conventions:
             text = FOLDS[name](text)
         return " ".join(text.split())
 
-    def facts(self) -> dict:
+    def facts(self) -> dict[str, Any]:
         """What differs from the default, for result.json; `Conventions(**facts)` is this again."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items() if value}
 
     @classmethod
-    def of(cls, facts: dict) -> "Conventions":
+    def of(cls, facts: dict[str, Any]) -> "Conventions":
         """The conventions of `facts`."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()})
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in facts.items()}
+        return cls(**values)
 
 
 def add_options(parser: Parser) -> None:

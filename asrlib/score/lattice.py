@@ -7,7 +7,7 @@ Signs (https://github.com/usnistgov/SCTK, doc/infmts.htm and options.htm):
 A-, -A       with `fragments` (sclite -F): a part of a word; any word that begins (ends) so is correct.
 
 A reference is a lattice whose arcs are words. The weights and the order of equal steps are those of asrlib.score.alignment; in addition an optional
-word may be missing for 2, the empty word for next to nothing, or be replaced for 1, which is an insertion.
+word may be missing for 2, the empty word for next to nothing. Among paths of equal cost through nested alternatives sclite sometimes takes another.
 """
 
 import re
@@ -18,7 +18,7 @@ from asrlib.score.alignment import GAP, SUBSTITUTION, Alignment
 from asrlib.text.tags import characters, split_tags
 
 EMPTY = "@"
-OPTIONAL_GAP, EMPTY_GAP, EMPTY_SUBSTITUTION = 2, 0.001, 4
+OPTIONAL_GAP, EMPTY_GAP = 2, 0.001
 OPTIONAL = re.compile(r"\((.+)\)")
 FRAGMENT = re.compile(r"-.+|.+-")
 Sequence_ = list["str | list[Sequence_]"]  # words and alternatives
@@ -46,7 +46,7 @@ def has_signs(text: str, optional: bool = False, fragments: bool = False) -> boo
     words = text.split()
     return (
         EMPTY in words
-        or ("{" in text and alternatives(text) is not None)
+        or ("{" in text and any(isinstance(item, list) for item in alternatives(text) or ()))
         or (optional and any(map(OPTIONAL.fullmatch, words)))
         or (fragments and any(map(FRAGMENT.fullmatch, words)))
     )
@@ -54,7 +54,7 @@ def has_signs(text: str, optional: bool = False, fragments: bool = False) -> boo
 
 def alternatives(text: str) -> Sequence_ | None:
     """The words and alternatives of a reference; None if its braces do not match. A tag ({breath}) is a word."""
-    tokens = []
+    tokens: list[str] = []
     for part, is_tag in split_tags(text):
         tokens += [part] if is_tag else re.findall(r"[{}]|[^\s{}]+", part)
     stack: list[list[Sequence_]] = [[[]]]
@@ -99,7 +99,7 @@ def align_lattice(reference: Lattice, hyp: Sequence[str], fragments: bool = Fals
     Op O: an optional word that the hypothesis leaves out. The alignment's reference has the words of the path without empty ones.
     """
     arcs, columns = reference.arcs, len(hyp) + 1
-    cost = [[GAP * j for j in range(columns)]]
+    cost: list[list[float]] = [[GAP * j for j in range(columns)]]
     back: list[list[tuple[int, int]]] = [[(0, j - 1) for j in range(columns)]]
     for arc in arcs[1:]:
         index, gap = len(cost), EMPTY_GAP if arc.unit == EMPTY else OPTIONAL_GAP if arc.optional else GAP
@@ -112,7 +112,7 @@ def align_lattice(reference: Lattice, hyp: Sequence[str], fragments: bool = Fals
                 insertion = row[j - 1] + GAP
                 if insertion <= best:
                     best, step = insertion, (index, j - 1)
-                change = _substitution(arc.unit, hyp[j - 1], fragments)
+                change = 0 if _equal(arc.unit, hyp[j - 1], fragments) else SUBSTITUTION
                 diagonal = min((cost[a][j - 1] + change, i, (a, j - 1)) for i, a in enumerate(arc.before))
                 if diagonal[0] <= best:
                     best, step = diagonal[0], diagonal[2]
@@ -122,10 +122,6 @@ def align_lattice(reference: Lattice, hyp: Sequence[str], fragments: bool = Fals
         back.append(steps)
     end = min(reference.ends, key=lambda a: cost[a][-1])
     return _trace(arcs, hyp, back, end, fragments)
-
-
-def _substitution(unit: str, word: str, fragments: bool) -> int:
-    return EMPTY_SUBSTITUTION if unit == EMPTY else 0 if _equal(unit, word, fragments) else SUBSTITUTION
 
 
 def _equal(unit: str, word: str, fragments: bool) -> bool:

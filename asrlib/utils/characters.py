@@ -25,5 +25,5 @@ def plain(text: str) -> str:
 
 
 def code_point(char: str) -> str:
-    """"U+00A0 NO-BREAK SPACE"."""
+    """A character's code point and name: U+00A0 NO-BREAK SPACE."""
     return f"U+{ord(char):04X} {unicodedata.name(char, '')}".rstrip()

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from asrlib.pt.dump import Speech
 from espnet2.text.build_tokenizer import build_tokenizer
 
+from asrlib.pt.dump import Speech
 from asrlib.pt.espnet_config import inference_frontend, read_asr_config, with_frontend, with_input_size, with_tokens
 from asrlib.pt.frontends import register
 from asrlib.pt.s3prl_upstream import cacheable
