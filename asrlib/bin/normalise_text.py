@@ -21,6 +21,8 @@ def main(argv=None) -> None:
     parser.add_argument("--keep", default="", help="punctuation to keep")
     parser.add_argument("--out", required=True, type=Path, help="text file to write; may be --text itself")
     args = parser.parse_args(argv)
+    if args.spoken and args.language != "en":
+        parser.error("--spoken true is for --language en: write the numbers of other languages as words by hand")
 
     from asrlib.corpora.kaldi_table import write_table
     from asrlib.score.texts import read_text
@@ -34,7 +36,7 @@ def main(argv=None) -> None:
     kept = {"sounds": stands_for_words, "all": lambda tag: False, "none": lambda tag: True}[args.remove_tags]
     report_tags(before, kept)
     after = {utt: remove_tags(text, kept) for utt, text in before.items()}
-    if args.spoken and args.language == "en":
+    if args.spoken:
         from asrlib.text.spoken import spoken_en
 
         after = {utt: spoken_en(text) for utt, text in after.items()}

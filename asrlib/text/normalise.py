@@ -16,8 +16,8 @@ PRONOUNCED = "&%@#§‰{}"  # punctuation in Unicode, but read aloud as words, o
 ALTERNATIVES = re.compile(r"\{[^{}]*\S\s*/\s*\S[^{}]*\}")
 # All signs between two digits (spaced ones, if they join numbers), a minus or a point before a digit, a slash or the sign of minutes after one.
 NUMBER_SIGN = r"(?<=\d)[^\w\s]+(?=\d)|(?<=[\d%])\s*[-‐‑‒–/:]\s*(?=[-.]?\d)|(?<![-–—])[-‐‑‒–/](?=[.$€£¥]?\d)|(?<!\.)\.(?=\d)|(?<=\d)[/']"
-LATIN = "[A-Z0-9À-ÖØ-Þ\u0300-\u036f']"  # of upper case
-APOSTROPHE = f"(?<={LATIN})'|'(?=[A-Z])"
+APOSTROPHE = "(?<=[A-Z0-9À-ÖØ-Þ\u0300-\u036f])'|'(?=[A-Z])"
+SPACED = "[A-Z0-9À-ÖØ-Þ\u0300-\u036f'%/:+−–-]"  # Latin letters (of upper case) and numbers: a space between two of these stays
 QUOTED = re.compile(r"(?<![A-Z0-9])['‘](?=\S)((?:[^'‘’]|(?<=[A-Z])['’](?=[A-Z]))*)(?<=\S)['’](?![A-Z0-9])")
 
 
@@ -69,7 +69,7 @@ def _english(text: str, keep: str) -> str:
 def _mandarin(text: str, keep: str) -> str:
     text = QUOTED.sub(r"\1", _fold(_fold(text).upper())).translate(APOSTROPHES)
     text = _remove(text, keep, f"{NUMBER_SIGN}|{APOSTROPHE}")
-    text = re.sub(rf"(?<!{LATIN})\s+|\s+(?!{LATIN})", "", text)
+    text = re.sub(rf"(?<!{SPACED})\s+|\s+(?!{SPACED})", "", text)
     return " ".join(unicodedata.normalize("NFC", text).split())  # recompose: without the space, an accent joins the letter before it
 
 

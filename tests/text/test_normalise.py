@@ -69,6 +69,7 @@ def test_a_number_stays_the_number(text, expected):
         ("A股上涨3.5%，气温－10度", "A股上涨3.5%气温-10度"),
         ("比分3-2，1,000元，3·15", "比分3-2,1,000元3·15"),
         ("房间 12 34 号", "房间12 34号"),
+        ("从 3% 5% 到 10 -5 度", "从3% 5%到10 -5度"),
         ("第2章。3个人", "第2章3个人"),
         ("用 Python 和 machine learning 写", "用PYTHON和MACHINE LEARNING写"),
         ("iPhone 15，iPad", "IPHONE 15 IPAD"),
