@@ -124,7 +124,12 @@ def test_normalised_text_passes_the_check(root, tmp_path, log):
     make_tokens(["--text", str(path), "--labels", str(root / "conf" / "labels_en.txt"), "--out", str(tmp_path / "tokens.txt")])
 
 
-TAGGED = "u1 the cat sat [noise] on the mat\nu2 happy holidays [laughter]\nu3 <NOISE> good <UNK> morning\nu4 I (uh) said <unk> yes\nu5 {breath} well <#s> then\n"
+TAGGED = """u1 the cat sat [noise] on the mat
+u2 happy holidays [laughter]
+u3 <NOISE> good <UNK> morning
+u4 I (uh) said <unk> yes
+u5 {breath} well <#s> then
+"""
 NO_SOUNDS = ["u1 THE CAT SAT ON THE MAT", "u2 HAPPY HOLIDAYS", "u3 GOOD <UNK> MORNING", "u4 I SAID <unk> YES", "u5 WELL THEN"]
 
 
