@@ -153,7 +153,8 @@ def _text(text: Table, rules: Rules) -> Iterator[Problem]:
             fix = "--fix true makes it a plain space and keeps the utterance"
             fix = fix if any(map(str.isspace, odd)) else "--fix true removes it and keeps the utterance"
             yield text.problem(utt, "other white space or an invisible character in the transcript", f"{utt}: {names}", fix, drop=False)
-        unprintable = [c for c in utt + plain(words) if not c.isprintable() and c not in JOINERS]
+        shown = utt + plain(words)
+        unprintable = [] if shown.isprintable() else [c for c in shown if not c.isprintable() and c not in JOINERS]
         if unprintable and rules.printable:
             fix = "correct the line, or give --non_print true to accept it, or --fix true to drop it"
             yield text.problem(utt, "non-printable character", f"{utt}: {code_point(unprintable[0])}", fix)

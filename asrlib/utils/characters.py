@@ -12,11 +12,12 @@ JOINERS = "\u200c\u200d"  # zero-width joiners belong to the spelling of Persian
 INVISIBLE = "\u200b\u2060\ufeff\u00ad\u180e\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\u2061-\u2064"
 SPACES = re.compile(rf"[^\S ]|[{BLANKS}]")  # white space other than the plain space
 HIDDEN = re.compile(f"[{INVISIBLE}]")
+ODD = re.compile(rf"[^\S \t]|[{BLANKS}{INVISIBLE}]")
 
 
 def odd_spaces(text: str) -> list[str]:
     """The characters of a text that `plain` changes, in order. The tab is no odd space: it separates the fields of a line."""
-    return [char for char in text if char != "\t" and (SPACES.match(char) or HIDDEN.match(char))]
+    return ODD.findall(text)
 
 
 def plain(text: str) -> str:
