@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from espnet2.samplers.build_batch_sampler import build_batch_sampler
+from espnet2.text.build_tokenizer import build_tokenizer
 
 from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt.dump import Speech
@@ -83,6 +84,15 @@ def test_input_size_is_the_upstreams():
 def test_tokens_as_espnet_wants_them():
     values = with_tokens({}, CharTokenizer(["b", "a", "<space>", "<blank>"]), Path("tokens.model"))
     assert values == {"token_type": "char", "token_list": ["<blank>", "<unk>", "b", "a", "<space>", "<sos/eos>"]}
+
+
+def test_tags_are_one_token_for_espnet():
+    ours = CharTokenizer(["<unk>", "[noise]", "a", "b", "<space>", "<blank>"])
+    values = with_tokens({}, ours, Path("tokens.model"))
+    assert values["token_list"] == ["<blank>", "<unk>", "[noise]", "a", "b", "<space>", "<sos/eos>"]
+    theirs = build_tokenizer("char", non_linguistic_symbols=values["non_linguistic_symbols"])
+    text = "ab [noise] <unk>b"
+    assert theirs.text2tokens(text) == ours.split(text) == ["a", "b", "<space>", "[noise]", "<space>", "<unk>", "b"]
 
 
 @pytest.mark.parametrize(("text", "value"), [("1e-3", 0.001), ("2.5E+2", 250.0), ("e3", "e3"), ("0.1", 0.1)])
