@@ -18,7 +18,7 @@ ALTERNATIVES = re.compile(r"\{[^{}]*\S\s*/\s*\S[^{}]*\}")
 NUMBER_SIGN = r"(?<=\d)[^\w\s]+(?=\d)|(?<=[\d%])\s*[-‐‑‒–/:]\s*(?=[-.]?\d)|(?<![-–—])[-‐‑‒–/](?=[.$€£¥]?\d)|(?<!\.)\.(?=\d)|(?<=\d)[/']"
 APOSTROPHE = "(?<=[A-Z0-9À-ÖØ-Þ\u0300-\u036f])'|'(?=[A-Z])"
 SPACED = "[A-Z0-9À-ÖØ-Þ\u0300-\u036f'%/:+−–-]"  # Latin letters (of upper case) and numbers: a space between two of these stays
-QUOTED = re.compile(r"(?<![A-Z0-9])['‘](?=\S)((?:[^'‘’]|(?<=[A-Z])['’](?=[A-Z]))*)(?<=\S)['’](?![A-Z0-9])")
+QUOTED = re.compile(r"(?<![A-Z0-9])'(?=\S)((?:[^']|(?<=[A-Z])'(?=[A-Z]))*)(?<=\S)'(?![A-Z0-9])")
 
 
 def normalise_en(text: str, keep: str = "") -> str:
@@ -61,13 +61,13 @@ def _parts(text: str) -> list[tuple[str, bool]]:
 def _english(text: str, keep: str) -> str:
     text = _fold(text.translate(APOSTROPHES)).translate(APOSTROPHES).upper()
     text = re.sub("(?<=[A-Z])[\u0300-\u036f]+", "", unicodedata.normalize("NFD", text))
-    text = _remove(unicodedata.normalize("NFC", text), keep + "'", NUMBER_SIGN)
+    text = _remove(re.sub("''+", " ", unicodedata.normalize("NFC", text)), keep + "'", NUMBER_SIGN)
     words = [re.sub("^'(.*)'$", r"\1", word) for word in re.sub("''+", " ", text).split()]
     return " ".join(word for word in words if word.strip("'"))
 
 
 def _mandarin(text: str, keep: str) -> str:
-    text = QUOTED.sub(r"\1", _fold(_fold(text).upper())).translate(APOSTROPHES)
+    text = QUOTED.sub(r"\1", _fold(_fold(text).upper()).translate(APOSTROPHES))
     text = _remove(text, keep, f"{NUMBER_SIGN}|{APOSTROPHE}")
     text = re.sub(rf"(?<!{SPACED})\s+|\s+(?!{SPACED})", "", text)
     return " ".join(unicodedata.normalize("NFC", text).split())  # recompose: without the space, an accent joins the letter before it

@@ -18,7 +18,7 @@ log = get_logger(__name__)
 SOUND = (
     "(?:"
     "uh|uhh|um|umm|uhm|erm?|ah|ahh|eh|hm|hmm|mm|mhm|mm-?hm|uh-?huh|huh|noises?|spoken[_-]noise|background(?:[_ -]noise)?|sil|silence|pause|"
-    "breath(?:ing|s|e)?|inhale|exhale|sniff|sigh(?:s|ing)?|cough(?:s|ing)?|laugh(?:s|ter|ing)?|lip[_-]?smack|smack|click|music|applause|hesitation|"
+    "breath(?:ing|s|e)?|inhale|exhale|sniff|sigh(?:s|ing)?|cough(?:s|ing)?|laugh(?:s|ter|ing)?|lip[_-]?smack|smack|click|music|applause|hesitation|hes|door|phone|rustle|"
     "inaudible|unintelligible|unk|unclear|crosstalk|skip|静音|噪音|噪声|笑|笑声|咳嗽|呼吸|音乐|掌声)"
 )
 # Tags of words that were spoken and are not, or not only, written: unknown, unintelligible, left out, or laughed ([laughter-yes]).
@@ -39,8 +39,8 @@ TAG = re.compile(
             *(_within(*pair) for pair in (("<＜", ">＞"), (r"\[［", r"\]］"))),
             r"(?![{｛][^{}｛｝]*\S\s*/\s*[^\s}｝])" + _within("{｛", "}｝"),  # { a / b } are alternatives
             rf"[(（]%?{SOUND}[)）]|【{SOUND}】|(?<!\S)(?P<stars>\*\*?){SOUND}(?P=stars)(?!\S)",
-            r"(?<!\S)(?P<plus>\+\+?)[^\W\d]+(?P=plus)(?!\S)",
-            r"(?<!\S)(?:%[^\W\d]\w*|&[=~-][^\W\d]\w*|!(?:SIL|NULL|NOISE)(?!\w))",
+            rf"(?<!\S)(?P<plus>\+\+?){SOUND}(?P=plus)(?!\S)",
+            rf"(?<!\S)(?:%{SOUND}(?!\w)|&[=~-][a-z]\w*|!(?:SIL|NULL|NOISE)(?!\w))",
         ]
     ),
     re.IGNORECASE,
