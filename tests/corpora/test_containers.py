@@ -78,11 +78,9 @@ def test_an_open_size_of_64_bits(tmp_path, extension):
     assert np.array_equal(audio.read_audio(path), SAMPLES)
 
 
-@pytest.mark.parametrize("extension", SIZED)
-@pytest.mark.parametrize("more", [2, 4, 8, 36, 44])
+# AU's header has 24 bytes
+@pytest.mark.parametrize("extension, more", [(name, more) for name in SIZED for more in (2, 4, 8, 24, 36, 44) if name != "au" or more <= 24])
 def test_a_header_that_counts_itself_is_told(tmp_path, extension, more, logged):
-    if extension == "au" and more > 24:
-        pytest.skip("more than the header of AU")
     path = tmp_path / f"a.{extension}"
     path.write_bytes(with_size(content_of(tmp_path, extension, SIZED[extension][0]), extension, BYTES + more))
     assert np.array_equal(audio.read_audio(path), SAMPLES)
