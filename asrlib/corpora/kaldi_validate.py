@@ -253,7 +253,7 @@ def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) ->
         results = pool.map(_audio_or_error, files.values(), [channels.get(key, {None}) for key in files])
         for key, result in zip(files, progress(results, desc="audio files", total=len(files), unit="file", delay=2), strict=True):
             if isinstance(result, UserError):
-                relative = rules.audio_root is None and not os.path.isabs(files[key])
+                relative = rules.audio_root is None and not os.path.isabs(files[key]) and not os.path.exists(files[key])
                 fix = f"{'give --audio_root, the folder of relative paths, or ' if relative else ''}--fix true drops it"
                 yield wav.problem(key, "invalid audio", f"{key}: {result}", fix)
             else:
