@@ -85,17 +85,14 @@ def _convert_upstream(args, config, source: Path, out: Path) -> tuple[int, int]:
 
 
 def _arrays(source: Path):
-    if source.suffix in (".pt", ".pth", ".bin"):
-        from asrlib.pt.weights import read_weights
+    from asrlib.convert.checkpoint_file import kind_of, read_checkpoint
+    from asrlib.utils.arrays import widened
 
-        return read_weights(source)
-    if source.suffix == ".ckpt":
+    if kind_of(source) == "mindspore":
         from asrlib.ms.checkpoint.weights import load_arrays
 
-        return load_arrays(source)
-    from asrlib.utils.arrays import read_safetensors
-
-    return read_safetensors(source)
+        return widened(load_arrays(source), source)
+    return widened(read_checkpoint(source).arrays, source)
 
 
 if __name__ == "__main__":
