@@ -69,14 +69,12 @@ def widened(arrays: Arrays, where: str | Path) -> Arrays:
     """The arrays with float32 instead of float16 and bfloat16, which is exact; a line in the log tells it."""
     found, names = {}, {"float16": 0, "bfloat16": 0}
     for name, array in arrays.items():
-        if array.dtype.names == BFLOAT16.names:
-            names["bfloat16"] += 1
-            found[name] = (array["bfloat16"].astype(np.uint32) << 16).view(np.float32)
-        elif array.dtype == np.float16:
-            names["float16"] += 1
-            found[name] = array.astype(np.float32)
-        else:
+        kind = "bfloat16" if array.dtype.names == BFLOAT16.names else array.dtype.name  # the name: of the package ml_dtypes, which MindSpore imports
+        if kind not in names:
             found[name] = array
+            continue
+        names[kind] += 1
+        found[name] = (array["bfloat16"].astype(np.uint32) << 16).view(np.float32) if array.dtype.names else array.astype(np.float32)
     for kind, count in names.items():
         if count:
             log.info("%s: %d of %d arrays are %s: widened to float32", where, count, len(arrays), kind)
