@@ -54,7 +54,7 @@ stage 3 "training" "$exp" \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     launch train "$exp" --train_config "$train_config" --train_dir "$dumpdir/train" --valid_dir "$dumpdir/dev" --tokens "$tokens" \
-        --device "$device" --force "$force" \
+        --device "$device" --force "$start_over" \
         ${seed:+--seed "$seed"} ${pretrained_model:+--pretrained_model "$pretrained_model"} ${train_args:+--train_args "$train_args"}
 }
 

@@ -26,7 +26,7 @@ stage_3() {
     [ -z "$pretrained_model" ] ||
         asr convert --to ms --pretrain_config "$pretrain_config" --checkpoint "$pretrained_model" --out "$converted_model"
     launch pretrain "$exp" --pretrain_config "$pretrain_config" --train_dir "$datadir/train" --valid_dir "$datadir/dev" \
-        --device "$device" --force "$force" ${converted_model:+--pretrained_model "$converted_model/model.safetensors"} \
+        --device "$device" --force "$start_over" ${converted_model:+--pretrained_model "$converted_model/model.safetensors"} \
         ${seed:+--seed "$seed"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
 }
 
