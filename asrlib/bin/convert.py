@@ -6,6 +6,11 @@ transformers; --to ms reads the files of these toolkits, too:
   convert --to ms --pretrain_config conf/hubert_base.yaml --checkpoint hubert.pt --out exp/hubert
 --updates true: every kept checkpoint of a pretraining, also the best and the last one -> EXP_DIR/updates/NUMBER/pt.
 
+--to ms also makes an experiment of a Jasper of NeMo (.nemo), NVIDIA (.pt) or Lightning (.ckpt) and of the MindSpore model zoo's checkpoints:
+  convert --to ms --train_config conf/jasper.yaml --checkpoint jasper.pt --labels conf/labels_nvidia_en.txt --out exp/nvidia
+The rows of the output layer are put into the order of --tokens (EXP_DIR/tokens.txt with --exp_dir). A checkpoint that has no label list, in it or as
+tokens.txt beside it, needs --labels.
+
 Nothing is written if an array is missing, unexpected, not finite or of the wrong shape or type.
 """
 
@@ -13,46 +18,58 @@ import shutil
 import time
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, boolean, run
+from asrlib.utils.cli import Parser, assignments, boolean, paths, run
 
 
 def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--exp_dir", type=Path, help="experiment: config.yaml, weights and, for a CTC model, tokens.txt")
     parser.add_argument("--pretrain_config", type=Path, help="instead of an experiment: configuration of the pretrained model in --checkpoint")
+    parser.add_argument("--train_config", type=Path, help="instead of an experiment: training YAML of the CTC model in --checkpoint")
+    parser.add_argument("--train_args", default="", type=assignments, help='overrides of --train_config, "key=value key=value"')
     parser.add_argument("--to", choices=("pt", "ms"), default="pt", help="framework to convert to")
-    checkpoint_help = "weights to convert: .safetensors, or with --to ms also .ckpt or a torch.save file; default: see above"
-    parser.add_argument("--checkpoint", type=Path, help=checkpoint_help)
+    checkpoint_help = "weights to convert, of any format that is named above; NeMo's encoder and decoder: both files; default: see above"
+    parser.add_argument("--checkpoint", type=paths, default=[], help=checkpoint_help)
+    parser.add_argument("--tokens", type=Path, help="token list of the result with --train_config; default: the labels of the checkpoint")
+    labels_help = "labels of the checkpoint: a file with one per line, a JSON list, or a toolkit's YAML; default: the list in it or beside it"
+    parser.add_argument("--labels", type=Path, help=labels_help)
     parser.add_argument("--out", type=Path, help="folder of the result; default: EXP_DIR/pt, or EXP_DIR/ms")
     parser.add_argument("--updates", type=boolean, default=False, help="convert every kept checkpoint of a pretraining instead of the model")
     args = parser.parse_args(argv)
     if args.updates and args.exp_dir is None:
         parser.error("--updates true needs --exp_dir")
-    if args.exp_dir is None and (args.pretrain_config is None or args.checkpoint is None or args.out is None):
-        parser.error("give --exp_dir, or --pretrain_config, --checkpoint and --out")
+    if args.exp_dir is None and (not (args.pretrain_config or args.train_config) or not args.checkpoint or args.out is None):
+        parser.error("give --exp_dir, or --checkpoint and --out with --train_config or --pretrain_config")
+    if args.train_config and args.to == "pt":
+        parser.error("--train_config needs --to ms")
 
     from asrlib.config.base import save_config
     from asrlib.config.ctc import TrainConfig
-    from asrlib.config.families import load_experiment_config, load_pretrain_config
+    from asrlib.config.families import load_experiment_config, load_pretrain_config, load_train_config
     from asrlib.utils.log import get_logger
 
-    config = load_pretrain_config(args.pretrain_config) if args.pretrain_config else load_experiment_config(args.exp_dir / "config.yaml")
-    source = args.checkpoint or args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")
-    sources = _kept(args.exp_dir) if args.updates else {args.out or args.exp_dir / args.to: source}
+    if args.pretrain_config:
+        config = load_pretrain_config(args.pretrain_config)
+    elif args.train_config:
+        config = load_train_config(args.train_config, args.train_args)
+    else:
+        config = load_experiment_config(args.exp_dir / "config.yaml")
+    default = [args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")] if args.exp_dir else []
+    sources = _kept(args.exp_dir) if args.updates else {args.out or args.exp_dir / args.to: args.checkpoint or default}
     if args.updates:
         for stale in (args.exp_dir / "updates").glob("[0-9]*"):  # of an earlier pretraining in this folder
             if stale / "pt" not in sources:
                 shutil.rmtree(stale)
     convert = _convert_model if isinstance(config, TrainConfig) else _convert_upstream
-    for out, source in sources.items():
+    for out, files in sources.items():
         begin = time.perf_counter()
-        tensors, parameters = convert(args, config, source, out)
+        tensors, parameters = convert(args, config, files, out)
         save_config(config, out / "config.yaml")
         seconds = time.perf_counter() - begin
         get_logger(__name__).info("%s: %d tensors, %d parameters, nothing left over, %.1f s", out / "model.safetensors", tensors, parameters, seconds)
 
 
-def _kept(exp_dir: Path) -> dict[Path, Path]:
+def _kept(exp_dir: Path) -> dict[Path, list[Path]]:
     """Folder of the result -> kept checkpoint, in the order of the updates. UserError: there is no checkpoint."""
     from asrlib.utils.arrays import read_metadata
     from asrlib.utils.errors import UserError
@@ -61,41 +78,73 @@ def _kept(exp_dir: Path) -> dict[Path, Path]:
     found = {int(number): file for file in files if (number := read_metadata(file).get("updates", "")).isdigit()}
     if not found:
         raise UserError(f"{exp_dir}: no checkpoint of a pretraining in it: run stage 3")
-    return {exp_dir / "updates" / str(number) / "pt": found[number] for number in sorted(found)}
+    return {exp_dir / "updates" / str(number) / "pt": [found[number]] for number in sorted(found)}
 
 
-def _convert_model(args, config, source: Path, out: Path) -> tuple[int, int]:
-    from asrlib.text.tokenizers import load_tokenizer
+def _convert_model(args, config, files: list[Path], out: Path) -> tuple[int, int]:
+    from asrlib.convert.jasper_settings import check_settings
 
+    arrays, settings = _read(files)
+    if config.model == "jasper" and args.to == "ms":
+        check_settings(config, settings, str(files[0]))
+    arrays, tokenizer = _in_token_order(args, config, arrays, settings, files[0])
     if args.to == "pt":
         from asrlib.pt.convert import from_mindspore as convert
     else:
-        from asrlib.ms.checkpoint.convert import from_pytorch as convert
-    counts = convert(args.exp_dir, _arrays(source), source, out / "model.safetensors")
-    load_tokenizer(args.exp_dir / "tokens.txt").save(out / "tokens.txt")
+        from asrlib.ms.checkpoint.convert import from_other as convert
+    counts = convert(config, len(tokenizer.tokens), arrays, files[0], out / "model.safetensors")
+    tokenizer.save(out / "tokens.txt")
     return counts
 
 
-def _convert_upstream(args, config, source: Path, out: Path) -> tuple[int, int]:
+def _in_token_order(args, config, arrays, settings, source: Path):
+    """The arrays, with the rows of the output layer in the order of the result's tokens, and its tokenizer."""
+    from asrlib.convert.checkpoint_file import kind_of
+    from asrlib.convert.jasper import COMMON
+    from asrlib.convert.rules import output_layer, rows, with_rows
+    from asrlib.text.labels import labels_for, row_order, tokenizer_of, tokens_of_rows
+    from asrlib.text.tokenizers import load_tokenizer
+
+    path = args.tokens or (args.exp_dir / "tokens.txt" if args.exp_dir else None)
+    tokenizer = load_tokenizer(path) if path else None
+    names = output_layer(arrays, config.model_conf.output, COMMON if config.model == "jasper" else str)
+    own = kind_of(source) == "safetensors" and all(name.rpartition(".")[0] == config.model_conf.output for name in names)
+    labels, where = labels_for(source, args.labels, settings, own)
+    if tokenizer and labels == tokenizer.tokens:
+        return arrays, tokenizer
+    tokens = tokens_of_rows(labels, rows(arrays, names, str(source)), where)
+    tokenizer = tokenizer or tokenizer_of(tokens)
+    return with_rows(arrays, names, row_order(tokens, tokenizer.tokens, f"{source} ({where})")), tokenizer
+
+
+def _convert_upstream(args, config, files: list[Path], out: Path) -> tuple[int, int]:
     if args.to == "pt":
         from asrlib.pt.convert_upstream import from_mindspore as convert
     else:
         from asrlib.ms.checkpoint.convert_upstream import from_other as convert
-    return convert(config, _arrays(source), source, out)
+    return convert(config, _read(files)[0], files[0], out)
 
 
-def _arrays(source: Path):
-    if source.suffix in (".pt", ".pth", ".bin"):
-        from asrlib.pt.weights import read_weights
+def _read(files: list[Path]):
+    """Arrays and configuration in the files of one model."""
+    from asrlib.convert.checkpoint_file import kind_of
+    from asrlib.convert.nemo import read_model
+    from asrlib.utils.arrays import widened
+    from asrlib.utils.errors import UserError
 
-        return read_weights(source)
-    if source.suffix == ".ckpt":
-        from asrlib.ms.checkpoint.weights import load_arrays
+    arrays, settings = {}, {}
+    for file in files:
+        if kind_of(file) == "mindspore":
+            from asrlib.ms.checkpoint.weights import load_arrays
 
-        return load_arrays(source)
-    from asrlib.utils.arrays import read_safetensors
-
-    return read_safetensors(source)
+            found, facts = load_arrays(file), {}
+        else:
+            found, facts = read_model(file)
+        if twice := arrays.keys() & found.keys():
+            raise UserError(f"{file}: {min(twice)} is also in another file of --checkpoint: give the files of one model")
+        arrays |= widened(found, file)
+        settings = {**facts, **settings}
+    return arrays, settings
 
 
 if __name__ == "__main__":
