@@ -122,7 +122,7 @@ def _convert_upstream(args, config, files: list[Path], out: Path) -> tuple[int, 
         from asrlib.pt.convert_upstream import from_mindspore as convert
     else:
         from asrlib.ms.checkpoint.convert_upstream import from_other as convert
-    return convert(config, _read(files)[0], files[0], out)
+    return convert(config, _arrays(files[0]), files[0], out)
 
 
 def _read(files: list[Path]):
@@ -134,17 +134,23 @@ def _read(files: list[Path]):
 
     arrays, settings = {}, {}
     for file in files:
-        if kind_of(file) == "mindspore":
-            from asrlib.ms.checkpoint.weights import load_arrays
-
-            found, facts = load_arrays(file), {}
-        else:
-            found, facts = read_model(file)
+        found, facts = (_arrays(file), {}) if kind_of(file) == "mindspore" else read_model(file)
         if twice := arrays.keys() & found.keys():
             raise UserError(f"{file}: {min(twice)} is also in another file of --checkpoint: give the files of one model")
         arrays |= widened(found, file)
         settings = {**facts, **settings}
     return arrays, settings
+
+
+def _arrays(source: Path):
+    from asrlib.convert.checkpoint_file import kind_of, read_checkpoint
+    from asrlib.utils.arrays import widened
+
+    if kind_of(source) == "mindspore":
+        from asrlib.ms.checkpoint.weights import load_arrays
+
+        return widened(load_arrays(source), source)
+    return widened(read_checkpoint(source).arrays, source)
 
 
 if __name__ == "__main__":

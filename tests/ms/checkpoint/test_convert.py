@@ -124,7 +124,7 @@ FAULTS = {
     "missing": (lambda a: a.pop("fc.weight"), "fc.weight is not in the file"),
     "renamed": (lambda a: a.update({"fc.w": a.pop("fc.weight")}), "fc.w is in the file and not in the model; fc.weight is not in the file"),
     "transposed": (lambda a: a.update({"fc.weight": a["fc.weight"].T}), r"fc.weight has shape \(8, 5\)"),
-    "half precision": (lambda a: a.update({"fc.weight": a["fc.weight"].astype(np.float16)}), "fc.weight is float16, float32 is expected"),
+    "double precision": (lambda a: a.update({"fc.weight": a["fc.weight"].astype(np.float64)}), "fc.weight is float64, float32 is expected"),
     "nan": (lambda a: a.update({"fc.weight": a["fc.weight"] * np.float32("nan")}), "fc.weight holds values that are not finite"),
     "a counter that is no layer's": (lambda a: a.update({"fc.num_batches_tracked": np.zeros((), np.int64)}), "fc.num_batches_tracked is in the file"),
 }

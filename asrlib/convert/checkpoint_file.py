@@ -1,0 +1,105 @@
+"""What kind of file a checkpoint is, by its contents; weights and facts in it."""
+
+import io
+import struct
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from asrlib.convert.torch_file import read_torch
+from asrlib.utils.arrays import Arrays, read_safetensors
+from asrlib.utils.errors import UserError
+
+Kind = Literal["folder", "safetensors", "torch", "tar", "mindspore"]
+STATES = ("model", "state_dict", "model_weight", "model_state_dict")  # keys of the weights in a checkpoint
+FOREIGN = {  # first bytes -> kind of file
+    b"\x89HDF": "an HDF5 file (Keras or TensorFlow)",
+    b"GGUF": "a GGUF file",
+    b"%PDF": "a PDF document",
+    b"RIFF": "a recording",
+    b"fLaC": "a recording",
+    b"\x93NUMPY": "a NumPy array",
+    b"\xfd7zXZ": "an xz archive: unpack it",
+    b"BZh": "a bzip2 archive: unpack it",
+    b"7z\xbc\xaf": "a 7z archive: unpack it",
+    b"Rar!": "a RAR archive: unpack it",
+}
+PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<error", b"<body")
+
+
+class Checkpoint(NamedTuple):
+    """Arrays by name, and everything else in the file: a dictionary of plain values and Inert objects."""
+
+    arrays: Arrays
+    rest: dict[str, Any]
+
+
+def kind_of(path: str | Path) -> Kind:
+    """The kind of a checkpoint by its first bytes; the name does not matter.
+
+    UserError: it does not exist, is empty, or is something else, which is named: a pointer of Git LFS, a web page, another format.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return "folder"
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    size = path.stat().st_size
+    with open(path, "rb") as stream:
+        head = stream.read(512)
+    if not head:
+        raise UserError(f"{path}: the file is empty: download or copy it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise UserError(f"{path}: a pointer of Git LFS, not the file itself: run git lfs pull, or download the file")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(PAGES):
+        raise UserError(f"{path}: a web page, not a checkpoint: the address leads to a page about the file, or to a login")
+    for begin, name in FOREIGN.items():
+        if head.startswith(begin):
+            raise UserError(f"{path}: {name}, not a checkpoint")
+    if head[:2] == b"PK" or (head[0] == 0x80 and len(head) > 1 and head[1] <= 5):
+        return "torch"
+    if head[:2] == b"\x1f\x8b" or head[257:262] == b"ustar":
+        return "tar"
+    if len(head) > 8 and head[8:9] == b"{":
+        if struct.unpack("<Q", head[:8])[0] + 8 > size:
+            raise UserError(f"{path}: the file is cut off after {size} bytes: download or copy it again")
+        return "safetensors"
+    if head[0] == 0x0A and b"\x0a" in head[1:12]:  # MindSpore's protocol buffer: a list of messages that begin with a name
+        return "mindspore"
+    raise UserError(f"{path}: not a checkpoint of PyTorch, safetensors or MindSpore{': a text' if _is_text(head) else ''}")
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Weights and facts of a .safetensors or torch.save file of any name. UserError: see kind_of, read_torch and read_safetensors."""
+    kind = kind_of(path)
+    if kind == "safetensors":
+        return Checkpoint(read_safetensors(path), {})
+    if kind != "torch":
+        raise UserError(f"{path}: a {kind} checkpoint is not read here: give a .safetensors file or one of torch.save")
+    return weights_in(read_torch(path), str(path))
+
+
+def weights_in(content: Any, where: str) -> Checkpoint:
+    """The weights in the object of a torch.save file: a state, bare or under one of the keys STATES. UserError: there is none."""
+    state, rest = content, dict[str, Any]()
+    while isinstance(state, dict):
+        key = next((key for key in STATES if isinstance(state.get(key), dict)), None)
+        if key is None:
+            break
+        rest |= {name: value for name, value in state.items() if name != key}
+        state = state[key]
+    if not isinstance(state, dict) or not any(isinstance(value, np.ndarray) for value in state.values()):
+        raise UserError(f"{where}: no model state found: save a dictionary of names and tensors")
+    odd = [str(name) for name, value in state.items() if not isinstance(value, np.ndarray)]
+    if odd:
+        raise UserError(f"{where}: {odd[0]} is not a tensor of numbers: save a dictionary of names and tensors")
+    return Checkpoint({str(name): np.asarray(value, value.dtype.newbyteorder("=")) for name, value in state.items()}, rest)
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        io.TextIOWrapper(io.BytesIO(head), "utf-8").read(100)
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in head
