@@ -11,7 +11,7 @@ from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
 
-FINE = ("features.log_floor", "features.symmetric_window")  # differences that change features only slightly
+FINE = ("features.log_floor", "features.symmetric_window")  # differences that only silence and quiet recordings show
 BLOCK = {  # what our network has in every block, by NeMo's key: the only value that is converted
     "groups": 1, "separable": False, "heads": -1, "residual_mode": "add", "se": False, "kernel_size_factor": 1.0, "stride_last": False,
     "future_context": -1,
@@ -28,7 +28,7 @@ FEATURES = {
 def check_settings(config: Config, theirs: Mapping[str, Any], where: str) -> None:
     """Compares a toolkit's configuration with ours; settings that it does not hold are not compared.
 
-    Warns of small differences in the features. UserError: another network or other features, with the --train_args to give, or something that our
+    Warns of details in which the features differ. UserError: another network or other features, with the --train_args to give, or something that our
     Jasper does not have.
     """
     found: dict[str, Any] = {}
@@ -45,7 +45,7 @@ def check_settings(config: Config, theirs: Mapping[str, Any], where: str) -> Non
         had = ", ".join(f"{key} {differ[key]} instead of {attrgetter(key)(config)}" for key in wrong[:3])
         raise UserError(f'{where}: the configuration in the file has {had}: give --train_args "{_arguments(differ)}"')
     if differ:
-        log.warning('%s: its features differ slightly: for the same ones give --train_args "%s"', where, _arguments(differ))
+        log.warning('%s: its features differ in details: for the same ones give --train_args "%s"', where, _arguments(differ))
 
 
 def _like_nemo(settings: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ shape of a convolution's `kernel`. The names in other toolkits follow by regular
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -78,6 +78,16 @@ def converted(arrays: Arrays, rename: Callable[[str], str], target: Shapes, wher
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise UserError(f"{where}: not a checkpoint of this model: {'; '.join(faults[:3])}{more}")
     return found
+
+
+def unwrapped(arrays: Arrays, names: Collection[str]) -> Arrays:
+    """The arrays without the name of a wrapper (`model.`, `module.`) if it precedes all `names` in the file."""
+    first = next(iter(names), "")
+    for name in arrays:
+        wrapper = name.removesuffix(first)
+        if wrapper.endswith(".") and wrapper != name and all(wrapper + other in arrays for other in names):
+            return {name.removeprefix(wrapper): array for name, array in arrays.items()}
+    return arrays
 
 
 def output_layer(arrays: Arrays, layer: str, common: Callable[[str], str]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asrlib.config.ctc import TrainConfig
 from asrlib.convert import jasper
-from asrlib.convert.rules import converted, to_mindspore
+from asrlib.convert.rules import converted, pytorch_name, to_mindspore, unwrapped
 from asrlib.ms.checkpoint.old_checkpoints import from_zoo, is_zoo_checkpoint, without_optimizer
 from asrlib.ms.models import make_network
 from asrlib.utils.arrays import Arrays, save_arrays
@@ -32,6 +32,7 @@ def from_other(config: TrainConfig, vocab_size: int, arrays: Arrays, source: Pat
 
 
 def _converted(model: str, arrays: Arrays, shapes: dict[str, tuple[int, ...]], where: str) -> Arrays:
+    arrays = unwrapped(unwrapped(arrays, shapes), [pytorch_name(name) for name in shapes])
     if arrays.keys() == shapes.keys():  # of this project, from MindSpore
         return converted(arrays, str, shapes, where)
     if model == "jasper" and not any(name.startswith("blocks.") for name in arrays):
