@@ -3,7 +3,8 @@
 --to pt: EXP_DIR/model.safetensors -> EXP_DIR/pt/model.safetensors.  --to ms: EXP_DIR/pt/model.safetensors -> EXP_DIR/ms/model.safetensors.
 The configuration and the tokens are copied along. A pretrained model (HuBERT, wav2vec 2.0, ProgRE) is also packaged for s3prl, fairseq and
 transformers; --to ms reads the files of these toolkits, too:
-  convert --to ms --pretrain_config conf/hubert_base.yaml --checkpoint hubert.pt --out exp/hubert
+  convert --to ms --checkpoint hubert.pt --out exp/hubert
+The kind of a file is found by its contents. The configuration of a pretrained model is made from its file; --pretrain_config is checked against it.
 --updates true: every kept checkpoint of a pretraining, also the best and the last one -> EXP_DIR/updates/NUMBER/pt.
 
 --to ms also makes an experiment of a Jasper of NeMo (.nemo), NVIDIA (.pt) or Lightning (.ckpt) and of the MindSpore model zoo's checkpoints:
@@ -25,10 +26,14 @@ def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--exp_dir", type=Path, help="experiment: config.yaml, weights and, for a CTC model, tokens.txt")
     parser.add_argument("--pretrain_config", type=Path, help="instead of an experiment: configuration of the pretrained model in --checkpoint")
+    parser.add_argument("--default_config", type=Path, help="configuration for what --checkpoint does not say, used if its sizes agree")
     parser.add_argument("--train_config", type=Path, help="instead of an experiment: training YAML of the CTC model in --checkpoint")
     parser.add_argument("--train_args", default="", type=assignments, help='overrides of --train_config, "key=value key=value"')
     parser.add_argument("--to", choices=("pt", "ms"), default="pt", help="framework to convert to")
-    checkpoint_help = "weights to convert, of any format that is named above; NeMo's encoder and decoder: both files; default: see above"
+    checkpoint_help = (
+        "weights to convert: .safetensors, or with --to ms also .ckpt, .nemo, a torch.save file (of a CTC model also one of the encoder and one of the "
+        "decoder) or a folder of transformers; default: see above"
+    )
     parser.add_argument("--checkpoint", type=paths, default=[], help=checkpoint_help)
     parser.add_argument("--tokens", type=Path, help="token list of the result with --train_config; default: the labels of the checkpoint")
     labels_help = "labels of the checkpoint: a file with one per line, a JSON list, or a toolkit's YAML; default: the list in it or beside it"
@@ -38,24 +43,25 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
     if args.updates and args.exp_dir is None:
         parser.error("--updates true needs --exp_dir")
-    if args.exp_dir is None and (not (args.pretrain_config or args.train_config) or not args.checkpoint or args.out is None):
-        parser.error("give --exp_dir, or --checkpoint and --out with --train_config or --pretrain_config")
-    if args.train_config and args.to == "pt":
-        parser.error("--train_config needs --to ms")
+    if args.exp_dir is None and (not args.checkpoint or args.out is None):
+        parser.error("give --exp_dir, or --checkpoint and --out")
+    if args.exp_dir is None and args.pretrain_config is None and args.to == "pt":
+        parser.error("--to pt needs --exp_dir or --pretrain_config")
+    if len(args.checkpoint) > 1 and not (args.exp_dir or args.train_config):
+        parser.error("--checkpoint: one file, except for encoder and decoder of a CTC model (--train_config)")
 
     from asrlib.config.base import save_config
     from asrlib.config.ctc import TrainConfig
     from asrlib.config.families import load_experiment_config, load_pretrain_config, load_train_config
     from asrlib.utils.log import get_logger
 
-    if args.pretrain_config:
-        config = load_pretrain_config(args.pretrain_config)
-    elif args.train_config:
+    config = None  # of a pretrained model: from its file
+    if args.train_config:
         config = load_train_config(args.train_config, args.train_args)
-    else:
-        config = load_experiment_config(args.exp_dir / "config.yaml")
-    default = [args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")] if args.exp_dir else []
-    sources = _kept(args.exp_dir) if args.updates else {args.out or args.exp_dir / args.to: args.checkpoint or default}
+    elif args.pretrain_config or args.exp_dir:
+        config = load_pretrain_config(args.pretrain_config) if args.pretrain_config else load_experiment_config(args.exp_dir / "config.yaml")
+    files = args.checkpoint or [args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")]
+    sources = _kept(args.exp_dir) if args.updates else {args.out or args.exp_dir / args.to: files}
     if args.updates:
         for stale in (args.exp_dir / "updates").glob("[0-9]*"):  # of an earlier pretraining in this folder
             if stale / "pt" not in sources:
@@ -63,14 +69,14 @@ def main(argv=None) -> None:
     convert = _convert_model if isinstance(config, TrainConfig) else _convert_upstream
     for out, files in sources.items():
         begin = time.perf_counter()
-        tensors, parameters = convert(args, config, files, out)
-        save_config(config, out / "config.yaml")
-        seconds = time.perf_counter() - begin
-        get_logger(__name__).info("%s: %d tensors, %d parameters, nothing left over, %.1f s", out / "model.safetensors", tensors, parameters, seconds)
+        made, tensors, parameters, aside = convert(args, config, files, out)
+        save_config(made, out / "config.yaml")
+        rest, seconds = f"{aside} arrays left aside" if aside else "nothing left over", time.perf_counter() - begin
+        get_logger(__name__).info("%s: %d tensors, %d parameters, %s, %.1f s", out / "model.safetensors", tensors, parameters, rest, seconds)
 
 
 def _kept(exp_dir: Path) -> dict[Path, list[Path]]:
-    """Folder of the result -> kept checkpoint, in the order of the updates. UserError: there is no checkpoint."""
+    """Folder of the result -> the file of a kept checkpoint, in the order of the updates. UserError: there is no checkpoint."""
     from asrlib.utils.arrays import read_metadata
     from asrlib.utils.errors import UserError
 
@@ -81,10 +87,11 @@ def _kept(exp_dir: Path) -> dict[Path, list[Path]]:
     return {exp_dir / "updates" / str(number) / "pt": [found[number]] for number in sorted(found)}
 
 
-def _convert_model(args, config, files: list[Path], out: Path) -> tuple[int, int]:
+def _convert_model(args, config, files: list[Path], out: Path):
+    """Configuration, tensors, parameters, arrays left aside."""
     from asrlib.convert.jasper_settings import check_settings
 
-    arrays, settings = _read(files)
+    arrays, settings = _read_parts(files)
     if config.model == "jasper" and args.to == "ms":
         check_settings(config, settings, str(files[0]))
     arrays, tokenizer = _in_token_order(args, config, arrays, settings, files[0])
@@ -94,7 +101,7 @@ def _convert_model(args, config, files: list[Path], out: Path) -> tuple[int, int
         from asrlib.ms.checkpoint.convert import from_other as convert
     counts = convert(config, len(tokenizer.tokens), arrays, files[0], out / "model.safetensors")
     tokenizer.save(out / "tokens.txt")
-    return counts
+    return config, *counts, 0
 
 
 def _in_token_order(args, config, arrays, settings, source: Path):
@@ -117,16 +124,8 @@ def _in_token_order(args, config, arrays, settings, source: Path):
     return with_rows(arrays, names, row_order(tokens, tokenizer.tokens, f"{source} ({where})")), tokenizer
 
 
-def _convert_upstream(args, config, files: list[Path], out: Path) -> tuple[int, int]:
-    if args.to == "pt":
-        from asrlib.pt.convert_upstream import from_mindspore as convert
-    else:
-        from asrlib.ms.checkpoint.convert_upstream import from_other as convert
-    return convert(config, _arrays(files[0]), files[0], out)
-
-
-def _read(files: list[Path]):
-    """Arrays and configuration in the files of one model."""
+def _read_parts(files: list[Path]):
+    """Arrays and toolkit's configuration in the files of one CTC model."""
     from asrlib.convert.checkpoint_file import kind_of
     from asrlib.convert.nemo import read_model
     from asrlib.utils.arrays import widened
@@ -134,7 +133,7 @@ def _read(files: list[Path]):
 
     arrays, settings = {}, {}
     for file in files:
-        found, facts = (_arrays(file), {}) if kind_of(file) == "mindspore" else read_model(file)
+        found, facts = (_read(file).arrays, {}) if kind_of(file) == "mindspore" else read_model(file)
         if twice := arrays.keys() & found.keys():
             raise UserError(f"{file}: {min(twice)} is also in another file of --checkpoint: give the files of one model")
         arrays |= widened(found, file)
@@ -142,15 +141,33 @@ def _read(files: list[Path]):
     return arrays, settings
 
 
-def _arrays(source: Path):
-    from asrlib.convert.checkpoint_file import kind_of, read_checkpoint
+def _convert_upstream(args, config, files: list[Path], out: Path):
+    """Configuration, tensors, parameters, arrays left aside."""
+    source = files[0]
+    if args.to == "pt":
+        from asrlib.pt.convert_upstream import from_mindspore
+
+        return config, *from_mindspore(config, _read(source).arrays, source, out), 0
+    from asrlib.config.families import load_pretrain_config
+    from asrlib.convert.pretrained import beside
+    from asrlib.ms.checkpoint.convert_upstream import from_other
+
+    found, default = _read(source), load_pretrain_config(args.default_config) if args.default_config else None
+    found.rest.update(beside(source))
+    return from_other(found, config, default, source, out)
+
+
+def _read(source: Path):
+    """Weights in float32, and what else is in the file."""
+    from asrlib.convert.checkpoint_file import Checkpoint, kind_of, read_checkpoint
     from asrlib.utils.arrays import widened
 
     if kind_of(source) == "mindspore":
         from asrlib.ms.checkpoint.weights import load_arrays
 
-        return widened(load_arrays(source), source)
-    return widened(read_checkpoint(source).arrays, source)
+        return Checkpoint(widened(load_arrays(source), source), {})
+    found = read_checkpoint(source)
+    return Checkpoint(widened(found.arrays, source), found.rest)
 
 
 if __name__ == "__main__":

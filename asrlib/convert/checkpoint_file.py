@@ -1,6 +1,7 @@
 """What kind of file a checkpoint is, by its contents; weights and facts in it."""
 
 import io
+import json
 import struct
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,6 +26,7 @@ FOREIGN = {  # first bytes -> kind of file
     b"7z\xbc\xaf": "a 7z archive: unpack it",
     b"Rar!": "a RAR archive: unpack it",
 }
+FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")  # of transformers
 PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<error", b"<body")
 
 
@@ -71,8 +73,13 @@ def kind_of(path: str | Path) -> Kind:
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Weights and facts of a .safetensors or torch.save file of any name. UserError: see kind_of, read_torch and read_safetensors."""
+    """Weights and facts of a .safetensors or torch.save file of any name, or of transformers' folder of a model.
+
+    UserError: see kind_of, read_torch and read_safetensors; the folder has no weights in it.
+    """
     kind = kind_of(path)
+    if kind == "folder":
+        return Checkpoint(_folder_arrays(Path(path)), {})
     if kind == "safetensors":
         return Checkpoint(read_safetensors(path), {})
     if kind != "torch":
@@ -95,6 +102,33 @@ def weights_in(content: Any, where: str) -> Checkpoint:
     if odd:
         raise UserError(f"{where}: {odd[0]} is not a tensor of numbers: save a dictionary of names and tensors")
     return Checkpoint({str(name): np.asarray(value, value.dtype.newbyteorder("=")) for name, value in state.items()}, rest)
+
+
+def _folder_arrays(folder: Path) -> Arrays:
+    """The weights in a folder: one file, or the parts that an index lists."""
+    for name in FOLDER_FILES:
+        if (folder / name).is_file():
+            return read_checkpoint(folder / name).arrays
+        index = read_json(folder / f"{name}.index.json").get("weight_map")
+        if isinstance(index, dict):
+            parts = sorted({Path(str(part)).name for part in index.values()})  # names of files in this folder
+            return {key: array for part in parts for key, array in read_checkpoint(folder / part).arrays.items()}
+    others = sorted(
+        path.name for path in folder.iterdir() if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".nemo", ".h5", ".msgpack")
+    )
+    hint = f"; it has {', '.join(others[:3])}: give the file" if others else ""
+    raise UserError(f"{folder}: no {' or '.join(FOLDER_FILES)} in the folder{hint}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; {} without the file. UserError: it is damaged."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON: {error}") from None
+    return found if isinstance(found, dict) else {}
 
 
 def _is_text(head: bytes) -> bool:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from asrlib.config.base import parse_yaml
 from asrlib.config.families import pretrain_config_of
 from asrlib.config.pretraining import PretrainConfig
 from asrlib.convert.checkpoint_file import read_checkpoint
@@ -65,7 +65,7 @@ def read_package(path: str | Path) -> tuple[PretrainConfig, dict]:
     text = facts.get("config")
     if not isinstance(text, str):
         raise UserError(f"{path}: not a package of ProgRE: write one with python -m asrlib.bin.convert")
-    return pretrain_config_of(yaml.safe_load(text), str(path)), weights
+    return pretrain_config_of(parse_yaml(text, path), str(path)), weights
 
 
 def progre_local(ckpt: str, refresh: bool = False, **kwargs) -> ProgreUpstream:

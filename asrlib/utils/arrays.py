@@ -54,8 +54,9 @@ def read_safetensors(path: str | Path) -> Arrays:
     try:
         return load_file(path, backend="pread")  # a memory-mapped file would count twice in the process's memory
     except (SafetensorError, ValueError) as error:
-        if "IncompleteBuffer" in str(error):
-            raise UserError(f"{path}: damaged checkpoint: cut off after {Path(path).stat().st_size} bytes: download or copy it again") from None
+        if "not fully covered" in str(error):
+            size = Path(path).stat().st_size
+            raise UserError(f"{path}: damaged checkpoint: its size, {size} bytes, is not that of its header: download or copy it again") from None
         raise UserError(f"{path}: damaged checkpoint: {str(error).splitlines()[0]}") from None
     except (TypeError, AttributeError, KeyError):  # a type that NumPy does not have
         found = deserialize(Path(path).read_bytes())

@@ -53,7 +53,7 @@ def test_faulty_files(tmp_path):
         read_safetensors(tmp_path / "none")
     save_arrays(tmp_path / "a", ARRAYS)
     (tmp_path / "cut").write_bytes((tmp_path / "a").read_bytes()[:-1])
-    with pytest.raises(UserError, match="cut: damaged checkpoint: cut off after"):
+    with pytest.raises(UserError, match="cut: damaged checkpoint: its size, .* is not that of its header"):
         read_safetensors(tmp_path / "cut")
     safetensors.torch.save_file({"a": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "small")
     with pytest.raises(UserError, match="small: its arrays have the type F8_E4M3, which is not read: save them as float32"):
