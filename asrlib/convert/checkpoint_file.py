@@ -59,14 +59,14 @@ def kind_of(path: str | Path) -> Kind:
     for begin, name in FOREIGN.items():
         if head.startswith(begin):
             raise UserError(f"{path}: {name}, not a checkpoint")
+    if len(head) > 8 and head[8:9] == b"{":  # before the pickles: the length of the header may begin with any byte
+        if struct.unpack("<Q", head[:8])[0] + 8 > size:
+            raise UserError(f"{path}: the file is cut off after {size} bytes: download or copy it again")
+        return "safetensors"
     if head[:2] == b"PK" or (head[0] == 0x80 and len(head) > 1 and head[1] <= 5):
         return "torch"
     if head[:2] == b"\x1f\x8b" or head[257:262] == b"ustar":
         return "tar"
-    if len(head) > 8 and head[8:9] == b"{":
-        if struct.unpack("<Q", head[:8])[0] + 8 > size:
-            raise UserError(f"{path}: the file is cut off after {size} bytes: download or copy it again")
-        return "safetensors"
     if head[0] == 0x0A and b"\x0a" in head[1:12]:  # MindSpore's protocol buffer: a list of messages that begin with a name
         return "mindspore"
     raise UserError(f"{path}: not a checkpoint of PyTorch, safetensors or MindSpore{': a text' if _is_text(head) else ''}")

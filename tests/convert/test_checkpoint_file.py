@@ -89,3 +89,12 @@ def test_an_archive_of_something_else(tmp_path):
         archive.writestr("hubert/config.json", "{}")
     with pytest.raises(UserError, match="a.pt: a zip archive, but not of PyTorch"):
         read_checkpoint(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("length", [128, 0x280, 0x480, 0x4B50])
+def test_a_safetensors_header_of_any_length(tmp_path, length):
+    """Its first bytes, the length of the header, may be those of a pickle or of a zip archive."""
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    (tmp_path / "a").write_bytes(length.to_bytes(8, "little") + header + np.float32(3).tobytes())
+    assert kind_of(tmp_path / "a") == "safetensors"
+    np.testing.assert_array_equal(read_checkpoint(tmp_path / "a").arrays["w"], [3])

@@ -18,9 +18,9 @@ SMALL = "conv_channels=24 dim=32 ffn_dim=48 heads=4 layers=3 conv_pos=16 conv_po
 LARGE = "extractor_mode=layer layer_norm_first=true normalize=true"
 
 
-@pytest.fixture(params=["base", "large", "wav2vec2"])
+@pytest.fixture(params=["base", "large", "biased", "wav2vec2"])
 def config(request):
-    words = f"{SMALL} {LARGE if request.param == 'large' else ''}".split()
+    words = f"{SMALL} {LARGE if request.param in ('large', 'biased') else ''} conv_bias={str(request.param == 'biased').lower()}".split()
     kind = ["model=wav2vec2", "model_conf.codewords=20", "model_conf.code_dim=8"] if request.param == "wav2vec2" else ["model_conf.num_classes=9"]
     return load_pretrain_config(None, [*kind, *(f"model_conf.{word}" for word in words)])
 
