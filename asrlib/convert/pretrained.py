@@ -136,17 +136,18 @@ def configured(model: Pretrained, given: PretrainConfig | None, default: Pretrai
         (value, source), own = facts[key], getattr(given.model_conf, key)
         raise UserError(f"{where}: model_conf.{key} is {_text(value)} by {source}, {_text(own)} in the configuration")
     values = {key: value for key, (value, _) in facts.items()}
-    assumed = {key: value for key, value in _published(values).items() if key not in values}
+    assumed = {key: value for key, value in _published(family, values).items() if key not in values}
     if assumed:
         listed = ", ".join(f"{key} ({_text(value)})" for key, value in assumed.items())
         log.warning("%s: does not say %s: taken as in the published models; give a configuration if they differ", where, listed)
     return pretrain_config_of({"model": family, "model_conf": values | assumed}, where)
 
 
-def _published(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the published base and large models have: heads of 64 numbers, and with layer normalisation in the convolutions the other two."""
+def _published(family: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What the published models have: heads of 64 numbers; pre-norm and normalised waveforms with layer normalisation in the convolutions."""
     large = values.get("extractor_mode") == "layer"
-    return {"heads": max(1, values["dim"] // 64), "layer_norm_first": large, "normalize": large}
+    speakers = {"speaker_layer": 3} if family == "progre" else {}
+    return {"heads": max(1, values["dim"] // 64), "layer_norm_first": large, "normalize": large} | speakers
 
 
 def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> Facts:

@@ -7,6 +7,8 @@ import pytest
 import torch
 import transformers
 
+from asrlib.config.base import dump_config
+from asrlib.config.families import load_pretrain_config
 from asrlib.convert.checkpoint_file import Checkpoint, read_checkpoint
 from asrlib.convert.pretrained import beside, configured, describe
 from asrlib.pt.models import make_network
@@ -89,6 +91,24 @@ def test_torchaudio(tmp_path):
     assert found.aside == ["aux.weight", "aux.bias"]
     lacking = {"mask_emb", "final_proj.weight", "final_proj.bias", "label_embs_concat"}
     assert set(found.names.values()) == set(make_network(config).state_dict()) - lacking
+
+
+def test_progre(tmp_path, logged):
+    """Our package holds its configuration; bare weights do not say after which layer the speaker part is subtracted."""
+    sizes = "conv_channels=24 dim=32 ffn_dim=48 heads=4 layers=5 conv_pos=16 conv_pos_groups=4 pitch_channels=10 pitch_hidden=6 speaker_layer=1"
+    ours = load_pretrain_config(None, ["model=progre", *(f"model_conf.{word}" for word in f"{sizes} num_speakers=3 num_classes=9".split())])
+    state = make_network(ours).state_dict()
+    torch.save({"config": dump_config(ours), "model_weight": state}, tmp_path / "progre.pt")
+    found, config = described(tmp_path / "progre.pt")
+    assert config == ours and not logged and not found.aside
+    torch.save({f"acc_net.{name}": tensor for name, tensor in state.items()}, tmp_path / "bare.pt")
+    _, config = described(tmp_path / "bare.pt")
+    changed = {"heads": 1, "speaker_layer": 3}
+    assert {**vars(config.model_conf), **changed} == {**vars(ours.model_conf), **changed} and config.model_conf.speaker_layer == 3
+    assert logged == [
+        f"{tmp_path}/bare.pt: does not say heads (1), layer_norm_first (false), normalize (false), speaker_layer (3): "
+        "taken as in the published models; give a configuration if they differ"
+    ]
 
 
 def small(kind, **more):
