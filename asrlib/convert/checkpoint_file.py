@@ -113,9 +113,7 @@ def _folder_arrays(folder: Path) -> Arrays:
         if isinstance(index, dict):
             parts = sorted({Path(str(part)).name for part in index.values()})  # names of files in this folder
             return {key: array for part in parts for key, array in read_checkpoint(folder / part).arrays.items()}
-    others = sorted(
-        path.name for path in folder.iterdir() if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".nemo", ".h5", ".msgpack")
-    )
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in (".pt", ".pth", ".ckpt", ".safetensors", ".bin", ".nemo"))
     hint = f"; it has {', '.join(others[:3])}: give the file" if others else ""
     raise UserError(f"{folder}: no {' or '.join(FOLDER_FILES)} in the folder{hint}")
 

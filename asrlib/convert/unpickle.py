@@ -33,6 +33,7 @@ HARMLESS = {
     "pathlib.PurePosixPath", "pathlib.PureWindowsPath", "pathlib._local.PosixPath", "pathlib._local.WindowsPath", "datetime.date", "datetime.time",
     "datetime.datetime", "datetime.timedelta", "datetime.timezone", "decimal.Decimal", "fractions.Fraction", "uuid.UUID", "uuid.SafeUUID",
     "functools.partial", "builtins.slice", "builtins.range", "builtins.object", "collections.deque", "torch.device", "torch.Size",
+    "numpy.random._pickle.__randomstate_ctor", "numpy.random._pickle.__bit_generator_ctor", "numpy.random._pickle.__generator_ctor", "re._compile",
     "torch.serialization._get_layout", "torch.Tensor", "torch._utils._rebuild_qtensor", "torch._utils._rebuild_sparse_tensor",
 }  # fmt: skip
 OURS = {*sys.stdlib_module_names, "torch", "numpy", "nt"}  # here classes and functions are told apart by HARMLESS, elsewhere by their names

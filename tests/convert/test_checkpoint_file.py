@@ -1,5 +1,6 @@
 """Kinds of files are told by their contents; what is no checkpoint is named."""
 
+import json
 import tarfile
 import zipfile
 
@@ -98,3 +99,30 @@ def test_a_safetensors_header_of_any_length(tmp_path, length):
     (tmp_path / "a").write_bytes(length.to_bytes(8, "little") + header + np.float32(3).tobytes())
     assert kind_of(tmp_path / "a") == "safetensors"
     np.testing.assert_array_equal(read_checkpoint(tmp_path / "a").arrays["w"], [3])
+
+
+def test_folders(tmp_path):
+    """Of transformers: one file or parts, told by their contents; a part outside of the folder is not read."""
+    folder = tmp_path / "hubert"
+    folder.mkdir()
+    (folder / "tf_model.h5").write_bytes(b"\x89HDF")
+    with pytest.raises(UserError, match="hubert: no model.safetensors or pytorch_model.bin in the folder$"):
+        read_checkpoint(folder)
+    torch.save({"w": torch.ones(2)}, folder / "checkpoint_best.pt")
+    with pytest.raises(UserError, match="in the folder; it has checkpoint_best.pt: give the file"):
+        read_checkpoint(folder)
+    (folder / "pytorch_model.bin").write_bytes(POINTER)
+    with pytest.raises(UserError, match="hubert/pytorch_model.bin: a pointer of Git LFS"):
+        read_checkpoint(folder)
+    save_file({"w": torch.ones(2)}, folder / "model-1.safetensors")
+    save_file({"v": torch.ones(3)}, folder / "model-2.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": "model-1.safetensors", "v": "model-2.safetensors"}}))
+    assert {name: len(array) for name, array in read_checkpoint(folder).arrays.items()} == {"w": 2, "v": 3}
+    save_file({"x": torch.ones(3)}, tmp_path / "secret.safetensors")
+    index.write_text(json.dumps({"weight_map": {"x": "../secret.safetensors"}}))
+    with pytest.raises(UserError, match="hubert/secret.safetensors: no such checkpoint"):
+        read_checkpoint(folder)
+    index.write_text("{")
+    with pytest.raises(UserError, match="index.json: not valid JSON"):
+        read_checkpoint(folder)

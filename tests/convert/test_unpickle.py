@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import pickletools
+import re
 import subprocess
 from collections import Counter, OrderedDict, defaultdict
 from enum import Enum
@@ -115,7 +116,7 @@ def test_values(protocol):
         "namespace": argparse.Namespace(layers=12, inner=argparse.Namespace(mode="default")),
         "containers": [OrderedDict(a=1), defaultdict(list, b=2), Counter("aab"), words, Numbers([1, 2])],
         "numpy": [np.float64(2.5), np.int32(-3), np.bool_(True), np.arange(6, dtype=">i4").reshape(2, 3), np.array(["x", "yz"])],
-        "objects": [Colour.RED, Old(), PurePosixPath("/a/b")],
+        "objects": [Colour.RED, Old(), PurePosixPath("/a/b"), np.random.RandomState(1), np.random.default_rng(1), re.compile("a")],
     }
     found = read(pickle.dumps(value, protocol))
     assert found["plain"] == value["plain"]
