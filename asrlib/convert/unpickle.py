@@ -108,6 +108,8 @@ def plain(value: Any, above: tuple = ()) -> Any:
         if len(value.arguments) == 1 and not state and not value.items:
             return plain(value.arguments[0], above)
         return plain({**value.items, **state}, above)
+    if isinstance(value, type) and issubclass(value, Inert):
+        return value.__qualname__.rpartition(".")[2]  # a member of an Enum, written by its name
     if isinstance(value, Mapping):
         return {key: plain(inner, above) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -129,6 +129,12 @@ def test_values(protocol):
     assert all(isinstance(x, Inert) for x in found["objects"])
 
 
+def test_members_of_an_enum():
+    """By value, and by name as Python 3.12 writes them."""
+    assert plain(read(pickle.dumps([Colour.RED], 2))) == ["red"]
+    assert plain(read(b"c__builtin__\ngetattr\n(cpackage.constants\nChoices\nS'layer_norm'\ntR.")) == "layer_norm"
+
+
 def test_an_array_of_objects_is_empty():
     assert read(pickle.dumps(np.array(["x", None], object))).size == 0
 
