@@ -94,7 +94,10 @@ def describe(found: Checkpoint, where: str) -> Pretrained:
     _refuse_others(found, where)
     said = _said(found.rest, where)
     names, aside = common_names(found.arrays, where)
-    facts = _sizes({names[name]: array.shape for name, array in found.arrays.items() if name in names})
+    try:
+        facts = _sizes({names[name]: array.shape for name, array in found.arrays.items() if name in names})
+    except (KeyError, IndexError, ZeroDivisionError) as error:
+        raise UserError(f"{where}: not a HuBERT, wav2vec 2.0 or ProgRE: no usable {error}") from None
     for key, (value, source) in said.items():
         if key == "family" or key in ("codebooks", "codewords") and not any(name.startswith("quantizer.") for name in names.values()):
             continue
@@ -154,19 +157,21 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> Facts:
     """The facts that the shapes of the weights say. shapes: by common names."""
     sizes: dict[str, Any] = {}
     convs = [shapes[f"feature_extractor.conv_layers.{i}.conv.weight"] for i in range(_count(shapes, "feature_extractor.conv_layers."))]
+    if len({shape[0] for shape in convs}) > 1:
+        raise KeyError("convolutions, whose numbers of channels differ")
     sizes["conv_channels"], sizes["conv_kernels"] = convs[0][0], tuple(shape[-1] for shape in convs)
     sizes["conv_bias"] = "feature_extractor.conv_layers.0.conv.bias" in shapes
     sizes["extractor_mode"] = "layer" if len(convs) > 1 and "feature_extractor.conv_layers.1.norm.weight" in shapes else "group"
-    sizes["layers"] = _count(shapes, "encoder.layers.")
+    sizes["layers"], sizes["dim"] = _count(shapes, "encoder.layers."), shapes["encoder.layer_norm.weight"][0]
     for name, axis, key in (
-        ("encoder.layer_norm.weight", 0, "dim"), ("encoder.layers.0.fc1.weight", 0, "ffn_dim"), ("encoder.pos_conv.weight_v", -1, "conv_pos"),
+        ("encoder.layers.0.fc1.weight", 0, "ffn_dim"), ("encoder.pos_conv.weight_v", -1, "conv_pos"),
         ("final_proj.weight", 0, "final_dim"), ("label_embs_concat", 0, "num_classes"), ("quantizer.vars", 1, "quantizer_size"),
         ("project_q.weight", -1, "code_dim"), ("spk_linear.weight", 0, "num_speakers"), ("pitch_encoder.convs.0.bias", 0, "pitch_channels"),
         ("pitch_encoder.gru.weight_hh_l0", -1, "pitch_hidden"), ("speaker.linear1.weight", 0, "speaker_bottleneck"),
     ):  # fmt: skip
         if name in shapes:
             sizes[key] = shapes[name][axis]
-    if "encoder.pos_conv.weight_v" in shapes and "dim" in sizes:
+    if "encoder.pos_conv.weight_v" in shapes:
         sizes["conv_pos_groups"] = sizes["dim"] // shapes["encoder.pos_conv.weight_v"][1]
     return {key: (value, "the shapes of the weights") for key, value in sizes.items()}
 

@@ -155,6 +155,9 @@ def test_files_without_the_network():
     with pytest.raises(UserError, match="a.pt: neither HuBERT, wav2vec 2.0 nor ProgRE: no feature_extractor.conv_layers among fc.weight"):
         describe(Checkpoint({"fc.weight": np.ones(2)}, {}), "a.pt")
     arrays = arrays_of(fairseq_state(network(**SMALL)))
+    for lost in ("feature_extractor.conv_layers.1.0.weight", "encoder.layer_norm.weight"):
+        with pytest.raises(UserError, match="a.pt: not a HuBERT, wav2vec 2.0 or ProgRE: no usable '"):
+            describe(Checkpoint({name: array for name, array in arrays.items() if name != lost} | {lost + "_": np.ones(2)}, {}), "a.pt")
     both = {f"{part}.{name}": array for part in ("teacher", "student") for name, array in arrays.items()}
     with pytest.raises(UserError, match="a.pt: holds 2 networks, student. and teacher.: save one"):
         describe(Checkpoint(both, {}), "a.pt")
