@@ -26,6 +26,7 @@ def main(argv=None) -> None:
     parser = Parser(__doc__)
     parser.add_argument("--exp_dir", type=Path, help="experiment: config.yaml, weights and, for a CTC model, tokens.txt")
     parser.add_argument("--pretrain_config", type=Path, help="instead of an experiment: configuration of the pretrained model in --checkpoint")
+    parser.add_argument("--pretrain_args", default="", type=assignments, help='overrides of --pretrain_config, "key=value key=value"')
     parser.add_argument("--default_config", type=Path, help="configuration for what --checkpoint does not say, used if its sizes agree")
     parser.add_argument("--train_config", type=Path, help="instead of an experiment: training YAML of the CTC model in --checkpoint")
     parser.add_argument("--train_args", default="", type=assignments, help='overrides of --train_config, "key=value key=value"')
@@ -59,7 +60,8 @@ def main(argv=None) -> None:
     if args.train_config:
         config = load_train_config(args.train_config, args.train_args)
     elif args.pretrain_config or args.exp_dir:
-        config = load_pretrain_config(args.pretrain_config) if args.pretrain_config else load_experiment_config(args.exp_dir / "config.yaml")
+        given = args.pretrain_config
+        config = load_pretrain_config(given, args.pretrain_args) if given else load_experiment_config(args.exp_dir / "config.yaml")
     files = args.checkpoint or [args.exp_dir / ("model.safetensors" if args.to == "pt" else "pt/model.safetensors")]
     sources = _kept(args.exp_dir) if args.updates else {args.out or args.exp_dir / args.to: files}
     if args.updates:

@@ -6,7 +6,8 @@ layer weights), tensorboard/ and inference/ (a model that takes audio) into --ex
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, assignments, boolean, run
+from asrlib.utils.cli import Parser, assignments, run
+from asrlib.utils.former import start_over
 
 
 def main(argv=None) -> None:
@@ -21,7 +22,7 @@ def main(argv=None) -> None:
     parser.add_argument("--upstream_model", default="", help="checkpoint of the upstream")
     parser.add_argument("--seed", type=int, help="seed; default: the configuration's")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs; 0: CPU")
-    parser.add_argument("--force", type=boolean, default=False, help="start over instead of resuming")
+    parser.add_argument("--force", type=start_over, default="false", help="true: start over instead of resuming")
     parser.add_argument("--memory_gb", type=float, help="memory limit of training in GB; default: the available memory")
     args = parser.parse_args(argv)
 

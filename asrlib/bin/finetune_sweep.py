@@ -8,7 +8,8 @@ the ESPnet keys of that system, for example its learning rate. Each system is fi
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, assignments, boolean, run
+from asrlib.utils.cli import Parser, assignments, run
+from asrlib.utils.former import start_over
 
 
 def main(argv=None) -> None:
@@ -24,7 +25,7 @@ def main(argv=None) -> None:
     parser.add_argument("--nj", type=int, default=0, help="parallel fine-tunings, which share the cores; 0: as many as cores, with GPUs one")
     parser.add_argument("--memory_gb", type=float, help="memory limit of all parallel fine-tunings together in GB; default: the available memory")
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the fine-tunings run")
-    parser.add_argument("--force", type=boolean, default=False, help="start over instead of resuming")
+    parser.add_argument("--force", type=start_over, default="false", help="true: start over instead of resuming")
     args = parser.parse_args(argv)
 
     from asrlib.config.systems import read_systems

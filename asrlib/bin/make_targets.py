@@ -22,7 +22,7 @@ def get_parser() -> Parser:
     parser.add_argument("--num_clusters", type=int, default=100, help="clusters to learn")
     parser.add_argument("--centroids", type=Path, help="apply the centroids of this file instead of learning")
     parser.add_argument("--portion", type=float, default=0.1, help="portion of the utterances to learn from")
-    parser.add_argument("--max_frames", type=int, default=1_000_000, help="maximum number of frames to learn from; limits the memory")
+    parser.add_argument("--max_gb", type=float, default=4.0, help="memory of these frames; more of them are thinned out at random")
     parser.add_argument("--inits", type=int, default=20, help="initialisations of k-means")
     parser.add_argument("--cmvn", type=boolean, default=False, help="with --type mfcc: normalise each utterance to mean 0, deviation 1 (HuBERT: no)")
     parser.add_argument("--exp_dir", type=Path, help="with --type layer: experiment of the model")
@@ -66,7 +66,7 @@ def main(argv=None) -> None:
 
             frames = LayerFrames(args.exp_dir, args.layer)
         path = targets / f"{args.name}.safetensors"
-        how = args.centroids or Learning(args.type, args.num_clusters, args.portion, args.max_frames, args.inits, args.seed)
+        how = args.centroids or Learning(args.type, args.num_clusters, args.portion, args.max_gb, args.inits, args.seed)
         labels, quality = cluster_targets(utterances, frames, path, how, jobs)
         log.info("%s: clusters of %d utterances -> %s", args.data_dir, len(labels), path)
         for name, value in quality.items():

@@ -6,7 +6,8 @@ model.safetensors into --exp_dir.
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, assignments, boolean, run
+from asrlib.utils.cli import Parser, assignments, run
+from asrlib.utils.former import start_over
 
 
 def main(argv=None) -> None:
@@ -22,7 +23,7 @@ def main(argv=None) -> None:
     parser.add_argument("--pretrained_model", type=Path, help="weights to start from (.safetensors)")
     parser.add_argument("--seed", type=int, help="random seed; overrides trainer.seed")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
-    parser.add_argument("--force", type=boolean, default=False, help="delete the run in --exp_dir and start over instead of resuming it")
+    parser.add_argument("--force", type=start_over, default="false", help="true: delete the run in --exp_dir and start over instead of resuming it")
     parser.add_argument("--memory_gb", type=float, help="GB of memory that training may use; default: what the machine or its container has")
     args = parser.parse_args(argv)
 

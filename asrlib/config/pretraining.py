@@ -63,6 +63,10 @@ class TrunkConfig:
             frames = (frames - 1) * stride + width
         return frames
 
+    def state_place(self, number: int) -> int:
+        """Place of a hidden state in the network's output; 0: input of the first layer, N: output of layer N."""
+        return number
+
     def activation_size(self, samples: int) -> float:
         """float32 numbers that a training step holds at once for one utterance, as measured on a CPU (tools/bench/memory.py)."""
         frames, convolved = samples, 0

@@ -114,7 +114,8 @@ class TrainerConfig:
     updates: int = 0
     seed: int = 1
     precision: Literal["fp32", "fp16", "bf16"] = "fp32"  # of convolutions and projections; normalisation, softmax and loss stay fp32
-    loss_scale: float = 1024.0  # used with fp16
+    loss_scale: float = 1024.0  # factor of the loss with fp16
+    loss_scale_window: int = 2000  # updates after which it doubles; it is halved by one that is not finite; 0: fixed
     recompute: bool = False  # gradient checkpointing: the layers are computed again in the backward pass
     log_interval: int = 10  # updates per row of the history, which holds their means
     save_interval: float = 600.0  # seconds between saved states, besides the one at the end of each epoch
@@ -128,7 +129,7 @@ class TrainerConfig:
     ema: float = 0.0  # decay of a moving average of the weights, which is validated and saved instead of them; 0: none
 
     def __post_init__(self):
-        require_at_least(self, 0, "epochs", "updates", "seed", "save_interval", "average_checkpoints", "patience", "ema")
+        require_at_least(self, 0, "epochs", "updates", "seed", "save_interval", "average_checkpoints", "patience", "ema", "loss_scale_window")
         require_at_least(self, 1, "loss_scale", "log_interval", "keep_checkpoints", "valid_interval")
         if self.ema >= 1:
             raise ValueError("ema must be less than 1")

@@ -11,6 +11,7 @@ from asrlib.utils.errors import UserError
 
 FIRST = re.compile(r"^(.*?)feature_extractor\.conv_layers\.0\.")
 HEADS = ("final_proj.", "label_embs_concat", "quantizer.", "project_q.", "spk_linear.")  # of pretraining; beside the network in transformers
+AFTER = ("lm_head.", "aux.", "proj.", "projector.", "classifier.", "adapter.")  # heads of fine-tuning, which take the last hidden state
 
 PUBLISHED_PROGRE: list[Substitution] = [  # names in MindSpore, then those in PyTorch
     (r"\.dense\.", "."),
@@ -68,7 +69,7 @@ def common_names(names: Iterable[str], where: str) -> tuple[dict[str, str], list
     prefix, found, aside = prefixes[0], dict[str, str](), []
     for name in names:
         common = _common(pytorch_name(name.removeprefix(prefix)))
-        if name.startswith(prefix) or common.startswith(HEADS):
+        if (name.startswith(prefix) and not common.startswith(AFTER)) or common.startswith(HEADS):
             found[name] = common
         else:
             aside.append(name)

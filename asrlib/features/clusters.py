@@ -23,7 +23,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Learning:
-    """k-means on at most max_frames frames of a portion of the utterances, begun `inits` times; seed: of sampling and clustering.
+    """k-means on a portion of the utterances, begun `inits` times; their frames take at most max_gb. seed: of sampling and clustering.
 
     type: of the frames, "mfcc" or "layer"; it is kept with the centroids.
     """
@@ -31,7 +31,7 @@ class Learning:
     type: str
     num_clusters: int = 100
     portion: float = 0.1
-    max_frames: int = 1_000_000
+    max_gb: float = 4.0
     inits: int = 20
     seed: int = 1
 
@@ -49,7 +49,7 @@ def cluster_targets(
 
 
 def _learn(utterances: Sequence[Utterance], frames: Frames, path: Path, how: Learning, jobs: Jobs) -> np.ndarray:
-    sample = sample_frames(utterances, frames, how.portion, how.max_frames, how.seed, jobs)
+    sample = sample_frames(utterances, frames, how.portion, how.max_gb, how.seed, jobs)
     centroids = learn(sample, how.num_clusters, how.seed, how.inits)
     save_centroids(path, centroids, type=how.type, seed=str(how.seed))
     log.info("%d clusters of %d frames -> %s", len(centroids), len(sample), path)

@@ -1,7 +1,10 @@
 """Feature extraction for a Kaldi directory, on all cores or on a cluster: archives, feats.scp and copies of the directory's tables."""
 
+import hashlib
 import shutil
 from pathlib import Path
+
+import numpy as np
 
 from asrlib.config.features import FeatureConfig
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
@@ -9,9 +12,11 @@ from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.ark import write_ark
 from asrlib.features.compute import compute, prepared
 from asrlib.utils.errors import UserError
+from asrlib.utils.files import atomic_write
 from asrlib.utils.parallel import run_jobs, split_evenly
 
-Row = tuple[str, str, int, int]  # utterance, location, frames, samples
+DIGEST = "feats.sha256"
+Row = tuple[str, str, int, int, str]  # utterance, location, frames, samples, digest of the features
 
 
 def extract(
@@ -25,7 +30,7 @@ def extract(
     utterances = list(data.utterances())
     if not utterances:
         raise UserError(f"{data_dir} has no utterances: prepare it again")
-    for old in (dump_dir / "feats.scp", *dump_dir.glob("feats.*.ark")):  # an old feats.scp would point into the new archives
+    for old in (dump_dir / "feats.scp", dump_dir / DIGEST, *dump_dir.glob("feats.*.ark")):  # an old feats.scp would point into the new archives
         old.unlink(missing_ok=True)
     shutil.rmtree(dump_dir / "mindrecord", ignore_errors=True)  # shards of the old features
     parts = split_evenly(utterances, nj)
@@ -35,25 +40,37 @@ def extract(
     if len(rows) != len(utterances):
         raise UserError(f"{dump_dir}: only {len(rows)} of {len(utterances)} utterances have features: see {dump_dir / 'log'}")
     data.write(dump_dir)
-    write_table(dump_dir / "utt2num_frames", {utt: str(frames) for utt, _, frames, _ in rows})
+    write_table(dump_dir / "utt2num_frames", {utt: str(frames) for utt, _, frames, *_ in rows})
     # six decimals resolve single samples, which training needs to compute the number of frames
-    write_table(dump_dir / "utt2dur", {utt: f"{samples / config.sample_rate:.6f}" for utt, _, _, samples in rows})
-    write_table(dump_dir / "feats.scp", {utt: location for utt, location, _, _ in rows})
+    write_table(dump_dir / "utt2dur", {utt: f"{samples / config.sample_rate:.6f}" for utt, _, _, samples, _ in rows})
+    with atomic_write(dump_dir / DIGEST) as stream:
+        stream.write(hashlib.sha256("".join(f"{utt} {digest}\n" for utt, *_, digest in sorted(rows)).encode()).hexdigest() + "\n")
+    write_table(dump_dir / "feats.scp", {utt: location for utt, location, *_ in rows})
     return {
         "utterances": len(rows),
-        "hours": sum(samples for *_, samples in rows) / config.sample_rate / 3600,
-        "frames": sum(frames for _, _, frames, _ in rows),
+        "hours": sum(samples for *_, samples, _ in rows) / config.sample_rate / 3600,
+        "frames": sum(frames for _, _, frames, *_ in rows),
     }
+
+
+def read_digest(dump_dir: Path) -> str:
+    """The digest of all features of a dump directory: it changes with them, not with their place. UserError: it is missing."""
+    path = dump_dir / DIGEST
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run stage 2 (with --force true)")
+    return path.read_text().strip()
 
 
 def extract_part(utterances: list[Utterance], config: FeatureConfig, ark: str, compress: bool, allow_pipes: bool) -> list[Row]:
     """Writes one archive: the job of one process."""
-    samples: dict[str, int] = {}
+    samples, digests = {}, {}
 
     def features():
         for utterance in utterances:
             audio = prepared(utterance.audio(config.sample_rate, allow_pipes), config)
             samples[utterance.id] = audio.size
-            yield utterance.id, compute(audio, config, f"utterance {utterance.id}")
+            feats = compute(audio, config, f"utterance {utterance.id}")
+            digests[utterance.id] = hashlib.sha256(np.ascontiguousarray(feats)).hexdigest()
+            yield utterance.id, feats
 
-    return [(utt, location, frames, samples[utt]) for utt, location, frames in write_ark(ark, features(), compress)]
+    return [(utt, location, frames, samples[utt], digests[utt]) for utt, location, frames in write_ark(ark, features(), compress)]

@@ -14,22 +14,27 @@ import numpy as np
 
 from asrlib.corpora.kaldi_dir import Utterance
 from asrlib.features.kmeans import nearest
-from asrlib.features.mfcc import FRAME, RATE, mfcc_frames
+from asrlib.features.mfcc import DIM, FRAME, RATE, mfcc_frames
 from asrlib.features.pitch import pitch
 from asrlib.features.speakers import speaker_clusters, speaker_labels, voice
 from asrlib.utils.arrays import Arrays, read_safetensors, save_arrays
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
+from asrlib.utils.memory import GB
 from asrlib.utils.parallel import run_jobs, split_evenly
 
 log = get_logger(__name__)
 
+FLOAT = 4  # bytes
 FrameFunction = Callable[[np.ndarray, str], np.ndarray]  # samples, name of the utterance -> (frames, dim)
 
 
 class Frames(Protocol):
     """The kind of frames to cluster: a small object that is sent to a job, where `load` returns the function that computes the frames."""
+
+    @property
+    def dim(self) -> int: ...
 
     def load(self) -> FrameFunction: ...
 
@@ -39,6 +44,11 @@ class MfccFrames:
     """MFCC with first and second differences; cmvn: normalise each utterance, so that clusters depend less on voice and room (not published)."""
 
     cmvn: bool = False
+
+    @property
+    def dim(self) -> int:
+        """Values of a frame."""
+        return DIM
 
     def load(self) -> FrameFunction:
         return normalised_frames if self.cmvn else mfcc_frames
@@ -61,13 +71,16 @@ class Jobs:
         return run_jobs(function, [(part, *arguments) for part in parts], self.log_dir, nj=self.nj, backend=self.backend, desc=desc)
 
 
-def sample_frames(utterances: Sequence[Utterance], frames: Frames, portion: float, most: int, seed: int, jobs: Jobs) -> np.ndarray:
-    """(n, dim): at most `most` frames of a random portion of the utterances; `most` bounds the memory."""
+def sample_frames(utterances: Sequence[Utterance], frames: Frames, portion: float, max_gb: float, seed: int, jobs: Jobs) -> np.ndarray:
+    """(n, dim): the frames of a random portion of the utterances, or as many of them, drawn at random, as fit into max_gb."""
     rng = np.random.default_rng(seed)
     chosen = sorted(rng.permutation(len(utterances))[: max(1, round(portion * len(utterances)))])
     picked = [utterances[i] for i in chosen]
-    parts = jobs.map(_sample, picked, frames, most / len(picked), seed, desc="frames for k-means")
-    return np.concatenate([part for part in parts if len(part)])
+    parts = jobs.map(_sample, picked, frames, max_gb * GB / FLOAT / frames.dim / len(picked), seed, desc="frames for k-means")
+    found, whole = sum(len(part) for part, _ in parts), sum(count for _, count in parts)
+    if found < whole:
+        log.warning("k-means learns from %d of %d frames: raise --max_gb %g for more (a portion of %g)", found, whole, max_gb, portion)
+    return np.concatenate([part for part, _ in parts if len(part)])
 
 
 def make_clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np.ndarray, path: Path, jobs: Jobs) -> Arrays:
@@ -136,16 +149,19 @@ def _each(utterances: Sequence[Utterance], compute: Callable[[np.ndarray, str], 
     return found, short
 
 
-def _sample(utterances: Sequence[Utterance], frames: Frames, each: float, seed: int) -> np.ndarray:
-    function = frames.load()
+def _sample(utterances: Sequence[Utterance], frames: Frames, each: float, seed: int) -> tuple[np.ndarray, int]:
+    """At most `each` frames of every utterance, and the number of all their frames."""
+    function, whole = frames.load(), 0
     rng = np.random.default_rng((seed, len(utterances)))
 
     def some(audio: np.ndarray, where: str) -> np.ndarray:
+        nonlocal whole
         matrix = function(audio, where)
+        whole += len(matrix)
         return matrix if len(matrix) <= each else matrix[np.sort(rng.permutation(len(matrix))[: max(1, round(each))])]
 
     found, _ = _each(utterances, some)
-    return np.concatenate(list(found.values())).astype(np.float32) if found else np.empty((0, 0), np.float32)
+    return np.concatenate(list(found.values())).astype(np.float32) if found else np.empty((0, 0), np.float32), whole
 
 
 def _clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np.ndarray) -> tuple[Arrays, list[str]]:

@@ -5,7 +5,6 @@ OUT/{wav.scp or feats.scp, text, speech_shape, speech.json}. Lengths are in samp
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from asrlib.config.base import override_values, read_yaml
 from asrlib.corpora.audio import audio_info, is_pipe, write_wav
 from asrlib.corpora.fetch import digest
+from asrlib.corpora.fingerprint import audio_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import write_table
@@ -181,11 +181,10 @@ def _finish(part: str, rows: list[Row]) -> list[Row]:
 
 
 def _fingerprint(utterances: Sequence[Utterance], upstream: UpstreamSource | None) -> str:
-    """A digest of the weights and of ids, transcripts, places, sizes and times of the audio."""
+    """A digest of the weights, and of the ids, transcripts and audio of the utterances."""
     found = hashlib.sha256(digest(Path(upstream.path), "sha256").encode() if upstream and upstream.path else b"")
     for utterance in utterances:
-        files = " ".join(f"{wav} {(file := os.stat(wav)).st_size} {file.st_mtime_ns}" for wav in utterance.wavs)
-        found.update(f"{utterance.id} {files} {utterance.start} {utterance.end} {utterance.text}\n".encode())
+        found.update(f"{utterance.id} {audio_digest(utterance.wavs)} {utterance.start} {utterance.end} {utterance.text}\n".encode())
     return found.hexdigest()
 
 

@@ -12,6 +12,7 @@ from espnet2.tasks.abs_task import optim_classes, scheduler_classes
 from espnet2.tasks.asr import ASRTask
 
 from asrlib.config.base import override_values, read_yaml
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt.dump import Speech
 from asrlib.pt.frontends import TRAINED
 from asrlib.text.tokenizers import BLANK, UNKNOWN, SentencePieceTokenizer, Tokenizer, WordTokenizer
@@ -124,14 +125,26 @@ def with_input_size(values: dict, dim: int, where: str | Path) -> dict:
     return values | {section: {**conf, key: dim}}
 
 
-def with_data(values: dict, train: Path, valid: Path, speech: Speech) -> dict:
-    """The configuration with the files of the training and validation dumps."""
+def with_data(values: dict, train: Path, valid: Path, speech: Speech, exp_dir: Path) -> dict:
+    """The configuration with the files of the training and validation dumps, and with the lengths of transcripts, which write_text_shapes writes.
+
+    ESPnet's recipes count speech and text in the size of a batch (batch_type numel, length, folded).
+    """
     name, kind = ("feats.scp", "kaldi_ark") if speech.kind == "states" else ("wav.scp", "sound")
     values = dict(values)
     for part, folder in (("train", train), ("valid", valid)):
         values[f"{part}_data_path_and_name_and_type"] = [[str(folder / name), "speech", kind], [str(folder / "text"), "text", "text"]]
-        values[f"{part}_shape_file"] = [str(folder / "speech_shape")]
+        values[f"{part}_shape_file"] = [str(folder / "speech_shape"), str(exp_dir / f"{part}_text_shape")]
     return values
+
+
+def write_text_shapes(values: dict, tokenizer: Tokenizer) -> None:
+    """Writes the second shape file of both sets: utterance, number of tokens, size of the token list, as ESPnet's recipes do."""
+    for part in ("train", "valid"):
+        texts = read_table(Path(values[f"{part}_data_path_and_name_and_type"][1][0])).rows
+        vocabulary = len(values["token_list"])
+        shapes = {utt: f"{len(tokenizer.split(text))},{vocabulary}" for utt, text in texts.items()}
+        write_table(Path(values[f"{part}_shape_file"][1]), shapes)
 
 
 def with_tokens(values: dict, tokenizer: Tokenizer, model: Path) -> dict:

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,7 +14,16 @@ from asrlib.corpora.fetch import digest
 from asrlib.pt import frontends, upstreams
 from asrlib.pt.average import average_epochs
 from asrlib.pt.dump import Speech, read_speech
-from asrlib.pt.espnet_config import inference_frontend, read_asr_config, s3prl_frontend, with_data, with_frontend, with_input_size, with_tokens
+from asrlib.pt.espnet_config import (
+    inference_frontend,
+    read_asr_config,
+    s3prl_frontend,
+    with_data,
+    with_frontend,
+    with_input_size,
+    with_tokens,
+    write_text_shapes,
+)
 from asrlib.pt.frontends import TRAINED
 from asrlib.pt.memory_plan import plan_parts, with_parts
 from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream
@@ -24,6 +32,7 @@ from asrlib.report.layers import plot_layer_weights
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
+from asrlib.utils.former import StartOver, remove, set_aside
 from asrlib.utils.log import get_logger
 from asrlib.utils.memory import GB, peak_memory
 from asrlib.utils.progress import progress
@@ -34,6 +43,7 @@ CONFIG = "asr.yaml"  # the resolved configuration, as given to ESPnet
 PARTS = "parts"  # in data.json: in how many parts batches are divided to fit into memory
 DATA = "data.json"  # digests of the training and validation dumps
 INFERENCE = "inference"  # folder of the model that takes audio
+RUN = (INFERENCE, "*.pth", "images", "tensorboard", "config.yaml", "train.log", CONFIG, DATA)  # the files of a run, its data last
 REMEDY = "give another --exp_dir, or --force true to start over"
 
 
@@ -59,22 +69,27 @@ class Request:
         return [part for name, value in values.items() if value is not None for part in (f"--{names.get(name, name)}", str(value))]
 
 
-def finetune(request: Request, start_over: bool = False) -> Path:
+def finetune(request: Request, start_over: StartOver = StartOver()) -> Path:  # noqa: B008  (frozen)
     """Trains in exp_dir, resumes after the last epoch, or does nothing if finished; returns the folder of the model (EXP_DIR/inference).
 
-    UserError: an invalid configuration, or exp_dir holds another run.
+    A run on other data, or with an upstream that has changed, is set aside. UserError: an invalid configuration, or exp_dir holds a run with another
+    configuration.
     """
     register()
     exp_dir, (values, data, speech, source) = request.exp_dir, _resolve(request)
     exp_dir.mkdir(parents=True, exist_ok=True)
-    if start_over:
-        _clear(exp_dir)
-    if _check_run(exp_dir, values, data):
+    if start_over.due(exp_dir):
+        remove(exp_dir, RUN)
+        start_over.done(exp_dir)
+    if _on_other_data(exp_dir, data):
+        set_aside(exp_dir, RUN, "the data or the upstream have changed since the last run")
+    if _check_run(exp_dir, values):
         log.info("%s is finished: skipping the training", exp_dir)
         return exp_dir / INFERENCE
+    write_text_shapes(values, load_tokenizer(request.tokens))
     parts = _parts_before(exp_dir) or 0  # a resumed run keeps its batches, unless less memory is asked for
     if not parts or request.memory_gb is not None:
-        parts = max(parts, plan_parts(values, speech, source, request.train / "speech_shape", request.memory_gb))
+        parts = max(parts, plan_parts(values, speech, source, request.memory_gb))
     values = with_parts(values, parts)
     with atomic_write(exp_dir / DATA) as stream:
         json.dump(data | {PARTS: parts}, stream)
@@ -88,7 +103,7 @@ def finetune(request: Request, start_over: bool = False) -> Path:
 def is_finished(request: Request) -> bool:
     """Whether the requested fine-tuning is finished in exp_dir; call `register` first. UserError: as in finetune."""
     values, data, _, _ = _resolve(request)
-    return _check_run(request.exp_dir, values, data)
+    return not _on_other_data(request.exp_dir, data) and _check_run(request.exp_dir, values)
 
 
 def _resolve(request: Request) -> tuple[dict, dict[str, str], Speech, UpstreamSource | None]:
@@ -106,7 +121,8 @@ def _resolve(request: Request) -> tuple[dict, dict[str, str], Speech, UpstreamSo
     if source:
         values = with_input_size(values, source.dim, asr_config)
     values = with_frontend(values, speech, upstream, upstream_model)
-    values = with_tokens(with_data(values, train, request.valid, speech), load_tokenizer(request.tokens), request.tokens.with_suffix(".model"))
+    values = with_data(values, train, request.valid, speech, request.exp_dir)
+    values = with_tokens(values, load_tokenizer(request.tokens), request.tokens.with_suffix(".model"))
     values |= {"output_dir": str(request.exp_dir), "ngpu": request.ngpu, "resume": True, "use_preprocessor": True}
     data = {"train": speech.data, "valid": read_speech(request.valid).data}
     if upstream_model and speech.kind == "audio":  # the digest of cached hidden states covers the upstream
@@ -120,20 +136,15 @@ def register() -> None:
     frontends.register()
 
 
-def _clear(exp_dir: Path) -> None:
-    """Removes the files of an earlier run."""
-    for path in (*exp_dir.glob("*.pth"), exp_dir / CONFIG, exp_dir / DATA, exp_dir / "config.yaml", exp_dir / "train.log"):
-        path.unlink(missing_ok=True)
-    for name in ("images", "tensorboard", INFERENCE):
-        shutil.rmtree(exp_dir / name, ignore_errors=True)
+def _on_other_data(exp_dir: Path, data: dict[str, str]) -> bool:
+    """Whether the run in this folder has other data, or an upstream that has changed since, which ESPnet would not notice."""
+    path = exp_dir / DATA
+    return path.is_file() and {key: value for key, value in json.loads(path.read_text()).items() if key != PARTS} != data
 
 
-def _check_run(exp_dir: Path, values: dict, data: dict[str, str]) -> bool:
-    """Whether the run in this folder is finished. UserError: it has another configuration or other data, which ESPnet would not notice."""
-    path, parts = exp_dir / DATA, _parts_before(exp_dir)
-    if path.is_file() and {key: value for key, value in json.loads(path.read_text()).items() if key != PARTS} != data:
-        raise UserError(f"{exp_dir} holds a fine-tuning on other data, or with an upstream that has changed since: {REMEDY}")
-    path = exp_dir / CONFIG
+def _check_run(exp_dir: Path, values: dict) -> bool:
+    """Whether the run in this folder is finished. UserError: it has another configuration, which ESPnet would not notice."""
+    path, parts = exp_dir / CONFIG, _parts_before(exp_dir)
     if not path.is_file():
         return False
     before, values = yaml.safe_load(path.read_text(encoding="utf-8")), with_parts(values, parts or 1)

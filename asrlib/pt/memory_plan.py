@@ -4,7 +4,7 @@ The estimate counts float32 numbers per second of audio in a batch; its constant
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,16 @@ PER_WIDTH, PER_FEED_FORWARD, PER_SCORE = 60.0, 8.0, 16.0  # per frame and encode
 SUBSAMPLING = {"conv2d": 4, "conv2d1": 1, "conv2d2": 2, "conv2d6": 6, "conv2d8": 8}
 
 
-def plan_parts(values: Mapping[str, Any], speech: Speech, source: UpstreamSource | None, shapes: Path, memory_gb: float | None) -> int:
+def plan_parts(values: Mapping[str, Any], speech: Speech, source: UpstreamSource | None, memory_gb: float | None) -> int:
     """Parts of each batch.
 
-    values: the configuration for ESPnet; shapes: the training dump's speech_shape (samples); memory_gb: the limit, None: the available memory.
+    values: the configuration for ESPnet, with its shape files; memory_gb: the limit, None: the available memory.
     """
-    size = batch_seconds(values)
+    samples, numbers = (_shapes(Path(path)) for path in values["train_shape_file"])
+    size = batch_seconds(values, samples, numbers)
     if values.get("ngpu") or not size:
         return 1
-    longest = max((int(samples) for samples in read_table(shapes).rows.values()), default=0) / RATE
+    longest = max(samples, default=0) / RATE
     free = available_memory() if memory_gb is None else memory_gb * GB
     per_second = FLOAT * MARGIN * floats_per_second(values, speech, source, longest)
     fitting = max(longest, (free - PROCESS) / per_second)
@@ -60,14 +61,25 @@ def with_parts(values: Mapping[str, Any], parts: int) -> dict[str, Any]:
     return changed
 
 
-def batch_seconds(values: Mapping[str, Any]) -> float:
-    """Padded audio of the largest batches; 0 for kinds of batches that are not planned."""
+def batch_seconds(values: Mapping[str, Any], samples: Sequence[int], numbers: Sequence[int]) -> float:
+    """Padded audio of the largest batches; 0 for kinds of batches that are not planned.
+
+    samples, numbers: of each utterance, and of its transcript as one-hot vectors: ESPnet's numel fills batch_bins with both.
+    """
     kind = values.get("batch_type", "folded")
-    if kind == "numel" or kind == "length":
+    if kind == "length":
         return values.get("batch_bins", 0) / RATE
+    if kind == "numel":
+        share = sum(samples) / max(1, sum(samples) + sum(numbers))
+        return share * values.get("batch_bins", 0) / RATE
     if kind == "folded" and values.get("fold_length"):
         return values.get("batch_size", 20) * values["fold_length"][0] / RATE
     return 0.0
+
+
+def _shapes(path: Path) -> list[int]:
+    """Elements of each utterance in a shape file."""
+    return [math.prod(map(int, shape.split(","))) for shape in read_table(path).rows.values()]
 
 
 def floats_per_second(values: Mapping[str, Any], speech: Speech, source: UpstreamSource | None, longest: float) -> float:

@@ -60,7 +60,7 @@ stage_3() {
         asr convert --to ms --train_config "$train_config" ${train_args:+--train_args "$train_args"} --tokens "$tokens" \
             --checkpoint "$(path_list "${pretrained_model[@]}")" ${pretrained_labels:+--labels "$pretrained_labels"} --out "$converted_model"
     launch train "$exp" --train_config "$train_config" --train_dir "$dumpdir/train" --valid_dir "$dumpdir/dev" --tokens "$tokens" \
-        --device "$device" --force "$force" \
+        --device "$device" --force "$start_over" \
         ${seed:+--seed "$seed"} ${converted_model:+--pretrained_model "$converted_model/model.safetensors"} ${train_args:+--train_args "$train_args"}
 }
 

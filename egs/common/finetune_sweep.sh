@@ -12,7 +12,7 @@ option aishell2_dir path "" "directory of AISHELL-2, for the pretraining recipe"
 option pretrain_config path "" "pretraining configuration, for the pretraining recipe"
 option pretrain_args text "" "keys of pretrain_config to override, for the pretraining recipe"
 option updates ints "" 'checkpoints to fine-tune, by number of updates: "250000 400000"; none: all that were kept (0: random weights)'
-option upstreams text "" 'other upstreams to fine-tune as well, "NAME=UPSTREAM:FILE ...", e.g. "english=wav2vec2_local:wav2vec_small.pt"'
+option upstreams text "" 'other upstreams to fine-tune as well, "NAME=UPSTREAM:FILE ..." with files that convert has written, e.g. "english=wav2vec2_local:exp/english/pt/s3prl.pt"'
 option sweep text "" 'ESPnet key and the values to try with every checkpoint: "optim_conf.lr=1e-4,2e-4,5e-4"'
 option baseline text "" "name of the system to compare the others with; none: the last checkpoint"
 option asr_config path "" "ESPnet configuration; none: asr_wav2vec2_ctc.yaml (conf/mini with --mini true)"
@@ -39,11 +39,13 @@ test_names=(dev "${test_names[@]}")
 
 # pretrain_stages FIRST LAST: runs stages of the pretraining recipe.
 pretrain_stages() {
-    local corpus=()
+    local corpus=() again=false
+    [ "$start_over" = false ] || again=true
+    [ "$dry_run" = true ] || ! $again || export ASRLIB_START_OVER=$start_over # once, also if this recipe is resumed
     [ -z "$aishell2_dir" ] || corpus=(--corpus_dir "$(realpath -m "$aishell2_dir")")
     run "$pretraining_dir/run.sh" --stage "$1" --stop_stage "$2" --tag "$pretrain_tag" --mini "$mini" "${corpus[@]}" \
         --aishell1_dir "$(realpath -m "${corpus_dir:-$download_dir/data_aishell}")" --nj "$nj" --ngpu "$ngpu" \
-        --num_nodes "$num_nodes" --device "$device" --force "$force" --cmd_backend "$cmd_backend" \
+        --num_nodes "$num_nodes" --device "$device" --force "$again" --cmd_backend "$cmd_backend" \
         ${seed:+--seed "$seed"} ${memory_gb:+--memory_gb "$memory_gb"} \
         ${pretrain_config:+--pretrain_config "$(realpath -m "$pretrain_config")"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
 }
@@ -69,7 +71,7 @@ stage_5() {
     asr make_systems --exp_dir "$pretrained_exp" --upstream "${model}_local" --asr_exp "$asr_exp" --out "$systems" \
         ${updates:+--updates "${updates[*]}"} ${upstreams:+--others "$upstreams"} ${sweep:+--axis "$sweep"}
     asr finetune_sweep --systems "$systems" --asr_config "$asr_config" --train_dir "$audio/train" --valid_dir "$audio/dev" --tokens "$tokens" \
-        --nj "$finetune_nj" --cmd_backend "$cmd_backend" --ngpu "$espnet_ngpu" --force "$force" \
+        --nj "$finetune_nj" --cmd_backend "$cmd_backend" --ngpu "$espnet_ngpu" --force "$start_over" \
         ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 

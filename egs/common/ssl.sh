@@ -15,8 +15,10 @@ option targets words "" "features to cluster for each iteration: mfcc, or the nu
 option mfcc_args words "" 'options of make_targets for MFCC clusters, e.g. "--cmvn true" (the default with --mini true)'
 option clusters ints "" "number of clusters of each iteration"
 option pretrain_args text "" 'keys of the pretraining configurations to override, e.g. "trainer.updates=1000"'
-option pretrained_model path "" "pretrained model to use instead of pretraining: of this project, or a HuBERT of fairseq, s3prl or transformers"
-option upstream 'choice:progre_ms|hubert_ms|hubert_fairseq' "" "type of the pretrained model; none: that of the recipe"
+option pretrained_model path "" \
+    "pretrained model to use instead of pretraining: of this project, or a file or folder of fairseq, s3prl or transformers"
+option upstream 'choice:progre_ms|hubert_ms|hubert_fairseq|wav2vec2_fairseq' "" \
+    "type of the pretrained model; none: that of the recipe; _fairseq: a file of another toolkit"
 option speakers 'choice:labels|clusters' labels "speaker classes for ProgRE: labels of utt2spk, or clusters if utt2spk has no speakers"
 option num_speakers int 100 "number of clusters for --speakers clusters"
 option asr_config path "" "ESPnet configuration; none: asr_conformer.yaml (conf/mini with --mini true)"
@@ -33,24 +35,30 @@ option published path "" "Markdown table of published results for RESULTS.md; no
 
 upstream=${upstream:-${model:?}_ms}
 model=${upstream%_*}
-[ "$upstream" != hubert_fairseq ] || [ -n "$pretrained_model" ] ||
-    _refuse "--upstream hubert_fairseq needs --pretrained_model FILE (of fairseq, s3prl or transformers)"
-# Published: two iterations of HuBERT base; the large models are trained on clusters of the second one's layer 9
+[[ $upstream != *_fairseq ]] || [ -n "$pretrained_model" ] ||
+    _refuse "--upstream $upstream needs --pretrained_model FILE (of fairseq, s3prl or transformers)"
+config_option=--pretrain_config # of convert: checked against the pretrained model
+[ ${#pretrain_configs[@]} -gt 0 ] || config_option=--default_config # gives what the pretrained model does not say
+iteration_args=() # overrides of each iteration
+# Published: two iterations of HuBERT base, of 250,000 and 400,000 updates; the large models are trained on clusters of the second one's layer 9
 if [ ${#pretrain_configs[@]} -eq 0 ]; then
     if $mini; then
         names=("$model.yaml") default_targets=(mfcc) default_clusters=(100)
         [ -n "${option_given[mfcc_args]+given}" ] || mfcc_args=(--cmvn true)
+    elif [ "$model" = wav2vec2 ]; then
+        names=(wav2vec2_base.yaml)
     elif [ "${size:?}" = base ]; then
-        names=(hubert_base.yaml "${model}_base.yaml") default_targets=(mfcc 6) default_clusters=(100 500)
+        names=(hubert_base.yaml "${model}_base.yaml") default_targets=(mfcc 6) default_clusters=(100 500) iteration_args=(trainer.updates=250000)
     else
         names=(hubert_base.yaml hubert_base.yaml "${model}_large.yaml") default_targets=(mfcc 6 9) default_clusters=(100 500 500)
+        iteration_args=(trainer.updates=250000)
     fi
     for name in "${names[@]}"; do pretrain_configs+=("$(config_file "$name")"); done
     [ ${#targets[@]} -gt 0 ] || targets=("${default_targets[@]}")
     [ ${#clusters[@]} -gt 0 ] || clusters=("${default_clusters[@]}")
 fi
 if [ -n "$pretrained_model" ]; then
-    pretrain_configs=("${pretrain_configs[-1]}")
+    pretrain_configs=("${pretrain_configs[-1]}") iteration_args=()
 elif [ ${#pretrain_configs[@]} -ne ${#targets[@]} ] || [ ${#pretrain_configs[@]} -ne ${#clusters[@]} ]; then
     _refuse "--pretrain_configs, --targets and --clusters must have the same length: '${pretrain_configs[*]}', '${targets[*]}', '${clusters[*]}'"
 fi
@@ -94,33 +102,34 @@ make_clusters() {
 }
 
 stage 3 "pretraining" "$exp" \
-    needs "${pretrain_configs[@]}" "${target_files[@]}" ${pretrained_model:+"$pretrained_model"} \
+    needs "${pretrain_configs[@]}" "${data_dirs[@]:0:2}" "${target_files[@]}" ${pretrained_model:+"$pretrained_model"} \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     if ! $run_pretraining; then
-        asr convert --to ms --pretrain_config "${pretrain_configs[last_iteration]}" --checkpoint "$pretrained_model" --out "$exp"
+        asr convert --to ms "$config_option" "${pretrain_configs[last_iteration]}" --checkpoint "$pretrained_model" --out "$exp"
         return
     fi
     local i name=km${clusters[0]} iteration_exp previous_exp
     for ((i = 0; i <= last_iteration; i++)); do
         if [ "$i" -gt 0 ]; then
             name=$(basename "$previous_exp")_layer${targets[i]}_km${clusters[i]}
-            if $dry_run || $force || [ ! -s "$dumpdir/dev/targets/$name.safetensors" ]; then
+            if $dry_run || [ "$start_over" != false ] || [ ! -s "$dumpdir/dev/targets/$name.safetensors" ]; then
                 make_clusters layer "${clusters[i]}" "$name" --exp_dir "$previous_exp" --layer "${targets[i]}"
             fi
         fi
         iteration_exp=$exp
         [ "$i" -eq "$last_iteration" ] || iteration_exp=${exp}_iteration$((i + 1))
-        pretrain "${pretrain_configs[i]}" "$name" "${clusters[i]}" "$iteration_exp" "$pretrain_args"
+        pretrain "${pretrain_configs[i]}" "$name" "${clusters[i]}" "$iteration_exp" "${iteration_args[i]:-}" "$pretrain_args"
         previous_exp=$iteration_exp
     done
 }
 
-# pretrain CONFIG TARGETS CLUSTERS EXP ARGS
+# pretrain CONFIG TARGETS CLUSTERS EXP ARGS MORE_ARGS
 pretrain() {
-    launch pretrain "$4" --pretrain_config "$1" --name "$2" --pretrain_args "model_conf.num_classes=$(($3 + 4))${5:+ $5}" \
+    local args=("model_conf.num_classes=$(($3 + 4))" ${5:+"$5"} ${6:+"$6"})
+    launch pretrain "$4" --pretrain_config "$1" --name "$2" --pretrain_args "${args[*]}" \
         --train_dir "$datadir/train" --train_targets "$dumpdir/train/targets" --valid_dir "$datadir/dev" --valid_targets "$dumpdir/dev/targets" \
-        --device "$device" --force "$force" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"}
+        --device "$device" --force "$start_over" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"}
 }
 
 stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "$datadir/dev/wav.scp" makes "$exp/pt" "$exp/compare"
@@ -136,7 +145,7 @@ baselines=("${asr_exp}_random" "$expdir/${asr_tag}_logmel")
 
 package=s3prl.pt
 [ "$model" != progre ] || package=progre.pt
-stage 5 "fine-tuning" "$asr_exp" needs "$asr_config" "$tokens" "$exp/pt/$package" makes "${systems[@]/%//inference}"
+stage 5 "fine-tuning" "$asr_exp" needs "$asr_config" "$tokens" "${data_dirs[@]:0:2}" "$exp/pt/$package" makes "${systems[@]/%//inference}"
 stage_5() {
     finetune "$asr_exp" "${model}_local" "$exp/pt/$package"
     $ablation || return 0
@@ -153,7 +162,7 @@ finetune() {
         --asr_config "$asr_config" ${asr_args:+--asr_args "$asr_args"} --cache_states "$cache_states" --cache_gb "$cache_gb" \
         --nj "$nj" --cmd_backend "$cmd_backend"
     asr finetune --asr_config "$asr_config" --train_dir "$dump/train" --valid_dir "$dump/dev" --tokens "$tokens" --exp_dir "$1" "${options[@]}" \
-        --ngpu "$espnet_ngpu" --force "$force" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
+        --ngpu "$espnet_ngpu" --force "$start_over" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 
 # random_upstream EXP: the initial network of pretraining

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154  # the options are set before
+# shellcheck shell=bash disable=SC2034,SC2154  # the options are set before; recipes use start_over
 # Runs the stages of a recipe. Sourced after the options are parsed: $stage $stop_stage skip_stages (an array) $force $dry_run.
 #
 #   stage 2 "feature extraction" dump  needs conf/a.yaml:features data/train/text  makes dump/train/feats.scp
@@ -7,14 +7,17 @@
 #   run_stages "$@"
 #
 # A stage stops with an error if one of its inputs (needs) is missing. It is skipped if its commands, inputs and outputs (makes) are unchanged since
-# it was last finished. Inputs are compared by size and modification time, directories by all their files, .yaml files by their content, and
-# `FILE.yaml:SECTION` by the content of that section.
+# it was last finished. Inputs are compared by size and modification time, directories by all their files and the audio that their wav.scp names, .yaml
+# files by their content, and `FILE.yaml:SECTION` by the content of that section.
+#
+# --force true starts the selected stages over: until they are finished they run, and commands get --force "$start_over", a name for which they
+# remove a former run once. A killed run with --force true, resumed without it, therefore goes on with what it has begun.
 # The output of a stage goes to the terminal and to DIR/log/stage_N.log. DIR/.stages/N.done is written after the stage has succeeded; it holds the
 # digest of the inputs and the commands. After a failure the command to resume is printed.
 
 declare -a stage_numbers=() summary_rows=() recipe_arguments=()
 declare -A stage_title=() stage_dir=() stage_needs=() stage_makes=()
-current_stage=
+current_stage='' start_over=false
 
 # stage N TITLE DIR needs PATH... makes PATH...: declares a stage. The function stage_N holds its commands, each called through `run`.
 stage() {
@@ -44,6 +47,9 @@ run_stages() {
     recipe_arguments=("$@")
     _check_stage_options
     trap '_print_resume_command "interrupted"; exit 130' INT TERM
+    if [ "$force" = true ]; then
+        if [ "$dry_run" = true ]; then start_over=true; else _start_over; fi
+    fi
     for number in "${stage_numbers[@]}"; do
         if [ "$number" -lt "$stage" ] || [ "$number" -gt "$stop_stage" ]; then
             continue
@@ -66,6 +72,19 @@ run_stages() {
     exit 0 # bash reads a script while it runs it: do not read further if the file was edited meanwhile
 }
 
+# Marks the selected stages as to be started over. ASRLIB_START_OVER: the name, if another recipe calls this one; it counts once.
+_start_over() {
+    local number marks name=${ASRLIB_START_OVER:-$(date +%s.%N)-$$}
+    for number in "${stage_numbers[@]}"; do
+        if [ "$number" -lt "$stage" ] || [ "$number" -gt "$stop_stage" ] || [[ " ${skip_stages[*]} " == *" $number "* ]]; then continue; fi
+        marks=${stage_dir[$number]}/.stages
+        if grep -qsxF "$name" "$marks/$number".{force,forced}; then continue; fi
+        { mkdir -p "$marks" && echo "$name" >"$marks/$number.force"; } 2>/dev/null || _exit_not_writable "$number"
+        rm -f "$marks/$number.done"
+    done
+    force=false # the marks have it
+}
+
 _check_stage_options() {
     local number
     for number in "${skip_stages[@]}"; do
@@ -81,7 +100,7 @@ _run_stage() {
     current_stage=$number
     _check_needs "$number"
     { mkdir -p "$dir/.stages" "$dir/log" && : >>"$done_file.lock"; } 2>/dev/null ||
-        _exit_with 1 "stage $number: cannot write to $dir: check its permissions or choose another directory"
+        _exit_not_writable "$number"
     exec {lock}>>"$done_file.lock"
     flock -n "$lock" || { log "stage $number: another run has locked $dir: waiting for it to finish" && flock "$lock"; }
     digest=$(_inputs_digest "$number") commands=$(_stage_commands "$number")
@@ -92,6 +111,8 @@ _run_stage() {
     else
         log "stage $number: ${stage_title[$number]}: $reason"
         rm -f "$done_file"
+        start_over=false
+        [ ! -s "${done_file%.done}.force" ] || start_over=$(<"${done_file%.done}.force")
         trap - ERR && set +e # a failure of the next command is reported by _stage_failed
         (report_errors && "stage_$number") </dev/null 2>&1 | tee -i "$log_file"
         status=${PIPESTATUS[0]}
@@ -99,6 +120,7 @@ _run_stage() {
         [ "$status" -eq 0 ] || _stage_failed "$log_file" "$(_describe_exit_code "$status")" "$status"
         _check_makes "$number" "$log_file"
         printf '%s\n' "$digest" "$commands" >"$done_file.tmp" && mv "$done_file.tmp" "$done_file"
+        [ ! -e "${done_file%.done}.force" ] || mv "${done_file%.done}.force" "${done_file%.done}.forced"
         _add_summary_row "$number" "done" $((SECONDS - begin))
     fi
     exec {lock}>&-
@@ -117,6 +139,7 @@ _print_stage_plan() {
 _reason_to_run() {
     local number=$1 digest=$2 commands=$3 done_file=${stage_dir[$1]}/.stages/$1.done path
     [ "$force" != true ] || { echo "runs (--force true)" && return; }
+    [ ! -s "${done_file%.done}.force" ] || { echo "runs (--force true)" && return; }
     [ -s "$done_file" ] || { echo "runs" && return; }
     [ "$(tail -n +2 "$done_file")" = "$commands" ] || { echo "runs again, its options have changed" && return; }
     [ "$(head -n 1 "$done_file")" = "$digest" ] || { echo "runs again, its inputs have changed" && return; }
@@ -129,7 +152,7 @@ _reason_to_run() {
 _stage_commands() {
     local name
     for name in "${run_options[@]}"; do _set_option "$name" "${option_default[$name]}"; done
-    dry_run=true command_line='' "stage_$1"
+    dry_run=true command_line='' start_over=false "stage_$1"
 }
 
 # A digest of the inputs of a stage, on one line.
@@ -140,9 +163,17 @@ _inputs_digest() {
             '') ;;
             *.yaml:*) awk -v section="${path##*:}:" '/^[^ #]/ { on = ($1 == section) } on' <"${path%:*}" ;;
             *.yaml) cat "$path" ;;
-            *) find -L "$path" -type f -printf '%p %s %T@\n' | sort ;;
+            *)
+                find -L "$path" -type f -printf '%p %s %T@\n' | sort
+                _audio_files "$path/wav.scp" | sort -u | xargs -r -d '\n' stat -L -c '%n %s %.Y'
+                ;;
         esac || true # with --dry_run true inputs may be missing
     done <<<"${stage_needs[$1]}" 2>/dev/null | sha256sum
+}
+
+# _audio_files WAV_SCP: the files that it names, if it exists; places in archives without their offset.
+_audio_files() {
+    [ ! -e "$1" ] || sed -e '/|[[:space:]]*$/d' -e 's/^[^[:space:]]*[[:space:]]*//' -e 's/\(\.ark\):[0-9]*$/\1/' -e 's/[[:space:]]*$//' "$1"
 }
 
 _check_needs() {
@@ -239,6 +270,10 @@ _quoted() {
         [[ $word =~ ^[A-Za-z0-9_.,:=@%+/-]+$ ]] || word=${word@Q}
         printf ' %s' "$word"
     done
+}
+
+_exit_not_writable() {
+    _exit_with 1 "stage $1: cannot write to ${stage_dir[$1]}: check its permissions or choose another directory"
 }
 
 # _exit_with EXIT_CODE MESSAGE...

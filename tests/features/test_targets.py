@@ -116,7 +116,7 @@ def corpus(tmp_path):
     return folder
 
 
-def test_commands(corpus, tmp_path, capsys):
+def test_commands(corpus, tmp_path, capsys, caplog):
     dump = tmp_path / "dump"
     options = ["--data_dir", str(corpus), "--dump_dir", str(dump), "--nj", "2"]
     make_targets.main([*options, "--type", "mfcc", "--name", "km4", "--num_clusters", "4", "--portion", "1.0", "--inits", "2"])
@@ -127,6 +127,9 @@ def test_commands(corpus, tmp_path, capsys):
     centroids = kmeans.load_centroids(dump / "targets/km4.centroids.safetensors")
     expected = kmeans.nearest(mfcc.mfcc_frames(tone_of(corpus, "s0-0"), "u"), centroids)
     np.testing.assert_array_equal(labels["s0-0"], expected)
+    learnt = ["--type", "mfcc", "--name", "few", "--num_clusters", "4", "--portion", "1.0", "--inits", "1"]
+    make_targets.main([*options, *learnt, "--max_gb", "12e-6"])
+    assert "k-means learns from 70 of 246 frames: raise --max_gb 1.2e-05" in caplog.text
     other = ["--data_dir", str(corpus), "--dump_dir", str(tmp_path / "again"), "--nj", "1"]
     make_targets.main([*other, "--type", "mfcc", "--name", "km4", "--centroids", str(dump / "targets/km4.centroids.safetensors")])
     for utt, array in read_targets(tmp_path / "again/targets/km4.safetensors").items():

@@ -126,6 +126,10 @@ def test_an_utterance_of_several_recordings_is_one_file(tmp_path):
     soundfile.write(tmp_path / "a-2.wav", np.full(5000, 0.25), 16000)
     dump(tmp_path / "joined", tmp_path / "out", None, Limits(), 1)
     assert read_speech(tmp_path / "out").data != before and read_table(tmp_path / "out/speech_shape").rows == {"a-1_2": "13000"}
+    soundfile.write(tmp_path / "a-2.wav", np.full(5000, 0.5), 16000)
+    before = read_speech(tmp_path / "out").data
+    dump(tmp_path / "joined", tmp_path / "out", None, Limits(), 1)
+    assert read_speech(tmp_path / "out").data != before, "other audio of the same length"
     data.wav["a-2"] = "cat a-2.wav |"
     concat(data, 2).write(tmp_path / "joined")
     with pytest.raises(UserError, match="utterance a-1_2: wav.scp has a command"):

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from espnet2.samplers.build_batch_sampler import build_batch_sampler
 
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt.dump import Speech
-from asrlib.pt.espnet_config import inference_frontend, read_asr_config, with_frontend, with_input_size, with_tokens
+from asrlib.pt.espnet_config import inference_frontend, read_asr_config, with_data, with_frontend, with_input_size, with_tokens, write_text_shapes
 from asrlib.pt.frontends import register
 from asrlib.pt.s3prl_upstream import cacheable
 from asrlib.text.tokenizers import CharTokenizer
@@ -107,6 +109,27 @@ def test_the_published_values_of_ctc_alone():
     assert changed == {"max_epoch", "patience", "best_model_criterion", "optim_conf"}
     assert (later["max_epoch"], later["patience"], later["optim_conf"]["lr"]) == (30, 3, 1e-4)
     assert later["best_model_criterion"] == [["valid", "cer_ctc", "min"]]
+
+
+@pytest.mark.parametrize("kind", ["numel", "folded"])
+def test_batches_count_speech_and_text(tmp_path, kind):
+    """With ESPnet's own sampler, which counts the numbers of speech and one-hot text."""
+    for part in ("train", "valid"):
+        write_table(tmp_path / part / "text", {f"u{i}": "AB" * i for i in range(1, 9)})
+        write_table(tmp_path / part / "speech_shape", {f"u{i}": str(100 * i) for i in range(1, 9)})
+    conf = with_data({"token_list": ["<blank>", "A", "B", "<sos/eos>"]}, tmp_path / "train", tmp_path / "valid", Speech("audio"), tmp_path / "exp")
+    write_text_shapes(conf, CharTokenizer(["A", "B", "<blank>"]))
+    files = conf["train_shape_file"]
+    assert read_table(Path(files[1])).rows["u3"] == "6,4"
+    sampler = build_batch_sampler(
+        kind, batch_size=4, batch_bins=4000, shape_files=files, fold_lengths=[300, 8], drop_last=False, padding=True, min_batch_size=1
+    )
+    batches = [[int(utt[1:]) for utt in batch] for batch in sampler]
+    assert sorted(utt for batch in batches for utt in batch) == list(range(1, 9))
+    if kind == "numel":
+        batches = sorted(map(sorted, batches), key=max)
+        sizes = [[len(part) * max(part) * (100 + 2 * 4) for part in (batch[:-1] or [0], batch)] for batch in batches]
+        assert len(batches) == 3 and all(before <= 4000 < size for before, size in sizes[:-1]), "the last utterance exceeds the limit"
 
 
 def test_the_small_one_of_ctc_alone_has_the_same_keys():

@@ -139,13 +139,19 @@ def test_the_dump_of_another_upstream_is_refused(dumps, tmp_path):
         finetune.main(command(dumps, tmp_path)[3:])
 
 
-def test_data_that_have_changed_are_refused(experiment, dumps, progre_package, tmp_path):
+def test_a_run_on_other_data_is_set_aside(experiment, dumps, progre_package, tmp_path, monkeypatch, logged):
+    """The fine-tuning starts over; that a run on the same data is finished was seen before."""
     shutil.copytree(dumps, tmp_path / "dumps")
+    shutil.copytree(experiment, tmp_path / "exp")
     path = tmp_path / "dumps/train/speech.json"
     path.write_text(path.read_text().replace('"data": "', '"data": "0'))
-    words = command(tmp_path / "dumps", experiment, "--upstream", "progre_local", "--upstream_model", progre_package)
-    with pytest.raises(UserError, match="other data, or with an upstream that has changed"):
-        finetune.main(words[3:])
+    words = command(tmp_path / "dumps", tmp_path / "exp", "--upstream", "progre_local", "--upstream_model", progre_package)
+    began = []
+    monkeypatch.setattr("asrlib.pt.finetune._train", lambda exp_dir, values: began.append(sorted(path.name for path in exp_dir.iterdir())))
+    monkeypatch.setattr("asrlib.pt.finetune._finish", lambda *arguments: None)
+    finetune.main(words[3:])
+    assert began == [["asr.yaml", "data.json", "former", "train_text_shape", "valid_text_shape"]] or "log" in began[0]
+    assert (tmp_path / "exp/former/1/inference/model.pth").is_file() and any("the former run is kept in" in line for line in logged)
 
 
 def test_the_upstream_in_training(tones_dir, dumps, progre_package, tmp_path):

@@ -19,35 +19,37 @@ BASE, STATES = UpstreamSource("hubert_local", "", 13, 768, 320), Speech("states"
 @pytest.fixture
 def shapes(tmp_path):
     write_table(tmp_path / "speech_shape", {"a": str(16 * RATE), "b": str(3 * RATE)})
-    return tmp_path / "speech_shape"
+    write_table(tmp_path / "text_shape", {"a": "40,1900", "b": "10,1900"})  # a quarter of the numbers in a batch
+    return {"train_shape_file": [str(tmp_path / "speech_shape"), str(tmp_path / "text_shape")]}
 
 
 @pytest.fixture
-def conformer(root):
-    return read_yaml(root / "conf/asr_conformer.yaml")
+def conformer(root, shapes):
+    return read_yaml(root / "conf/asr_conformer.yaml") | shapes
 
 
-def test_a_published_batch_is_divided_where_it_does_not_fit(conformer, shapes, logged):
-    parts = plan_parts(conformer, STATES, BASE, shapes, 20.0)
+def test_a_published_batch_is_divided_where_it_does_not_fit(conformer, logged):
+    parts = plan_parts(conformer, STATES, BASE, 20.0)
     divided = with_parts(conformer, parts)
     assert parts > 1 and divided["accum_grad"] == parts and divided["batch_bins"] == conformer["batch_bins"] // parts
     assert any(f"divided into {parts} parts" in line for line in logged)
-    assert plan_parts(conformer, STATES, BASE, shapes, 200.0) == 1 and with_parts(conformer, 1) == conformer
-    assert plan_parts(conformer | {"ngpu": 1}, STATES, BASE, shapes, 20.0) == 1
-    assert plan_parts(conformer, STATES, BASE, shapes, 10.0) > parts
+    assert plan_parts(conformer, STATES, BASE, 200.0) == 1 and with_parts(conformer, 1) == conformer
+    assert plan_parts(conformer | {"ngpu": 1}, STATES, BASE, 20.0) == 1
+    assert plan_parts(conformer, STATES, BASE, 10.0) > parts
 
 
 def test_a_trained_upstream_counts_the_same_updates(root, shapes):
-    values = read_yaml(root / "conf/asr_wav2vec2_ctc.yaml")
-    assert batch_seconds(values) == 160
-    parts = plan_parts(values, Speech("audio"), BASE, shapes, 20.0)
+    values = read_yaml(root / "conf/asr_wav2vec2_ctc.yaml") | shapes
+    assert batch_seconds(values, [1], [1]) == 160
+    parts = plan_parts(values, Speech("audio"), BASE, 20.0)
     divided = with_parts(values, parts)
     assert parts > 1 and divided["batch_size"] == 32 // parts
     assert divided["accum_grad"] == divided["frontend_conf"]["accum_grad"] == 2 * parts
 
 
-def test_one_utterance_that_does_not_fit_is_said(conformer, shapes, logged):
-    assert plan_parts(conformer, STATES, BASE, shapes, 2.0) == pytest.approx(500 / 16, abs=1)
+def test_one_utterance_that_does_not_fit_is_said(conformer, logged):
+    assert batch_seconds(conformer, [300], [100]) == 375, "ESPnet counts samples and text in a batch of 8 million"
+    assert plan_parts(conformer, STATES, BASE, 2.0) == pytest.approx(500 * 0.76 / 16, abs=1)
     assert any("one utterance of 16.0 s needs" in line for line in logged)
 
 

@@ -32,7 +32,7 @@ stage_2() {{
     run ./copy.sh work/a/out.txt "work/b/out 2.txt"
 }}
 stage 3 "training" work/c needs "work/b/out 2.txt"
-stage_3() {{ [ ! -e train.sh ] || run ./train.sh; }}
+stage_3() {{ [ ! -e train.sh ] || run ./train.sh "$start_over"; }}
 run_stages "$@"
 """
 
@@ -144,6 +144,46 @@ def test_missing_output_runs_its_stage(call, tmp_path):
 def test_force_runs_everything(call):
     call()
     assert call("--force", "true")[1] == ALL
+
+
+def test_killed_after_force_goes_on_with_what_it_has_begun(call, fail, recipe, tmp_path, write_script):
+    """Resumed without --force, the later stages start over, too, each once: training gets the same name until it has finished."""
+    write_script("train.sh", '#!/usr/bin/env bash\necho "train $1" >>calls; [ ! -e broken ] || exit 1\n')
+    call()
+    (tmp_path / "broken").touch()
+    done = bash(recipe, "--force", "true", cwd=tmp_path)
+    first = (tmp_path / "calls").read_text().splitlines()[-1]
+    assert done.returncode == 1 and "--force" not in done.stderr.split("To resume:")[1] and first.startswith("train 1")
+    write_script("copy.sh", "#!/usr/bin/env bash\nexit 1\n")
+    (tmp_path / "broken").unlink()
+    output, calls = call("--stage", "3")
+    assert calls == [first] and "stage 3: training: runs (--force true)" in output, "the same name: what was begun is resumed"
+    assert call("--stage", "3")[1] == []
+    bash(recipe, "--force", "true", "--stage", "2", cwd=tmp_path)  # stage 2 fails: training was not reached
+    output, calls = call("--stage", "3")
+    assert len(calls) == 1 and calls[0] not in (first, "train false"), "it starts over"
+
+
+def test_a_recipe_that_calls_another_starts_it_over_once(call, write_script, monkeypatch):
+    write_script("train.sh", '#!/usr/bin/env bash\necho "train $1" >>calls\n')
+    monkeypatch.setenv("ASRLIB_START_OVER", "17")
+    assert call("--force", "true")[1] == [*ALL, "train 17"]
+    assert call("--force", "true")[1] == []
+    monkeypatch.setenv("ASRLIB_START_OVER", "18")
+    assert call("--force", "true")[1] == [*ALL, "train 18"]
+
+
+def test_replaced_audio_runs_the_stage_again(call, tmp_path):
+    """Inputs are also the files that a directory's wav.scp names, wherever they are."""
+    (tmp_path / "my audio").mkdir()
+    for name in "ab":
+        (tmp_path / "my audio" / f"{name}.wav").write_bytes(bytes(100))
+    (tmp_path / "in put/wav.scp").write_text("u1 my audio/a.wav\nu2\tmy audio/b.wav\nu3 cat my audio/a.wav |\nu4 my audio/missing.wav\n")
+    call()
+    assert call()[1] == []
+    (tmp_path / "my audio/b.wav").write_bytes(bytes([1] * 100))
+    output, calls = call()
+    assert "stage 1: writing: runs again, its inputs have changed" in output and calls[0] == ALL[0]
 
 
 def test_range_of_stages(call):

@@ -52,8 +52,8 @@ def asrlib_step(config: TrainConfig, shape: Shape) -> Callable[..., float]:
     step = TrainStep(network, CtcLoss(network, LABELS - 1), make_optimizer(network, config.optim), config.optim)
 
     def update(shape: Shape = shape) -> float:
-        batch = (*shape.batch(config.features.dim), np.full(shape.utterances, 1 / shape.utterances, np.float32), np.array(1, np.float32))
-        return step(config.optim.learning_rate, True, *batch)[0][0]
+        weights, share, seed = np.full(shape.utterances, 1 / shape.utterances, np.float32), np.array(1, np.float32), np.array(1, np.int32)
+        return step(config.optim.learning_rate, True, *shape.batch(config.features.dim), weights, share, seed)[0][0]
 
     return update
 

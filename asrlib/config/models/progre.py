@@ -22,6 +22,10 @@ class ProgreConfig(HubertConfig):
         if self.speaker_layer >= self.layers - 1:
             raise ValueError("speaker_layer must be before the last layer")
 
+    def state_place(self, number: int) -> int:
+        """See TrunkConfig; the pitch part comes first, and the speaker part after speaker_layer."""
+        return number + 1 + int(0 <= self.speaker_layer < number - 1)
+
 
 @dataclass
 class ProgreLossConfig(MaskedLossConfig):

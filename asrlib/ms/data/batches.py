@@ -16,6 +16,7 @@ class Batch(Protocol):
     """Rows of one padded length; the interface is the same for all objectives. Rows beyond those of `utts` are padding."""
 
     utts: list[str]
+    seed: np.ndarray
 
     @property
     def units(self) -> int:
@@ -41,13 +42,14 @@ B = TypeVar("B", bound=Batch)
 
 @dataclass(frozen=True)
 class CtcBatch:
-    """feats (B, T, F) float32 zero-padded, feat_lengths (B,) int32, labels (B, L) int32 zero-padded, label_lengths (B,) int32."""
+    """feats (B, T, F) float32 zero-padded, feat_lengths (B,) int32, labels (B, L) int32 zero-padded, label_lengths (B,) int32, seed () of dropout."""
 
     utts: list[str]
     feats: np.ndarray
     feat_lengths: np.ndarray
     labels: np.ndarray
     label_lengths: np.ndarray
+    seed: np.ndarray
 
     @property
     def units(self) -> int:
@@ -68,15 +70,20 @@ class CtcBatch:
         """See Batch and asrlib.ms.objectives.ctc.CtcLoss."""
         weights = np.zeros(len(self.feats), np.float32)
         weights[: len(self.utts)] = 1 / max(1, len(self.utts))
-        return self.feats, self.feat_lengths, self.labels, self.label_lengths, weights, np.array(share, np.float32)
+        return self.feats, self.feat_lengths, self.labels, self.label_lengths, weights, np.array(share, np.float32), self.seed
 
     def split(self, count: int) -> list["CtcBatch"]:
         """See Batch."""
         return split_rows(self, count, {"feats": 0, "feat_lengths": 1, "labels": 0, "label_lengths": 0})
 
 
+def draw_seed(rng: np.random.Generator) -> np.ndarray:
+    """() int32: a seed of dropout."""
+    return np.array(rng.integers(2**31 - 1), np.int32)
+
+
 def split_rows(batch: B, count: int, padding: dict[str, float]) -> list[B]:
-    """A batch in at most `count` parts of one shape.
+    """A batch in at most `count` parts of one shape, each with a seed of its own; the first one keeps that of the batch.
 
     padding: names of the arrays with a row per utterance -> value of the rows that fill up the last part.
     """
@@ -90,7 +97,8 @@ def split_rows(batch: B, count: int, padding: dict[str, float]) -> list[B]:
             arrays = {
                 name: np.concatenate([array, np.full((missing, *array.shape[1:]), padding[name], array.dtype)]) for name, array in arrays.items()
             }
-        parts.append(replace(batch, utts=batch.utts[first : first + size], **arrays))
+        seed = np.array((int(batch.seed) + 1_000_003 * len(parts)) % (2**31 - 1), np.int32)
+        parts.append(replace(batch, utts=batch.utts[first : first + size], seed=seed, **arrays))
     return parts
 
 
@@ -203,4 +211,5 @@ class BatchLoader:
             matrix = self.dataset.feats(index, epoch, cached[row])
             feats[row, : len(matrix)], feat_lengths[row] = matrix, len(matrix)
             labels[row, : len(item.labels)], label_lengths[row] = item.labels, len(item.labels)
-        return CtcBatch([item.utt for item in items], feats, feat_lengths, labels, label_lengths)
+        seed = draw_seed(np.random.default_rng((self.seed, epoch, indices[0], len(indices))))
+        return CtcBatch([item.utt for item in items], feats, feat_lengths, labels, label_lengths, seed)

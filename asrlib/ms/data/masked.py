@@ -1,13 +1,13 @@
 """Batches of waveforms with masked frames: to predict their clusters, or to identify them among negatives."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from asrlib.config.models.wav2vec2 import ContrastiveLossConfig
-from asrlib.ms.data.batches import BatchLoader, Bucket, split_rows
+from asrlib.ms.data.batches import BatchLoader, Bucket, draw_seed, split_rows
 from asrlib.ms.data.masking import draw_mask, draw_negatives
 from asrlib.ms.data.waveforms import WaveformSet
 
@@ -41,9 +41,8 @@ class WaveformBatch:
         return self.wavs.shape[:2]
 
     def split(self, count: int) -> list["WaveformBatch"]:
-        """See asrlib.ms.data.batches.Batch; each part has its own dropout."""
-        parts = split_rows(self, count, self.padding)
-        return [replace(part, seed=part_seed(self.seed, i)) for i, part in enumerate(parts)]
+        """See asrlib.ms.data.batches.Batch."""
+        return split_rows(self, count, self.padding)
 
 
 @dataclass(frozen=True)
@@ -75,11 +74,6 @@ class ContrastiveBatch(WaveformBatch):
         temperature = max(begin * self.config.temperature_decay**update, least)
         numbers = np.array(share, np.float32), np.array(temperature, np.float32)
         return self.wavs, self.lengths, self.mask, self.negatives, self.keep, self.seed, *numbers, self.noise
-
-
-def part_seed(seed: np.ndarray, part: int) -> np.ndarray:
-    """The seed of dropout in a part of a batch; part 0 has the seed of the batch."""
-    return np.array((int(seed) + 1_000_003 * part) % (2**31 - 1), np.int32)
 
 
 class MaskedLoader(BatchLoader):
@@ -116,8 +110,7 @@ class MaskedLoader(BatchLoader):
             generators.append(rng)
         rng, model = np.random.default_rng((self.seed, epoch, indices[0], len(indices))), config.model_conf
         keep = (rng.random(model.layers) >= (model.layerdrop if self.dataset.train else 0.0)).astype(np.float32)
-        seed = np.array(rng.integers(2**31 - 1), np.int32)
-        arrays = {"wavs": wavs, "lengths": lengths, "frame_counts": frame_counts, "mask": mask, "keep": keep, "seed": seed}
+        arrays = {"wavs": wavs, "lengths": lengths, "frame_counts": frame_counts, "mask": mask, "keep": keep, "seed": draw_seed(rng)}
         common = {"utts": [item.utt for item in items], **arrays}
         return common, items, generators, rng
 

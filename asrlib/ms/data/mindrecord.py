@@ -21,6 +21,7 @@ from mindspore.mindrecord import FileWriter, MindRecordException
 
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.features.ark import read_matrix
+from asrlib.features.extract import read_digest
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_directory, atomic_write
 from asrlib.utils.log import get_logger
@@ -138,12 +139,9 @@ def _count(digest, utt: str, feats: np.ndarray) -> None:
 
 
 def features_digest(dump_dir: Path) -> str:
-    """A digest of feats.scp and of the sizes and times of its archives; it changes with the features."""
-    digest = hashlib.sha256((dump_dir / "feats.scp").read_bytes())
-    for archive in sorted({location.rpartition(":")[0] for location in read_table(dump_dir / "feats.scp").rows.values()}):
-        facts = Path(archive).stat() if Path(archive).exists() else None
-        digest.update(f"{archive} {facts and (facts.st_size, facts.st_mtime_ns)}\n".encode())
-    return digest.hexdigest()
+    """A digest of the utterances in their order and of their features."""
+    order = "".join(f"{utt}\n" for utt in read_table(dump_dir / "feats.scp").rows)
+    return hashlib.sha256(f"{read_digest(dump_dir)}\n{order}".encode()).hexdigest()
 
 
 class Shards:

@@ -8,6 +8,7 @@ import numpy as np
 
 from asrlib.config.pretraining import RATE, PretrainConfig
 from asrlib.corpora.durations import durations
+from asrlib.corpora.fingerprint import audio_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.features.targets import read_speakers, read_targets
 from asrlib.ms.data.batches import Bucket, bucket_edges
@@ -95,10 +96,12 @@ class WaveformSet:
         self.items = kept
 
     def fingerprint(self) -> str:
-        """A digest of ids and targets; it changes with the data."""
+        """A digest of ids, targets and audio; it changes with the data."""
         digest = hashlib.sha256()
         for item in self.items:
-            digest.update(f"{item.utt} {item.frames} {item.speaker}\n".encode() + item.labels.tobytes())
+            pitch = b"" if item.pitch is None else item.pitch.tobytes()
+            facts = f"{item.utt} {item.frames} {item.speaker} {audio_digest(item.source.wavs)} {item.source.start} {item.source.end}\n"
+            digest.update(facts.encode() + item.labels.tobytes() + pitch)
         return digest.hexdigest()
 
     def planned_frames(self, epoch: int) -> np.ndarray:

@@ -44,15 +44,22 @@ class Upstream:
 
 @dataclass(frozen=True)
 class LayerFrames:
-    """One hidden state of a model as frames to cluster (asrlib.features.targets.Frames)."""
+    """A hidden state of a model as frames to cluster (asrlib.features.targets.Frames). layer: 0: input of the first layer, N: output of layer N."""
 
     exp_dir: Path
     layer: int
 
+    @property
+    def dim(self) -> int:
+        """Values of a frame."""
+        return load_pretrain_config(self.exp_dir / "config.yaml").model_conf.dim
+
     def load(self):
         upstream = Upstream.load(self.exp_dir)
         model = upstream.config.model_conf
-        uses_pitch = upstream.config.uses_pitch
+        if not 0 <= self.layer <= model.layers:
+            raise UserError(f"--layer {self.layer}: {self.exp_dir} has the hidden states 0 to {model.layers}")
+        uses_pitch, place = upstream.config.uses_pitch, model.state_place(self.layer)
 
         def frames(audio: np.ndarray, where: str) -> np.ndarray:
             from asrlib.features.pitch import pitch
@@ -68,7 +75,7 @@ class LayerFrames:
             if uses_pitch:
                 curve = np.zeros((1, model.frames(padded.shape[1])), np.float32)
                 curve[0, :count] = pitch(audio)[:count]
-            return upstream.states(padded, np.array([len(audio)]), curve)[self.layer][0, :count]
+            return upstream.states(padded, np.array([len(audio)]), curve)[place][0, :count]
 
         return frames
 

@@ -38,8 +38,11 @@ class DeepSpeech2(nn.Cell):
         self.fc = nn.Dense(hidden, vocab_size, has_bias=False, weight_init=uniform(rng, bound, (vocab_size, hidden)))
         self.tanh, self.mask, self.to_time_first = Tanh(), RowScale(), Permute(1, 0, 3, 2)
 
-    def construct(self, feats, feat_lengths):
-        """feats: (B, T, F) features, feat_lengths: (B,) int32 frames -> logits (T', B, V), lengths (B,) int32; T' = (T - 1) // 2 + 1."""
+    def construct(self, feats, feat_lengths, seed=0):
+        """feats: (B, T, F) features, feat_lengths: (B,) int32 frames -> logits (T', B, V), lengths (B,) int32; T' = (T - 1) // 2 + 1.
+
+        seed: of dropout, of which there is none.
+        """
         outputs = self.layer_outputs(feats, feat_lengths)
         return outputs[-1], output_lengths(feat_lengths)
 
@@ -49,9 +52,9 @@ class DeepSpeech2(nn.Cell):
         steps = (feats.shape[1] - 1) // 2 + 1
         mask = time_mask(lengths, steps)  # (B, T')
         x = self.mask(feats, time_mask(feat_lengths, feats.shape[1]).expand_dims(2)).expand_dims(3)  # (B, T, F, 1)
-        x = self.mask(self.tanh(self._normalised(self.bn1, self.conv1(x))), mask.expand_dims(2))  # (B, T', F', C)
+        x = self.mask(self.tanh(self._normalised(self.bn1, self.conv1(x), mask)), mask.expand_dims(2))  # (B, T', F', C)
         outputs = [x.transpose(0, 3, 2, 1)]
-        x = self.mask(self.tanh(self._normalised(self.bn2, self.conv2(x))), mask.expand_dims(2))
+        x = self.mask(self.tanh(self._normalised(self.bn2, self.conv2(x), mask)), mask.expand_dims(2))
         outputs.append(x.transpose(0, 3, 2, 1))
         x = self.to_time_first(x).reshape(steps, x.shape[0], -1)  # (T', B, C * F')
         mask3 = mask.swapaxes(0, 1).expand_dims(2)
@@ -66,10 +69,10 @@ class DeepSpeech2(nn.Cell):
         outputs.append(self.fc(x).astype(ms.float32))
         return tuple(outputs)
 
-    def _normalised(self, norm, x):
-        """Batch normalisation over all positions, including padding."""
-        rows = x.reshape(1, -1, x.shape[3])
-        return norm(rows, ops.ones((1, rows.shape[1], 1), ms.float32)).reshape(x.shape)
+    def _normalised(self, norm, x, mask):
+        """Batch normalisation of x (B, T', F', C) over time and frequency without the padding; mask (B, T')."""
+        repeated = ops.matmul(mask.reshape(-1, 1), ops.ones((1, x.shape[2]), ms.float32))  # a product needs no index table
+        return norm(x.reshape(1, -1, x.shape[3]), repeated.reshape(1, -1, 1)).reshape(x.shape)
 
 
 def output_lengths(feat_lengths: Tensor) -> Tensor:

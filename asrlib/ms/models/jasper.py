@@ -11,11 +11,12 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from asrlib.config.models.jasper import JasperConfig
 from asrlib.ms.layers.broadcast import BiasAdd, RowScale
-from asrlib.ms.layers.common import time_mask, uniform
+from asrlib.ms.layers.common import Dropout, time_mask, uniform
 from asrlib.ms.layers.convolution import Conv
 from asrlib.ms.layers.norms import MaskedBatchNorm
 
 EPSILON = 1e-3  # of batch normalisation
+SEEDS = 16  # from one block to the next: more than sub-blocks, each of which has its own dropout
 
 
 class Jasper(nn.Cell):
@@ -40,21 +41,21 @@ class Jasper(nn.Cell):
         self.blocks = nn.CellList(blocks)
         self.decoder, self.mask = Projection(second, vocab_size, rng), RowScale()
 
-    def construct(self, feats, feat_lengths):
-        """feats (B, T, F), feat_lengths (B,) int32 -> logits (T', B, V), lengths (B,) int32; T' = (T - 1) // 2 + 1."""
-        return self.layer_outputs(feats, feat_lengths)[-1], output_lengths(feat_lengths)
+    def construct(self, feats, feat_lengths, seed=0):
+        """feats (B, T, F), feat_lengths (B,) int32, seed () int32 of dropout -> logits (T', B, V), lengths (B,) int32; T' = (T - 1) // 2 + 1."""
+        return self.layer_outputs(feats, feat_lengths, seed)[-1], output_lengths(feat_lengths)
 
-    def layer_outputs(self, feats, feat_lengths):
+    def layer_outputs(self, feats, feat_lengths, seed=0):
         """Outputs of every block (B, T', C), 0 in the padding, and the logits (T', B, V), for the layer comparison."""
         x = self.mask(feats, time_mask(feat_lengths, feats.shape[1]).expand_dims(2))
         lengths = output_lengths(feat_lengths)
         mask = time_mask(lengths, (feats.shape[1] - 1) // 2 + 1).expand_dims(2)
-        x = self.blocks[0](x, mask)
+        x = self.blocks[0](x, mask, seed)
         outputs, received = (x,), ()
-        for block in self.blocks[1:]:
+        for i, block in enumerate(self.blocks[1:], 1):
             if block.dense:
                 received += (x,)
-            x = block(x, mask, *received) if block.dense else block(x, mask)
+            x = block(x, mask, seed + SEEDS * i, *received) if block.dense else block(x, mask, seed + SEEDS * i)
             outputs += (x,)
         return (*outputs, self.decoder(x).swapaxes(0, 1).astype(ms.float32))
 
@@ -71,17 +72,17 @@ class Block(nn.Cell):
         if panes:
             self.res_convs = nn.CellList([Conv(size, filters, 1, rng) for size in panes])
             self.res_norms = nn.CellList([MaskedBatchNorm(filters, EPSILON) for _ in panes])
-        self.dropout, self.mask = nn.Dropout(p=dropout), RowScale()
+        self.dropout, self.mask = Dropout(dropout), RowScale()
 
-    def construct(self, x, mask, *received):
-        """x (B, T, C), mask (B, T', 1), inputs of the residuals (B, T', C) each -> (B, T', filters), 0 in the padding."""
+    def construct(self, x, mask, seed, *received):
+        """x (B, T, C), mask (B, T', 1), seed () int32, inputs of the residuals (B, T', C) each -> (B, T', filters), 0 in the padding."""
         last = len(self.convs) - 1
         for i in range(last):
-            x = self.mask(self.dropout(ops.relu(self.norms[i](self.convs[i](x), mask))), mask)
+            x = self.mask(self.dropout(ops.relu(self.norms[i](self.convs[i](x), mask)), seed + i), mask)
         x = self.norms[last](self.convs[last](x), mask)
         for i, pane in enumerate(received):
             x = x + self.res_norms[i](self.res_convs[i](pane), mask)
-        return self.mask(self.dropout(ops.relu(x)), mask)
+        return self.mask(self.dropout(ops.relu(x), seed + last), mask)
 
 
 class Projection(nn.Cell):

@@ -53,10 +53,6 @@ class Objective:
         """The network with its loss."""
         raise NotImplementedError
 
-    def update_units(self, units: float, missing: float) -> float:
-        """Units that the mean loss of an update is taken over. units: of its batches; missing: fraction of batches missing at the end of an epoch."""
-        return units
-
     def validate(self, network: nn.Cell, split: Split, update: int) -> dict[str, float]:
         """Columns of the history: valid_loss and others, those of `score` among them."""
         raise NotImplementedError

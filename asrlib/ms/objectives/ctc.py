@@ -30,17 +30,17 @@ def ctc_loss(logits, logit_lengths, labels, label_lengths, blank: int):
 
 
 class CtcLoss(nn.Cell):
-    """(feats, feat_lengths, labels, label_lengths, weights (B,), share ()) -> the mean loss of the batch times share (), and the mean (1,).
+    """(feats, feat_lengths, labels, label_lengths, weights (B,), share (), seed ()) -> the mean loss of the batch times share (), and the mean (1,).
 
-    weights: of the utterances in the mean; 0 for rows that only fill up the batch.
+    weights: of the utterances in the mean; 0 for rows that only fill up the batch. seed: int32, of dropout.
     """
 
     def __init__(self, network: nn.Cell, blank: int):
         super().__init__(auto_prefix=False)
         self.network, self.blank = network, blank
 
-    def construct(self, feats, feat_lengths, labels, label_lengths, weights, share):
-        logits, lengths = self.network(feats, feat_lengths)
+    def construct(self, feats, feat_lengths, labels, label_lengths, weights, share, seed):
+        logits, lengths = self.network(feats, feat_lengths, seed)
         loss = (ctc_loss(logits, lengths, labels, label_lengths, self.blank) * weights).sum()
         return loss * share, ops.stop_gradient(loss).reshape(1)
 
@@ -96,10 +96,6 @@ class Ctc(Objective):
     def loss(self, network: nn.Cell) -> nn.Cell:
         """See Objective."""
         return CtcLoss(network, self.tokenizer.blank)
-
-    def update_units(self, units: float, missing: float) -> float:
-        """The last update of an epoch, which may have fewer batches, has a proportionally smaller loss."""
-        return units / (1 - missing)
 
     def validate(self, network: nn.Cell, split: Split, update: int) -> dict[str, float]:
         """valid_loss (mean over utterances), valid_wer and valid_cer (percent, pooled; nan without reference words), blank_ratio (of the frames)."""

@@ -137,17 +137,21 @@ class NovoGrad(nn.Cell):
 
 
 class Ema(nn.Cell):
-    """An optimizer that also keeps an exponential moving average of the weights, initialised with them."""
+    """An optimizer that also keeps an exponential moving average of a network's parameters, initialised with them.
 
-    def __init__(self, optimizer: nn.Cell, decay: float):
+    It includes the moving statistics of batch normalisation, with which the averaged weights are evaluated.
+    """
+
+    def __init__(self, optimizer: nn.Cell, network: nn.Cell, decay: float):
         super().__init__(auto_prefix=False)
         self.optimizer, self.weights, self.decay = optimizer, optimizer.weights, Tensor([decay], ms.float32)
-        self.mean = self.weights.clone("running_mean", init="same")
+        self.parameters = ParameterTuple(network.get_parameters())
+        self.mean = self.parameters.clone("running_mean", init="same")
         self.map, self.each = ops.HyperMap(), for_tensors(self._move(), 3)
 
     def construct(self, grads, rate, scale):
         decay = ops.depend(self.decay, self.optimizer(grads, rate, scale))
-        return self.map(ops.partial(self.each, decay), self.mean, self.weights)
+        return self.map(ops.partial(self.each, decay), self.mean, self.parameters)
 
     @staticmethod
     def _move() -> Callable:
@@ -162,15 +166,18 @@ class Ema(nn.Cell):
 
 
 class SwapEma(nn.Cell):
-    """Swaps the weights with their moving average; a second call swaps them back. A graph does it, since set_data may not reach compiled graphs."""
+    """Swaps the parameters with their moving average; a second call swaps them back.
+
+    A graph does it, since set_data may not reach compiled graphs.
+    """
 
     def __init__(self, optimizer: Ema):
         super().__init__(auto_prefix=False)
-        self.weights, self.mean = optimizer.weights, optimizer.mean
+        self.parameters, self.mean = optimizer.parameters, optimizer.mean
         self.map, self.each = ops.HyperMap(), for_tensors(self._swap(), 2)
 
     def construct(self):
-        return self.map(self.each, self.weights, self.mean)
+        return self.map(self.each, self.parameters, self.mean)
 
     @staticmethod
     def _swap() -> Callable:

@@ -1,12 +1,13 @@
 """Data-parallel training with msrun: ranks, the batches of each process, and sums over all processes."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from mindspore import ParameterTuple, Tensor, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
 from asrlib.utils.errors import UserError
@@ -44,12 +45,17 @@ def rate_factor(rule: str, processes: int) -> float:
     return {"none": 1.0, "sqrt": processes**0.5, "linear": float(processes)}[rule]
 
 
-class AverageStatistics(nn.Cell):
-    """Averages the moving statistics of batch normalisation, which each process keeps for its own batches, over all processes."""
+def is_statistic(parameter: Parameter) -> bool:
+    """Whether a parameter of a network, or its moving average, is a moving statistic of batch normalisation."""
+    return not parameter.requires_grad
 
-    def __init__(self, network: nn.Cell, processes: int):
+
+class AverageStatistics(nn.Cell):
+    """Averages moving statistics of batch normalisation, which each process keeps for its own batches, over all processes."""
+
+    def __init__(self, statistics: Sequence[Parameter], processes: int):
         super().__init__(auto_prefix=False)
-        self.statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
+        self.statistics = ParameterTuple(statistics)
         self.reduce, self.share = ops.AllReduce(), 1.0 / processes
 
     def construct(self):

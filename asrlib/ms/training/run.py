@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import shutil
 from operator import attrgetter
 from pathlib import Path
 
@@ -22,26 +21,29 @@ from asrlib.ms.objectives.base import Objective
 from asrlib.ms.training.memory_plan import plan_parts
 from asrlib.ms.training.optim import Ema, make_optimizer
 from asrlib.ms.training.parallel import Ranks, join
+from asrlib.ms.training.state import saved_data
 from asrlib.ms.training.step import TrainStep
 from asrlib.ms.training.trainer import Trainer
 from asrlib.utils.arrays import save_arrays
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
+from asrlib.utils.former import StartOver, remove, set_aside
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
 
 Config = TrainConfig | PretrainConfig
+RUN = ("model.safetensors", "model.json", "checkpoints", "history.jsonl", "tensorboard", "images", "ranks", "state.safetensors")  # the state last
 
 
 def train(
-    objective: Objective, exp_dir: Path, pretrained: Path | None, device: str, start_over: bool = False, memory_gb: float | None = None
+    objective: Objective, exp_dir: Path, pretrained: Path | None, device: str, start_over: StartOver = StartOver(), memory_gb: float | None = None  # noqa: B008  (frozen)
 ) -> None:
     """Trains, or resumes training, in exp_dir; at the end writes exp_dir/model.safetensors.
 
     pretrained: weights to start from; memory_gb: limit, None: the available memory. Under msrun with N processes every update has N times as many
-    batches, of which each process computes its part; the first process writes. UserError: exp_dir holds a run with another configuration or other
-    data, or the data are invalid.
+    batches, of which each process computes its part; the first process writes. A run on other data in exp_dir is set aside. UserError: exp_dir
+    holds a run with another configuration, or the data are invalid.
     """
     config = objective.config
     if config.trainer.precision == "bf16" and device == "CPU":
@@ -50,8 +52,9 @@ def train(
     ranks = join(device)
     exp_dir.mkdir(parents=True, exist_ok=True)
     if ranks.rank == 0:
-        if start_over:
-            clear(exp_dir)
+        if start_over.due(exp_dir):
+            remove(exp_dir, RUN)
+            start_over.done(exp_dir)
         claim(exp_dir, config)
         objective.save(exp_dir)
     ranks.sum(0.0)  # the other processes wait here
@@ -61,18 +64,13 @@ def train(
         load_pretrained(network, pretrained)
     set_precision(network, config)
     objective.prepare(ranks.folder(exp_dir))
+    if ranks.rank == 0 and saved_data(exp_dir) not in ("", objective.fingerprint()):
+        set_aside(exp_dir, RUN, "the data have changed since the last run")
+    ranks.sum(0.0)  # likewise
     trainer = make_trainer(network, objective, exp_dir, ranks, memory_gb)
     trainer.run()
     if ranks.rank == 0:
         finish(trainer)
-
-
-def clear(exp_dir: Path) -> None:
-    """Removes the files of an earlier run."""
-    for name in ("state.safetensors", "model.safetensors", "history.jsonl"):
-        (exp_dir / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard"):
-        shutil.rmtree(exp_dir / name, ignore_errors=True)
 
 
 def claim(exp_dir: Path, config: Config) -> None:
@@ -110,11 +108,10 @@ def make_trainer(network: nn.Cell, objective: Objective, exp_dir: Path, ranks: R
     config = objective.config
     optimizer = make_optimizer(network, config.optim)
     if config.trainer.ema:
-        optimizer = Ema(optimizer, config.trainer.ema)
-    loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
+        optimizer = Ema(optimizer, network, config.trainer.ema)
     parameters = sum(p.size for p in network.trainable_params())
     parts = plan_parts(config, objective.shapes(), parameters, memory_gb, ranks.local)
-    step = TrainStep(network, objective.loss(network), optimizer, config.optim, loss_scale, ranks.size, parts.accumulate)
+    step = TrainStep(network, objective.loss(network), optimizer, config.optim, config.trainer.precision == "fp16", ranks.size, parts.accumulate)
     log_batch(config, ranks)
     log.info("buckets (frames x utterances): %s", ", ".join(f"{b.frames} x {b.batch_size}" for b in objective.loader.buckets))
     return Trainer(config, network, optimizer, step, objective, exp_dir, parts, ranks)

@@ -16,7 +16,8 @@ from asrlib.utils.errors import UserError
 class TrainState:
     """epoch: epochs done; batch: batches done of the current one; update: updates done; validated: the update of the last
     validation; best: the lowest score so far, best_at: its epoch or update (trainer.valid_unit);
-    waiting: metrics of updates that are not in the history yet; data: digests of the data."""
+    loss_scale: factor of the loss; finite_updates: since it changed; waiting: metrics of updates that are not in the history yet; data: digests of
+    the data."""
 
     epoch: int = 0
     batch: int = 0
@@ -24,12 +25,20 @@ class TrainState:
     validated: int = -1
     best: float = math.inf
     best_at: int = 0
+    loss_scale: float = 1.0
+    finite_updates: int = 0
     waiting: list[list[float]] = dataclasses.field(default_factory=list)
     data: str = ""
 
 
 def state_file(exp_dir: Path) -> Path:
     return exp_dir / "state.safetensors"
+
+
+def saved_data(exp_dir: Path) -> str:
+    """The digests of the data of a saved state; empty if there is none."""
+    path = state_file(exp_dir)
+    return json.loads(read_metadata(path)["state"]).get("data", "") if path.exists() else ""
 
 
 def save_state(exp_dir: Path, state: TrainState, network: nn.Cell, optimizer: nn.Cell) -> None:

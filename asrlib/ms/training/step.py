@@ -43,25 +43,25 @@ def _add_to():
 
 
 class Gradients(nn.Cell):
-    """(first (1,), arrays of a batch) -> metrics (K,), whether the loss was finite (1,) float32, gradients times the loss scale.
+    """(first (1,), loss scale (), arrays of a batch) -> metrics (K,), whether the loss was finite (1,) float32, gradients times the loss scale.
 
     sums: parameters to which the gradients are added, or which they replace if first is 1; gradients are not returned then.
     loss: a cell: arrays of a batch -> its share of the update's loss (), metrics (K,).
     """
 
-    def __init__(self, loss: nn.Cell, weights: ParameterTuple, loss_scale: float, sums: ParameterTuple | None):
+    def __init__(self, loss: nn.Cell, weights: ParameterTuple, sums: ParameterTuple | None):
         super().__init__(auto_prefix=False)
-        self.loss, self.loss_scale = loss, loss_scale
+        self.loss = loss
         self.value_and_grad = ops.value_and_grad(self._scaled, None, weights, has_aux=True)
         self.sums, self.add_to, self.map = sums, _add_to(), ops.HyperMap()
         self.set_train()
 
-    def _scaled(self, *inputs):
+    def _scaled(self, loss_scale, *inputs):
         loss, metrics = self.loss(*inputs)
-        return loss * self.loss_scale, metrics
+        return loss * loss_scale, metrics
 
-    def construct(self, first, *inputs):
-        (loss, metrics), grads = self.value_and_grad(*inputs)
+    def construct(self, first, loss_scale, *inputs):
+        (loss, metrics), grads = self.value_and_grad(loss_scale, *inputs)
         finite = ops.isfinite(loss).astype(ms.float32).reshape(1)
         if self.sums is None:
             return metrics, finite, grads
@@ -84,20 +84,20 @@ def assign(parameter, value):
 
 
 class Update(nn.Cell):
-    """(rate (), finite (1,), gradients...) -> gradient norm (), 0 if it is not needed, whether the weights were updated () bool.
+    """(rate (), loss scale (), finite (1,), gradients...) -> gradient norm (), 0 if it is not needed, whether the weights were updated () bool.
 
     Sums the gradients over the processes, divides them by the loss scale and clips them. Skips the update if the loss or the gradient norm (computed
-    for clipping or a loss scale) is not finite. sums: the accumulated gradients; then none are passed.
+    for clipping or a loss scale) is not finite. scaled: whether there is a loss scale; sums: the accumulated gradients; then none are passed.
     """
 
-    def __init__(self, optimizer: nn.Cell, clip: float, loss_scale: float, processes: int, sums: ParameterTuple | None):
+    def __init__(self, optimizer: nn.Cell, clip: float, scaled: bool, processes: int, sums: ParameterTuple | None):
         super().__init__(auto_prefix=False)
-        self.optimizer, self.clip, self.unscale, self.processes, self.sums = optimizer, clip, 1.0 / loss_scale, processes, sums
-        self.needs_norm = clip > 0 or loss_scale != 1.0
+        self.optimizer, self.clip, self.processes, self.sums = optimizer, clip, processes, sums
+        self.needs_norm = clip > 0 or scaled
         self.all_reduce = ops.AllReduce() if processes > 1 else None
         self.map, self.square_sum = ops.HyperMap(), _square_sum()
 
-    def construct(self, rate, finite, *grads):
+    def construct(self, rate, loss_scale, finite, *grads):
         if self.sums is not None:
             grads = self.sums
         if self.all_reduce is not None:
@@ -105,9 +105,9 @@ class Update(nn.Cell):
             finite = self.all_reduce(finite)
         finite = finite.reshape(()) > self.processes - 0.5
         norm = ops.zeros_like(rate)
-        scale = ops.ones_like(rate) * self.unscale
+        scale = 1.0 / loss_scale
         if self.needs_norm:
-            norm = ops.sqrt(ops.addn(self.map(self.square_sum, grads))).reshape(()) * self.unscale
+            norm = ops.sqrt(ops.addn(self.map(self.square_sum, grads))).reshape(()) * scale
             finite = ops.logical_and(finite, ops.isfinite(norm))
             if self.clip > 0:
                 scale = scale * ops.minimum(ops.ones_like(norm), self.clip / (norm + 1e-6))
@@ -120,7 +120,7 @@ class TrainStep:
     """Computes one batch. Gradients are summed over optim.accumulate batches, or over the parts of one (accumulate), and over the processes.
 
     The last batch of an update changes the weights. If the loss is not finite, the moving statistics of batch normalisation, which the forward pass
-    writes, are restored.
+    writes, are restored. scaled: whether loss_scale, which may be changed between two updates, is not always 1: gradients are checked for overflow.
     """
 
     def __init__(
@@ -129,13 +129,14 @@ class TrainStep:
         loss: nn.Cell,
         optimizer: nn.Cell,
         config: OptimConfig,
-        loss_scale: float = 1.0,
+        scaled: bool = False,
         processes: int = 1,
         accumulate: bool = False,
     ):
         sums = optimizer.weights.clone(prefix="gradient_sum", init="zeros") if accumulate or config.accumulate > 1 else None
-        self.gradients = Gradients(loss, optimizer.weights, loss_scale, sums)
-        self.update = Update(optimizer, config.grad_clip, loss_scale, processes, sums)
+        self.loss_scale = 1.0
+        self.gradients = Gradients(loss, optimizer.weights, sums)
+        self.update = Update(optimizer, config.grad_clip, scaled, processes, sums)
         statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
         former = statistics.clone(prefix="former")
         self.keep, self.restore = (Copy(former, statistics), Copy(statistics, former)) if statistics else (None, None)
@@ -150,7 +151,8 @@ class TrainStep:
         """
         if self.keep is not None:
             self.keep()
-        arguments = Tensor([self.first], ms.float32), *(Tensor(x) for x in inputs)
+        scale = Tensor(self.loss_scale, ms.float32)
+        arguments = Tensor([self.first], ms.float32), scale, *(Tensor(x) for x in inputs)
         try:
             if self.is_new(inputs):
                 begin = time.perf_counter()
@@ -168,7 +170,7 @@ class TrainStep:
             self.restore()
         norm, finite = 0.0, bool(self.finite[0])
         if update:
-            norm, finite = (x.asnumpy() for x in self.update(Tensor(rate, ms.float32), Tensor(self.finite), *grads))
+            norm, finite = (x.asnumpy() for x in self.update(Tensor(rate, ms.float32), scale, Tensor(self.finite), *grads))
             self.finite = np.ones(1, np.float32)
         self._release(inputs)
         return metrics.asnumpy(), float(norm), bool(finite)

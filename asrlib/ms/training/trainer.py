@@ -13,11 +13,12 @@ from asrlib.config.pretraining import PretrainConfig
 from asrlib.ms.checkpoint.weights import network_arrays
 from asrlib.ms.data.batches import Batch
 from asrlib.ms.objectives.base import Objective
+from asrlib.ms.training import loss_scale
 from asrlib.ms.training.checkpoints import Checkpoints
 from asrlib.ms.training.history import History
 from asrlib.ms.training.memory_plan import Parts
 from asrlib.ms.training.optim import Ema, SwapEma
-from asrlib.ms.training.parallel import AverageStatistics, Ranks, rate_factor
+from asrlib.ms.training.parallel import AverageStatistics, Ranks, is_statistic, rate_factor
 from asrlib.ms.training.schedules import learning_rate
 from asrlib.ms.training.state import TrainState, load_state, save_state
 from asrlib.ms.training.step import TrainStep
@@ -48,10 +49,10 @@ class Trainer:
     ):
         self.config, self.network, self.optimizer, self.step, self.objective = config, network, optimizer, step, objective
         self.exp_dir, self.parts, self.ranks = exp_dir, parts, ranks
-        statistics = any(not p.requires_grad for p in network.get_parameters())
-        self.average_statistics = AverageStatistics(network, ranks.size) if ranks.size > 1 and statistics else None
+        statistics = [p for p in (*network.get_parameters(), *(optimizer.mean if isinstance(optimizer, Ema) else ())) if is_statistic(p)]
+        self.average_statistics = AverageStatistics(statistics, ranks.size) if ranks.size > 1 and statistics else None
         self.swap_ema = SwapEma(optimizer) if isinstance(optimizer, Ema) else None
-        self.state = TrainState(data=objective.fingerprint())
+        self.state = TrainState(data=objective.fingerprint(), loss_scale=loss_scale.start(config.trainer))
         self.history = History(ranks.folder(exp_dir))
         self.checkpoints = Checkpoints(exp_dir, config.trainer.keep_checkpoints)
         self.skipped, self.batches, self.saved = 0, 1, 0.0
@@ -130,12 +131,12 @@ class Trainer:
         rate = learning_rate(config.schedule, config.optim.learning_rate, state.update, epoch, trainer.epochs, trainer.updates)
         rate *= rate_factor(config.optim.scale_rate, self.ranks.size)
         begin, totals, finite, norm = time.perf_counter(), 0.0, True, 0.0
+        self.step.loss_scale = state.loss_scale
         units = max(1.0, float(self.ranks.sum(sum(batch.units for batch, counts in group if counts))))
-        update_units = self.objective.update_units(units, 1 - count / (config.optim.accumulate * self.ranks.size))
         parts = [(part, counts) for batch, counts in group for part in batch.split(self.parts.count(batch))]
         for number, (part, counts) in enumerate(parts, 1):
             counted = part.units if counts else 0
-            inputs = part.inputs(counted / update_units, state.update)
+            inputs = part.inputs(counted / units, state.update)
             if self.step.is_new(inputs):
                 bar.set_postfix_str(COMPILING.format(" x ".join(map(str, part.shape))), refresh=True)
             metrics, norm, finite = self.step(rate, number == len(parts), *inputs)
@@ -169,10 +170,18 @@ class Trainer:
         return self.state.epoch + self.state.batch / self.batches
 
     def _check(self, finite: bool, batches: list[Batch]) -> None:
+        """Adapts the loss scale. UserError: too many updates in a row were not finite, which a lower scale does not explain."""
+        state, former = self.state, self.state.loss_scale
+        state.loss_scale, state.finite_updates = loss_scale.adapted(
+            former, state.finite_updates, finite, self.config.trainer.loss_scale_window if self.config.trainer.precision == "fp16" else 0
+        )
+        if not finite and state.loss_scale < former:
+            log.warning("update %d skipped: overflow in float16; loss scale %g -> %g", state.update, former, state.loss_scale)
+            return
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
             utts = " ".join(utt for batch in batches for utt in batch.utts)
-            log.warning("update %d skipped: its loss or gradient is not finite; utterances %s", self.state.update, utts)
+            log.warning("update %d skipped: its loss or gradient is not finite; utterances %s", state.update, utts)
         if self.skipped >= MAX_SKIPPED:
             raise UserError(
                 f"training diverged: {MAX_SKIPPED} updates in a row were not finite: {NAN_ADVICE}; earlier weights: {self.checkpoints.folder}"

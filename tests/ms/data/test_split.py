@@ -10,14 +10,16 @@ from asrlib.ms.data.masked import ContrastiveBatch, MaskedBatch
 def test_parts_of_a_ctc_batch():
     rng = np.random.default_rng(0)
     feats, feat_lengths = rng.normal(size=(4, 6, 2)).astype(np.float32), np.array([6, 5, 4, 1], np.int32)
-    batch = CtcBatch(["a", "b", "c"], feats, feat_lengths, np.ones((4, 2), np.int32), np.array([2, 1, 1, 0], np.int32))
+    batch = CtcBatch(["a", "b", "c"], feats, feat_lengths, np.ones((4, 2), np.int32), np.array([2, 1, 1, 0], np.int32), np.array(7, np.int32))
     whole, parts = batch.inputs(), batch.split(3)
     assert [part.utts for part in parts] == [["a", "b"], ["c"]], "two rows each; the third part would be empty"
     inputs = [part.inputs(part.units / batch.units) for part in parts]
     weights = np.concatenate([part[4] * part[5] for part in inputs])
     np.testing.assert_allclose(weights, whole[4], rtol=1e-6)
     np.testing.assert_array_equal(np.concatenate([part.feats for part in parts]), batch.feats)
-    five = CtcBatch(list("abcde"), np.ones((5, 3, 1), np.float32), np.full(5, 3, np.int32), np.ones((5, 1), np.int32), np.ones(5, np.int32)).split(2)
+    assert [int(part.seed) for part in parts][0] == 7 != int(parts[1].seed), "each part has its own dropout"
+    ones = np.ones(5, np.int32)
+    five = CtcBatch(list("abcde"), np.ones((5, 3, 1), np.float32), 3 * ones, ones[:, None], ones, np.array(7, np.int32)).split(2)
     assert [len(part.feats) for part in five] == [3, 3] and five[1].feat_lengths.tolist() == [3, 3, 1]
     assert five[1].inputs(0.4)[4].tolist() == pytest.approx([0.5, 0.5, 0.0])
 

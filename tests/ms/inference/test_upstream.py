@@ -65,7 +65,7 @@ def test_there_compared_and_back(exp, wav_scp, tmp_path):
 def test_base_weights_do_not_go_into_large(exp, tmp_path):
     config = load_pretrain_config(exp / "config.yaml", ["model_conf.dim=64"])
     save_config(config, tmp_path / "other.yaml")
-    with pytest.raises(UserError, match="not a checkpoint of this model: .* has shape"):
+    with pytest.raises(UserError, match="model_conf.dim is 32 by the shapes of the weights, 64 in the configuration"):
         model, out = str(exp / "model.safetensors"), str(tmp_path / "out")
         convert.main(["--to", "ms", "--pretrain_config", str(tmp_path / "other.yaml"), "--checkpoint", model, "--out", out])
 
@@ -83,9 +83,24 @@ def test_frames_of_a_layer(exp):
         from asrlib.features.pitch import pitch
 
         curve = pitch(audio)[None]
-    np.testing.assert_allclose(frames, upstream.states(wav[None], np.array([9000]), curve)[2][0], atol=2e-5)
+    states = upstream.states(wav[None], np.array([9000]), curve)
+    pitch_part = 1 if upstream.config.model == "progre" else 0
+    np.testing.assert_allclose(frames, states[2 + pitch_part][0], atol=2e-5)
+    assert LayerFrames(exp, 2).dim == 32
+    with pytest.raises(UserError, match="--layer 4: .* has the hidden states 0 to 3"):
+        LayerFrames(exp, 4).load()
     with pytest.raises(UserError, match="utterance x: 300 samples are shorter"):
         LayerFrames(exp, 2).load()(audio[:300], "utterance x")
+
+
+@pytest.mark.parametrize("speaker_layer", [-1, 0, 1])
+def test_layers_of_a_progre_are_counted_without_its_pitch_and_speaker_parts(speaker_layer):
+    """Pitch part, input of the first layer, outputs of the layers, with the speaker part after the output of speaker_layer."""
+    names = ["pitch", "input"]
+    for layer in range(3):
+        names += [f"layer {layer}"] + ["speaker"] * (layer == speaker_layer)
+    model = configuration("progre", f"model_conf.speaker_layer={speaker_layer}", "model_conf.layers=3").model_conf
+    assert [names[model.state_place(number)] for number in range(4)] == ["input", "layer 0", "layer 1", "layer 2"]
 
 
 def test_a_progre_with_a_speaker_head_comes_back_whole(tmp_path):

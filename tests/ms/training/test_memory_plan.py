@@ -26,7 +26,7 @@ def test_estimates_are_near_what_was_measured(root, name, parameters, rows, leng
 
 def batch(rows, frames):
     lengths = np.full(rows, frames, np.int32)
-    return CtcBatch([], np.zeros((rows, frames, 1), np.float32), lengths, np.zeros((rows, 1), np.int32), lengths)
+    return CtcBatch([], np.zeros((rows, frames, 1), np.float32), lengths, np.zeros((rows, 1), np.int32), lengths, np.array(0, np.int32))
 
 
 def test_a_batch_that_does_not_fit_is_split_with_a_log(root, logged):

@@ -8,6 +8,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from asrlib.config.training import OptimConfig
 from asrlib.ms.training.optim import Ema, SwapEma, make_optimizer
+from asrlib.ms.training.parallel import is_statistic
 
 RATES = [1e-2, 1e-2, 5e-2, 1e-3, 0.0, 2e-2]
 SHAPES = {"weight": (3, 4), "bias": (4,)}
@@ -28,6 +29,15 @@ class Update(nn.Cell):
 
     def construct(self, weight, bias, rate):
         return self.optimizer((weight, bias), rate, ops.ones_like(rate) * SCALE)
+
+
+class Change(nn.Cell):
+    def __init__(self, parameter):
+        super().__init__(auto_prefix=False)
+        self.parameter = parameter
+
+    def construct(self, value):
+        return ops.assign(self.parameter, value)
 
 
 def draw(rng):
@@ -101,18 +111,24 @@ def test_moving_average_is_kept_and_swapped(name):
     rng = np.random.default_rng(0)
     start, grads = draw(rng), [draw(rng) for _ in RATES]
     network, plain = Weights(start), Weights(start)
-    optimizer = Ema(make_optimizer(network, OptimConfig(name=name, momentum=0.0, weight_decay=0.0)), 0.9)
+    optimizer = Ema(make_optimizer(network, OptimConfig(name=name, momentum=0.0, weight_decay=0.0)), network, 0.9)
     alone = Update(make_optimizer(plain, OptimConfig(name=name, momentum=0.0, weight_decay=0.0)))
     update, swap, mean = Update(optimizer), SwapEma(optimizer), start["weight"].astype(np.float64)
+    statistic, change = 1.0, Change(network.statistic)
     for grad, rate in zip(grads, RATES, strict=True):
+        change(Tensor(np.full(2, rate, np.float32)))  # as the forward pass changes it
+        statistic = 0.9 * statistic + 0.1 * rate
         arguments = Tensor(grad["weight"]), Tensor(grad["bias"]), Tensor(rate, ms.float32)
         update(*arguments)
         alone(*arguments)
         mean = 0.9 * mean + 0.1 * plain.weight.asnumpy()
     swap()
     np.testing.assert_allclose(network.weight.asnumpy(), mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(network.statistic.asnumpy(), statistic, rtol=1e-5)
+    assert {p.name: is_statistic(p) for p in optimizer.mean} == {f"running_mean.{name}": name == "statistic" for name in (*SHAPES, "statistic")}
     swap()
     np.testing.assert_array_equal(network.weight.asnumpy(), plain.weight.asnumpy())
+    np.testing.assert_array_equal(network.statistic.asnumpy(), np.full(2, RATES[-1], np.float32))
     arguments = Tensor(grads[0]["weight"]), Tensor(grads[0]["bias"]), Tensor(0.1, ms.float32)
     update(*arguments)
     alone(*arguments)

@@ -1,11 +1,13 @@
 """Pretraining end to end on a few seconds of tones: batches, masks, output files, and resuming a killed run."""
 
+import dataclasses
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,6 +118,25 @@ def test_batches_are_a_function_of_seed_epoch_and_place(dataset, tmp_path):
         assert frames.max() <= longest
         for row, n in enumerate(frames):
             assert not batch.mask[row, n:].any() and batch.mask[row, :n].any() and not batch.wavs[row, batch.lengths[row] :].any()
+
+
+def test_fingerprint(dataset, corpus):
+    """Audio, targets and pitch count, even with the same lengths."""
+    before, index = dataset.fingerprint(), 0
+    item = dataset.items[index]
+    changed = {"labels": item.labels + 1, "pitch": item.pitch + 1, "speaker": item.speaker + 1}
+    for name, value in changed.items():
+        dataset.items[index] = dataclasses.replace(item, **{name: value})
+        assert dataset.fingerprint() != before, name
+    dataset.items[index] = item
+    assert dataset.fingerprint() == before
+    path = Path(item.source.wav)
+    content = path.read_bytes()
+    try:
+        path.write_bytes(content[:-1000] + bytes(1000))
+        assert dataset.fingerprint() != before
+    finally:
+        path.write_bytes(content)
 
 
 def test_crops_keep_labels_and_samples_together(dataset):

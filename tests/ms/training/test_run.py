@@ -122,8 +122,34 @@ def test_another_configuration(copied, dump):
 def test_other_data(copied, dump, tmp_path):
     arguments = train_arguments(dump, copied)
     arguments[arguments.index("--valid_dir") + 1] = str(make_dump(tmp_path, "valid", ["CCA", "B"]))
-    with pytest.raises(UserError, match="exp holds a run on other data: choose another --tag or --exp_dir, or start over with --force true"):
-        train.main(arguments)
+    before, history = load_arrays(copied / "model.safetensors"), (copied / "history.jsonl").read_text()
+    train.main(arguments)
+    rows = [json.loads(line) for line in (copied / "history.jsonl").read_text().splitlines()]
+    assert rows[0]["update"] == 1 and rows[0]["seconds"] != json.loads(history.splitlines()[0])["seconds"], "trained again"
+    former = copied / "former/1"
+    assert (former / "history.jsonl").read_text() == history and (former / "checkpoints/index.json").is_file()
+    kept = load_arrays(former / "model.safetensors")
+    assert all(np.array_equal(kept[name], array) for name, array in before.items())
+    train.main(arguments)
+    assert not (copied / "former/2").exists(), "a finished run on the same data is left alone"
+
+
+def test_new_features_of_the_same_lengths_are_other_data(copied, dump, tmp_path):
+    shutil.copytree(dump, tmp_path / "dump")
+    path = tmp_path / "dump/train/feats.sha256"
+    path.write_text(path.read_text()[::-1])
+    train.main(train_arguments(tmp_path / "dump", copied))
+    assert (copied / "former/1/model.safetensors").is_file() and (copied / "model.safetensors").is_file()
+
+
+def test_start_over_once(copied, dump):
+    """With the name of a call, as recipes give it, a resumed run goes on."""
+    before = (copied / "history.jsonl").read_text()
+    train.main([*train_arguments(dump, copied), "--force", "17"])
+    again = (copied / "history.jsonl").read_text()
+    assert before != again
+    train.main([*train_arguments(dump, copied), "--force", "17"])
+    assert (copied / "history.jsonl").read_text() == again
 
 
 def test_start_over(copied, dump):

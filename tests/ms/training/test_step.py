@@ -8,6 +8,7 @@ from mindspore import Tensor, nn, ops
 
 from asrlib.ms.models import make_network
 from asrlib.ms.objectives.ctc import CtcLoss, EvalStep
+from asrlib.ms.training import loss_scale
 from asrlib.ms.training.optim import make_optimizer
 from asrlib.ms.training.run import set_precision
 from asrlib.ms.training.step import TrainStep
@@ -44,8 +45,8 @@ class Bench:
         self.config, self.network = config, make_network(config, VOCAB)
         set_precision(self.network, config)
         self.optimizer = make_optimizer(self.network, config.optim)
-        loss_scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
-        self.step = TrainStep(self.network, CtcLoss(self.network, BLANK), self.optimizer, config.optim, loss_scale)
+        self.step = TrainStep(self.network, CtcLoss(self.network, BLANK), self.optimizer, config.optim, config.trainer.precision == "fp16")
+        self.step.loss_scale = loss_scale.start(config.trainer)
         self.first, self.restore = self.arrays(), Restore(self.network)
 
     def arrays(self):
@@ -59,7 +60,8 @@ class Bench:
     def __call__(self, batch, rate=1.0, update=True):
         """(loss, norm, finite) of one batch."""
         share = np.array(1 / self.config.optim.accumulate, np.float32)
-        loss, norm, finite = self.step(rate, update, *batch, np.full(len(batch[0]), 1 / len(batch[0]), np.float32), share)
+        weights, seed = np.full(len(batch[0]), 1 / len(batch[0]), np.float32), np.array(1, np.int32)
+        loss, norm, finite = self.step(rate, update, *batch, weights, share, seed)
         return float(loss[0]), norm, finite
 
     def change(self, *batches):
@@ -107,6 +109,22 @@ def accumulating(tiny):
     return Bench(tiny(*PLAIN, "optim.accumulate=2"))
 
 
+class WithoutPadding(torch.nn.Module):
+    """Batch normalisation of x (B, C, F, T) over the first frames[b] of T; 0 after them."""
+
+    def __init__(self, norm, frames):
+        super().__init__()
+        self.norm, self.frames = norm, frames
+
+    def forward(self, x):
+        valid = (torch.arange(x.shape[3]) < self.frames[:, None])[:, None].expand(-1, x.shape[2], -1)
+        rows = x.permute(0, 2, 3, 1)
+        y = torch.zeros_like(rows)
+        norm = self.norm
+        y[valid] = torch.nn.functional.batch_norm(rows[valid], norm.running_mean, norm.running_var, norm.weight, norm.bias, training=True)
+        return y.permute(0, 3, 1, 2)
+
+
 def by_twin(bench, batch):
     """Loss, gradients and moving statistics in PyTorch, under our names."""
     config = bench.config
@@ -115,10 +133,11 @@ def by_twin(bench, batch):
     missing = model.load_state_dict({names[name]: torch.tensor(bench.first[name]) for name in names}, strict=False)
     assert all(name.endswith("num_batches_tracked") for name in missing.missing_keys) and not missing.unexpected_keys
     feats, lengths, labels, label_lengths = map(torch.tensor, batch)
+    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    model.bn1, model.bn2 = (WithoutPadding(norm, (lengths - 1) // 2 + 1) for norm in (model.bn1, model.bn2))
     logits, out_lengths = model(feats, lengths)
     loss = torch.nn.functional.ctc_loss(logits.log_softmax(-1), labels, out_lengths, label_lengths, BLANK, reduction="none").mean()
     loss.backward()
-    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
     gradients = {name: parameters[theirs].grad.numpy() for name, theirs in names.items() if theirs in parameters}
     return loss.item(), gradients, {name: buffers[theirs].numpy() for name, theirs in names.items() if theirs in buffers}
 
@@ -131,7 +150,7 @@ def assert_gradients_of_twin(bench):
     for name, gradient in gradients.items():
         assert np.linalg.norm(ours[name] - gradient) <= 1e-4 * np.linalg.norm(gradient) + 1e-7, name
     for name, statistic in statistics.items():
-        if name.endswith("moving_mean"):
+        if "moving" in name:
             np.testing.assert_allclose(bench.arrays()[name], statistic, rtol=1e-4, atol=1e-6)
     bench.reset()
     assert bench(batch)[0] == pytest.approx(loss, rel=1e-5)
@@ -256,6 +275,32 @@ def test_infinite_loss_in_either_of_two_batches_skips_the_update(accumulating, p
     continued = accumulating.change(draw(15), draw(16))
     assert norm_of(continued) > 0
     assert_same(continued, accumulating.change(draw(15), draw(16)))
+
+
+def test_padding_does_not_count_in_batch_normalisation(plain):
+    """The same utterances in a longer batch: the same loss, gradients and moving statistics."""
+    feats, lengths, labels, label_lengths = draw(19)
+    longer = np.concatenate([feats, np.full((2, 12, feats.shape[2]), 7, np.float32)], 1)
+    changes, statistics = [], []
+    for padded in (feats, longer):
+        changes.append(plain.change((padded, lengths, labels, label_lengths)))
+        statistics.append({name: array for name, array in plain.arrays().items() if "moving" in name})
+    assert_same(changes[0], changes[1], atol=2e-6)
+    assert_same(statistics[0], statistics[1], atol=1e-6)
+
+
+def test_gradients_do_not_depend_on_the_loss_scale(tiny):
+    bench, batch = Bench(tiny(*PLAIN, "trainer.precision=fp16")), draw(20)
+    changes = []
+    for scale in (256.0, 1024.0):
+        bench.step.loss_scale = scale
+        changes.append(bench.change(batch))
+    assert norm_of({name: changes[0][name] - changes[1][name] for name in changes[0]}) <= 2e-3 * norm_of(changes[0])
+    bench.step.loss_scale = 1e38
+    bench.reset()
+    assert bench(batch)[2] is False, "overflow"
+    for p in bench.optimizer.weights:
+        np.testing.assert_array_equal(p.asnumpy(), bench.first[p.name])
 
 
 @pytest.mark.parametrize(

@@ -40,13 +40,16 @@ class Step:
     """Records its arguments and changes the weights a little, so that each state differs; `finite`: whether each call was finite."""
 
     def __init__(self, network, finite=lambda call: True, kill=None):
-        self.network, self.finite, self.kill, self.notes, self.losses = network, finite, kill, [], []
+        self.network, self.finite, self.kill, self.notes, self.losses, self.shares = network, finite, kill, [], [], []
+        self.loss_scale, self.scales = 1.0, []
 
     def __call__(self, rate, update, *inputs):
         if len(self.notes) == self.kill:
             raise Killed
         batch = hashlib.sha256(b"".join(array.tobytes() for array in inputs)).hexdigest()
         finite = self.finite(len(self.notes))
+        self.shares.append(float(inputs[5]))
+        self.scales.append(self.loss_scale)
         self.notes.append((batch, round(float(np.float32(rate)), 9), update))
         weight = self.network.weight
         if update and finite:
@@ -127,6 +130,26 @@ def test_accumulation(trainer):
     losses = run.step.losses
     assert [row["loss"] for row in rows[:3]] == pytest.approx([np.mean(losses[:2]), np.mean(losses[2:4]), losses[4]]), "of the whole update"
     assert [rate for _, rate, _ in run.step.notes][1:2] == pytest.approx([rows[0]["learning_rate"]])
+    assert run.step.shares == pytest.approx([0.5, 0.5, 0.5, 0.5, 1.0] * 3), "the last update of an epoch is the mean over its own batch"
+
+
+def test_loss_scale_adapts(trainer, logged):
+    """It is halved by overflow, doubled after two finite updates, resumed exactly, and no overflow counts as divergence until it is 1."""
+    fp16 = ("trainer.precision=fp16", "trainer.loss_scale=8", "trainer.loss_scale_window=2", "trainer.save_interval=0")
+    whole = trainer(*fp16, finite=lambda call: call not in (1, 2, 8), folder="whole")
+    whole.run()
+    assert whole.step.scales == [8, 8, 4, 2, 2, 4, 4, 8, 8, 4, 4, 8, 8, 16, 16]
+    assert any("update 1 skipped: overflow in float16; loss scale 8 -> 4" in line for line in logged)
+    with pytest.raises(Killed):
+        trainer(*fp16, finite=lambda call: call not in (1, 2, 8), kill=4, folder="killed").run()
+    resumed = trainer(*fp16, finite=lambda call: call != 4, folder="killed")
+    resumed.run()
+    assert resumed.step.scales == whole.step.scales[4:]
+    with pytest.raises(UserError, match="training diverged: 5 updates in a row"):
+        trainer(*fp16, finite=lambda call: False, folder="never").run()
+    fixed = trainer("trainer.precision=fp16", "trainer.loss_scale=8", "trainer.loss_scale_window=0", finite=lambda call: call != 3, folder="fixed")
+    fixed.run()
+    assert set(fixed.step.scales) == {8} and set(trainer(folder="fp32").step.scales) == set()
 
 
 COUNTED = ("trainer.valid_unit=updates", "trainer.valid_interval=4", "trainer.updates=14", "trainer.epochs=0", "trainer.keep_updates=[0,7]")
