@@ -1,7 +1,8 @@
 """Estimates an n-gram language model for beam search from a Kaldi text file (interpolated modified Kneser-Ney) and writes it as ARPA.
 
 --unit word makes a word model over character tokens (English); --unit char makes a character model in which spaces are written <space>, as in the
-token list (Mandarin, or an open vocabulary). With --valid_text the perplexity on that text is logged.
+token list (Mandarin, or an open vocabulary). A tag such as [noise] is one unit, <unk> the unknown unit; reserved symbols (<s>, <blank>, ...) in the
+text are left out with a warning. With --valid_text the perplexity on that text is logged.
 """
 
 from pathlib import Path
@@ -18,16 +19,20 @@ def main(argv=None) -> int | None:
     parser.add_argument("--valid_text", type=Path, help="text file to measure the perplexity on")
     args = parser.parse_args(argv)
 
-    from asrlib.decode.greedy import SPACE
     from asrlib.decode.lm import perplexity
     from asrlib.decode.ngram import estimate, write_arpa
     from asrlib.score.texts import read_text
+    from asrlib.text.tags import characters
+    from asrlib.text.tokenizers import RESERVED, SPACE
     from asrlib.utils.log import get_logger
 
     log = get_logger(__name__)
 
     def sentences(path: Path) -> list[list[str]]:
-        return [t.split() if args.unit == "word" else [SPACE if c == " " else c for c in t] for t in read_text(path).values()]
+        units = [text.split() if args.unit == "word" else characters(text, " ") for text in read_text(path).values()]
+        if found := [unit for sentence in units for unit in sentence if unit in RESERVED]:
+            log.warning("%s: %d reserved symbols are left out: %s", path, len(found), " ".join(sorted(set(found))))
+        return [[SPACE if unit == " " else unit for unit in sentence if unit not in RESERVED] for sentence in units]
 
     train = sentences(args.text)
     valid = sentences(args.valid_text) if args.valid_text else []

@@ -6,7 +6,7 @@
   prepare_data --corpus kaldi --train_dir my/train --test_dirs "my/test" --valid_portion 0.05 --audio_root my/recordings
 
 --corpus NAME --help also lists the options of that corpus.
-Utterances are dropped only with --fix true; bad_utts.txt beside wav.scp then lists them with the reasons.
+Utterances are dropped only with --fix true, and none of a test set; bad_utts.txt beside wav.scp then lists them with the reasons.
 AISHELL-2 is for pretraining. Utterances with a transcript of AISHELL-1's dev or test are skipped (DATA_DIR/leaks.tsv), the others are concatenated,
 and a part is drawn for dev (DATA_DIR/hours.tsv has the hours after each step).
 """

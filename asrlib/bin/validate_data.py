@@ -3,9 +3,12 @@
   validate_data data/train data/dev
   validate_data data/train --fix true      keeps the original files in data/train/.backup, lists dropped utterances in data/train/bad_utts.txt
 
+--fix true makes other white space (no-break, ideographic) plain spaces, removes invisible characters and reserved words, and drops what is invalid;
+of a test set (a folder named test*, *test or eval*, or --keep_all true) it drops nothing, but refuses.
 Lists all problems (of each kind the first three) with file, line and what to do. Exit code 1 if a directory has problems.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, boolean, run
@@ -15,6 +18,8 @@ def get_parser() -> Parser:
     parser = Parser(__doc__)
     parser.add_argument("dirs", nargs="+", type=Path, metavar="DIR", help="data directories")
     parser.add_argument("--fix", type=boolean, default=False, help="sort the files, drop invalid or incomplete utterances, write spk2utt")
+    keep = "--fix refuses to drop utterances; default: true for folders named test*, *test or eval*"
+    parser.add_argument("--keep_all", type=boolean, default=None, help=keep)
     parser.add_argument("--no_text", type=boolean, default=False, help="accept a directory without text")
     parser.add_argument("--no_wav", type=boolean, default=False, help="accept a directory without wav.scp")
     parser.add_argument("--no_spk_sort", type=boolean, default=False, help="accept utterance ids that do not begin with the speaker id")
@@ -43,7 +48,9 @@ def main(argv=None) -> int:
     faulty = 0
     for folder in args.dirs:
         if args.fix:
-            result = fix(folder, rules)
+            name = folder.resolve().name.lower()
+            named = name.startswith(("test", "eval")) or name.endswith("test")
+            result = fix(folder, replace(rules, keep_all=named if args.keep_all is None else args.keep_all))
             print(f"{folder}: {result.summary}")
             for utt, reason in result.dropped.items():
                 print(f"  dropped {utt}: {reason}")

@@ -40,8 +40,8 @@ def download_data(download_dir: Path, options: Namespace) -> None:
 
 def prepare_data(corpus_dir: Path, options: Namespace) -> dict[str, Repair]:
     """train, dev and test (asrlib.corpora.registry). UserError: as `prepare`; a fault in a set, without options.fix."""
-    rules, wav = Rules(audio=options.audio), corpus_dir / "wav"
-    return {name: accept(wav / name, prepare(corpus_dir, name, options.check_counts), rules, options.fix) for name in UTTERANCES}
+    rules, wav = {name: Rules(audio=options.audio, keep_all=name == "test") for name in UTTERANCES}, corpus_dir / "wav"
+    return {name: accept(wav / name, prepare(corpus_dir, name, options.check_counts), rules[name], options.fix) for name in UTTERANCES}
 
 
 def download(download_dir: str | Path, mirror: str = URL, remove_archive: bool = False) -> Path:

@@ -36,7 +36,8 @@ def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
     """train, dev and every test directory under its own name; without valid_dir, dev is drawn from train.
 
     Relative paths in wav.scp start from audio_root or, if they do not exist there, from the nearest folder above the data directory in which
-    they do. UserError: a fault in a directory, without `fix`; two directories of one name. ArgumentError: no directory is given.
+    they do. UserError: a fault in a directory, without `fix`; an utterance of a test set that cannot be repaired; two
+    directories of one name. ArgumentError: no directory is given.
     """
     if not (options.train_dir or options.valid_dir or options.test_dirs):
         raise ArgumentError(None, "--corpus kaldi needs --train_dir or --test_dirs")
@@ -47,7 +48,8 @@ def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
         if name in sources:
             raise UserError(f"--test_dirs {path}: the name {name!r} is that of another directory: rename it")
         sources[name] = path
-    prepared = {name: _accept(path, rules, options.fix) for name, path in sources.items() if path is not None}
+    every = {name: replace(rules, keep_all=name not in ("train", "dev")) for name in sources}
+    prepared = {name: _accept(path, every[name], options.fix) for name, path in sources.items() if path is not None}
     if options.train_dir is not None and options.valid_dir is None:
         train = prepared["train"]
         rest, part = split(train.data, options.valid_portion, options.seed)

@@ -9,7 +9,7 @@ from asrlib.corpora.audio import is_pipe
 from asrlib.corpora.kaldi_dir import KaldiDir, read_tables
 from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import FILES, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table, summarise, write_table
-from asrlib.corpora.kaldi_validate import Rules, check, recordings
+from asrlib.corpora.kaldi_validate import Rules, check, mended, recordings
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
@@ -97,7 +97,7 @@ def _add_durations(result: Repair) -> None:
 def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
     """Keeps the utterances that are valid in every table; nothing is written.
 
-    UserError: a required file is missing or unreadable, or no valid utterance is left.
+    UserError: a required file is missing or unreadable, no valid utterance is left, or with rules.keep_all one would be dropped.
     """
     if "utt2spk" not in tables and "spk2utt" in tables:
         tables = {"utt2spk": _invert(tables["spk2utt"]), **tables}
@@ -114,11 +114,24 @@ def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
     if len(dropped) == len(all_utts):
         utt, reason = next(iter(dropped.items()))
         raise UserError(f"{folder} has no valid utterance (the first: {utt}, {reason}), so nothing is changed: correct the files by hand")
+    if dropped and rules.keep_all:
+        listed = "; ".join(f"{utt}: {reason}" for utt, reason in list(dropped.items())[:3]) + ("; ..." if len(dropped) > 3 else "")
+        what = f"{folder} is a test set, of which --fix would drop {len(dropped)} utterances ({listed})"
+        raise UserError(f"{what}; results on fewer utterances cannot be compared: correct them by hand")
+    if "text" in tables:
+        _mend(tables["text"], rules)
     for problem in problems:  # lines of speakers and recordings
         if problem.drop is not None and problem.table not in UTT_FILES:
             tables[problem.table].rows.pop(problem.drop, None)
     data = KaldiDir({name: table.rows for name, table in tables.items() if name != "spk2utt"})
     return Repair(_complete(select(data, all_utts - dropped.keys())), dropped, seconds)
+
+
+def _mend(text: Table, rules: Rules) -> None:
+    after = {utt: mended(words, rules) for utt, words in text.rows.items()}
+    if changed := [utt for utt, words in text.rows.items() if " ".join(words.split(" ")) != after[utt]]:
+        log.info("%s: mended spaces, invisible characters or reserved words in %d transcripts, the first is %s", text.path, len(changed), changed[0])
+    text.rows.update(after)
 
 
 def _reasons(problems: list[Problem], tables: dict[str, Table]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asrlib.utils.characters import code_point, odd_spaces, plain
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
@@ -111,7 +112,7 @@ def _read_line(table: Table, number: int, line: bytes) -> None:
         table.bad.add(key)
         table.problems.append(Problem(table.path, number, "not UTF-8", key, fix, drop=key))
         return
-    key, value = split_line(text)
+    key, value = _split_odd(table, number, *split_line(text))
     if not key:
         table.problems.append(Problem(table.path, number, "empty line", fix=FIX))
         return
@@ -130,6 +131,17 @@ def _read_line(table: Table, number: int, line: bytes) -> None:
         what = "empty transcript" if table.path.name == "text" else "no value after the key"
         table.bad.add(key)
         table.problems.append(Problem(table.path, number, what, key, drop=key))
+
+
+def _split_odd(table: Table, number: int, key: str, value: str) -> tuple[str, str]:
+    """Key and value of a line, in which another Unicode space or an invisible character may stand in or after the key, or in a value of ids."""
+    odd = odd_spaces(key if table.path.name in ("text", "wav.scp") else key + value)
+    if not odd:
+        return key, value
+    key, value = split_line(f"{plain(key)} {value if table.path.name in ('text', 'wav.scp') else plain(value)}")
+    what = "other white space or an invisible character beside the id"
+    table.problems.append(Problem(table.path, number, what, f"{key}: {code_point(odd[0])}", FIX))
+    return key, value
 
 
 def split_line(line: str) -> tuple[str, str]:

@@ -15,10 +15,12 @@ from pathlib import Path
 from asrlib.corpora.audio import MAX_OVERSHOOT, AudioInfo, check_audio, is_pipe
 from asrlib.corpora.kaldi_dir import parse_segment, read_tables
 from asrlib.corpora.kaldi_table import FIX, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table
+from asrlib.utils.characters import JOINERS, code_point, odd_spaces, plain
 from asrlib.utils.errors import UserError
 from asrlib.utils.progress import progress
 
-RESERVED = {"<s>", "</s>", "#0"}  # words that language-model graphs use
+# Words that language-model graphs and token lists use.
+RESERVED = {"<s>", "</s>", "#0", "<eps>", "<blank>", "<space>", "<sos/eos>"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Rules:
     printable: bool = True
     allow_pipes: bool = False
     audio: bool = False
+    keep_all: bool = False  # of a test set, whose results on fewer utterances could not be compared: repair refuses to drop any
     audio_root: Path | None = None  # base folder of relative paths in wav.scp; None: the current folder
 
 
@@ -143,11 +146,25 @@ def _text(text: Table, rules: Rules) -> Iterator[Problem]:
     for utt, words in text.rows.items():
         reserved = RESERVED.intersection(words.split())
         if reserved:
-            yield text.problem(utt, "reserved word in the transcript", f"{utt}: {', '.join(sorted(reserved))}")
-        odd = [c for c in utt + words if not c.isprintable() and c != "\t"]
-        if odd and rules.printable:
+            fix = "remove it by hand, or --fix true removes it and keeps the other words"
+            yield text.problem(utt, "reserved word in the transcript", f"{utt}: {', '.join(sorted(reserved))}", fix, drop=False)
+        if rules.printable and (odd := odd_spaces(words)):
+            names = ", ".join(map(code_point, dict.fromkeys(odd)))
+            fix = "--fix true makes it a plain space and keeps the utterance"
+            fix = fix if any(map(str.isspace, odd)) else "--fix true removes it and keeps the utterance"
+            yield text.problem(utt, "other white space or an invisible character in the transcript", f"{utt}: {names}", fix, drop=False)
+        shown = utt + plain(words)
+        unprintable = [] if shown.isprintable() else [c for c in shown if not c.isprintable() and c not in JOINERS]
+        if unprintable and rules.printable:
             fix = "correct the line, or give --non_print true to accept it, or --fix true to drop it"
-            yield text.problem(utt, "non-printable character", f"{utt}: U+{ord(odd[0]):04X}", fix)
+            yield text.problem(utt, "non-printable character", f"{utt}: {code_point(unprintable[0])}", fix)
+        elif words and not mended(words, rules):
+            yield text.problem(utt, "empty transcript", f"{utt}: nothing but {words!r}")
+
+
+def mended(words: str, rules: Rules) -> str:
+    """A transcript with plain spaces and without invisible characters (if `rules` want printable ones) and reserved words."""
+    return " ".join(word for word in (plain(words) if rules.printable else words).split(" ") if word not in RESERVED)
 
 
 def _wav(wav: Table, rules: Rules) -> Iterator[Problem]:

@@ -74,7 +74,7 @@ def prepare_data(corpus_dir: Path, options: Namespace) -> dict[str, Repair]:
     tests = {name.replace("-", "_"): [name] for name in options.test_sets}
     prepared: dict[str, Repair] = {}
     for target, names in {"train": options.train_sets, "dev": options.valid_sets, **tests}.items():
-        rules = Rules(audio=options.audio)
+        rules = Rules(audio=options.audio, keep_all=target in tests)
         parts = [accept(corpus_dir / name, prepare(corpus_dir, name, options.check_counts), rules, options.fix) for name in names]
         if parts:
             dropped = {utt: reason for part in parts for utt, reason in part.dropped.items()}

@@ -112,8 +112,8 @@ class BeamDecoder:
             raise UserError(f"a word language model needs the token {SPACE} in the token list: set lm_unit to token")
         config = self.config
         words = sorted(set(_read_lexicon(config.lexicon) if config.lexicon else vocabulary(config.lm)))
-        known = {t for i, t in enumerate(self.tokens) if i != self.blank and len(t) == 1}
-        spelled = [word for word in words if known.issuperset(word)]
+        known = {t for i, t in enumerate(self.tokens) if i != self.blank}
+        spelled = [word for word in words if known.issuperset(self._spell(word))]
         source = config.lexicon or config.lm
         if not spelled:
             raise UserError(
@@ -123,6 +123,10 @@ class BeamDecoder:
             ignored = len(words) - len(spelled)
             log.warning("%s: %d of %d words are ignored, because the tokens cannot spell them", source, ignored, len(words))
         return spelled
+
+    def _spell(self, word: str) -> list[str]:
+        """The tokens of a word: its characters, or itself, if it is a token (a tag such as <noise>)."""
+        return [word] if word in self.tokens else list(word)
 
     def _load(self) -> LM:
         """The language model over self.words or over the tokens; ZeroLM if there is none."""
@@ -147,7 +151,7 @@ class BeamDecoder:
         space, ids = self.tokens.index(SPACE), {token: index for index, token in enumerate(self.tokens)}
         trie, start = Trie(len(self.tokens), space), self.lm.start(False)
         for index, word in enumerate(self.words):
-            trie.insert([*(ids[letter] for letter in word), space], index, self.lm.score(start, index)[1])
+            trie.insert([*(ids[token] for token in self._spell(word)), space], index, self.lm.score(start, index)[1])
         trie.smear(SmearingMode.MAX)  # a prefix scores the best unigram of its words, until its word is known
         options = LexiconDecoderOptions(
             c.beam_size, self._top_n(), c.beam_threshold, c.alpha * LN10, c.beta, float("-inf"), 0.0, True, CriterionType.CTC

@@ -32,12 +32,15 @@ class Ngram:
 
 
 def estimate(sentences: Iterable[Sequence[str]], order: int) -> Ngram:
-    """Estimates a model of `order` from sentences of units (words or characters); UserError for a text without units or with <s> in it."""
+    """Estimates a model of `order` from sentences of units (words or characters); <unk> in a sentence is the unknown unit.
+
+    UserError: a text without units, or with <s> or </s> in it.
+    """
     counts = _adjusted_counts(sentences, order)
     discounts = [_discounts(table.values()) for table in counts]
     probs: list[dict[Gram, float]] = []
     backoffs: list[dict[Gram, float]] = []
-    uniform = 1.0 / (len(counts[0]) + 1)  # the units, </s> and <unk>
+    uniform = 1.0 / len({*counts[0], (UNK,)})  # the units, </s> and <unk>
     lower: dict[Gram, float] = {}
     for n, (table, discount) in enumerate(zip(counts, discounts, strict=True), 1):
         totals: dict[Gram, int] = defaultdict(int)
@@ -51,7 +54,7 @@ def estimate(sentences: Iterable[Sequence[str]], order: int) -> Ngram:
             for gram, count in table.items()
         }
         if n == 1:
-            lower[(UNK,)] = gamma[()] * uniform
+            lower.setdefault((UNK,), gamma[()] * uniform)
         else:
             backoffs.append({context: math.log10(g) for context, g in gamma.items()})
         probs.append({gram: math.log10(p) for gram, p in lower.items()})
@@ -63,7 +66,7 @@ def _adjusted_counts(sentences: Iterable[Sequence[str]], order: int) -> list[Cou
     counts: list[Counter[Gram]] = [Counter() for _ in range(order)]
     for sentence in sentences:
         padded = (BOS, *sentence, EOS)
-        if clash := {BOS, EOS, UNK}.intersection(sentence):
+        if clash := {BOS, EOS}.intersection(sentence):
             raise UserError(f"the text contains {clash.pop()}, which is reserved in n-gram models: remove it")
         counts[-1].update(padded[i : i + order] for i in range(len(padded) - order + 1))
         for n in range(2, order):  # n-grams at the start of a sentence; the others come from the next higher order

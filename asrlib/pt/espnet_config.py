@@ -15,7 +15,8 @@ from asrlib.config.base import override_values, read_yaml
 from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt.dump import Speech
 from asrlib.pt.frontends import TRAINED
-from asrlib.text.tokenizers import BLANK, UNKNOWN, SentencePieceTokenizer, Tokenizer, WordTokenizer
+from asrlib.text.tags import is_tag
+from asrlib.text.tokenizers import BLANK, RESERVED, UNKNOWN, SentencePieceTokenizer, Tokenizer, WordTokenizer
 from asrlib.utils.errors import UserError
 
 LOGMEL = {  # frontend without an upstream: 80-bin log-mel every 10 ms; conv2d subsamples it to the frame rate of 20 ms states with conv2d2
@@ -152,4 +153,6 @@ def with_tokens(values: dict, tokenizer: Tokenizer, model: Path) -> dict:
     kind = "bpe" if isinstance(tokenizer, SentencePieceTokenizer) else "word" if isinstance(tokenizer, WordTokenizer) else "char"
     own = [token for token in tokenizer.tokens if token not in (BLANK, UNKNOWN)]
     values = values | {"token_type": kind, "token_list": [BLANK, UNKNOWN, *own, "<sos/eos>"]}
+    if tags := [token for token in tokenizer.tokens if kind == "char" and is_tag(token) and token not in RESERVED]:
+        values["non_linguistic_symbols"] = tags  # each is one token, as for our models
     return values | ({"bpemodel": str(model)} if kind == "bpe" else {})

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asrlib.score.compare import compare
+from asrlib.score.conventions import Conventions
 from asrlib.score.error_rate import Score, score
-from asrlib.score.texts import read_text
+from asrlib.score.texts import read_texts
 from asrlib.utils.errors import UserError
 
 COLUMNS = ("dataset", "unit", "baseline", "its Err", "Err", "difference", "95 % interval", "relative")
@@ -53,4 +54,5 @@ def read_score(result: Path) -> tuple[Score, str]:
         ref, hyp, unit = facts["ref"], facts["hyp"], facts["unit"]
     except KeyError as error:
         raise UserError(f"{result} has no key {error}: run the score command again") from None
-    return score(read_text(ref), read_text(hyp), unit, allow_extra=True), unit
+    refs, hyps = read_texts(ref, hyp)
+    return score(refs, hyps, unit, allow_extra=True, conventions=Conventions.of(facts.get("conventions", {}))), unit

@@ -18,7 +18,8 @@ _DIAGONAL, _DELETION, _INSERTION = 0, 1, 2
 
 @dataclass(frozen=True)
 class Alignment:
-    """One aligned utterance. `ops` holds one letter per step: C(orrect), S(ubstitution), D(eletion), I(nsertion)."""
+    """One aligned utterance. `ops` holds one letter per step: C(orrect), S(ubstitution), D(eletion), I(nsertion), or O for an optional word
+    that the hypothesis leaves out, which counts as correct (asrlib.score.lattice)."""
 
     ref: Sequence[Hashable]
     hyp: Sequence[Hashable]
@@ -26,13 +27,13 @@ class Alignment:
 
     @property
     def errors(self) -> int:
-        return len(self.ops) - self.ops.count("C")
+        return sum(self.ops.count(op) for op in "SDI")
 
     def steps(self) -> Iterator[tuple[str, Hashable | None, Hashable | None]]:
         """(op, reference unit, hypothesis unit) from left to right; None where one side has no unit."""
         ref, hyp = iter(self.ref), iter(self.hyp)
         for op in self.ops:
-            yield op, None if op == "I" else next(ref), None if op == "D" else next(hyp)
+            yield op, None if op == "I" else next(ref), None if op in "DO" else next(hyp)
 
 
 def align(refs: Sequence[Sequence[Hashable]], hyps: Sequence[Sequence[Hashable]]) -> list[Alignment]:

@@ -50,15 +50,15 @@ class Comparison:
 
 def compare(a: Score, b: Score, seed: int = 0) -> Comparison:
     """Compares two scores of one reference; every bootstrap sample has the same utterances (or speakers) of both."""
-    if a.unit != b.unit or {u: x.ref for u, x in a.alignments.items()} != {u: x.ref for u, x in b.alignments.items()}:
+    if a.unit != b.unit or a.refs != b.refs:
         raise UserError("the two systems were not scored against the same reference: score both against one reference file")
     if a.counts.error_rate is None or b.counts.error_rate is None or a.ci95 is None:
         return Comparison(a, b, None, None, None)
-    columns = np.array([(x.errors, b.alignments[u].errors, len(x.ref)) for u, x in a.alignments.items()])
+    columns = np.array([(x.errors, b.alignments[u].errors, len(x.ref), len(b.alignments[u].ref)) for u, x in a.alignments.items()])
     groups: Sequence[str] | None = [a.speakers[u] for u in a.alignments] if a.ci95_over == "speaker" else None
     sums = resample(columns, groups, seed=seed)
-    delta = percent(sums[:, 1], sums[:, 2]) - percent(sums[:, 0], sums[:, 2])
-    better = float(np.mean(sums[:, 1] < sums[:, 0]))
+    delta = percent(sums[:, 1], sums[:, 3]) - percent(sums[:, 0], sums[:, 2])  # alternatives of a reference differ in length
+    better = float(np.mean(sums[:, 1] * sums[:, 2] < sums[:, 0] * sums[:, 3]))
     return Comparison(a, b, b.counts.error_rate - a.counts.error_rate, interval(delta), better)
 
 

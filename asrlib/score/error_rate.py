@@ -7,6 +7,9 @@ import numpy as np
 
 from asrlib.score.alignment import Alignment, align
 from asrlib.score.bootstrap import interval, percent, resample
+from asrlib.score.conventions import Conventions
+from asrlib.score.differences import warn_of_differences
+from asrlib.score.lattice import FRAGMENT, align_lattice, has_signs, lattice
 from asrlib.score.texts import split_units
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
@@ -29,7 +32,8 @@ class Counts:
     @classmethod
     def of(cls, alignments: Iterable[Alignment]) -> "Counts":
         alignments = list(alignments)
-        c, s, d, i = (sum(a.ops.count(op) for a in alignments) for op in "CSDI")
+        c, s, d, i, o = (sum(a.ops.count(op) for a in alignments) for op in "CSDIO")
+        c += o
         return cls(len(alignments), c + s + d, c, s, d, i, sum(a.errors > 0 for a in alignments))
 
     @property
@@ -48,7 +52,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class Score:
-    """The score of one set. ci95: [low, high] in percent, None with fewer than two utterances or speakers to sample from."""
+    """The score of one set. ci95: [low, high] in percent, None with fewer than two utterances or speakers to sample from.
+    refs: the texts of the references as they were scored."""
 
     unit: str
     counts: Counts
@@ -58,6 +63,8 @@ class Score:
     missing: list[str]
     extra: list[str]
     empty: list[str]
+    conventions: Conventions = Conventions()
+    refs: dict[str, str] = field(default_factory=dict)
     speakers: dict[str, str] = field(default_factory=dict)
 
     def by_speaker(self) -> dict[str, Counts]:
@@ -86,7 +93,7 @@ class Score:
             "missing": len(self.missing),
             "extra": len(self.extra),
             "empty": len(self.empty),
-        }
+        } | ({"conventions": facts} if (facts := self.conventions.facts()) else {})
 
 
 def count_errors(refs: Iterable[str], hyps: Iterable[str], unit: str = "word") -> Counts:
@@ -102,12 +109,14 @@ def score(
     allow_extra: bool = False,
     ci95_over: str = "utterance",
     seed: int = 0,
+    conventions: Conventions = Conventions(),  # noqa: B008 (frozen)
 ) -> Score:
     """Scores every utterance of `ref` ({id: text}) against the hypothesis of the same id, in any order.
 
     A missing hypothesis counts as all deletions and gives a warning. A hypothesis without a reference is not scored: it raises UserError,
     or with `allow_extra` gives a warning. An empty reference is scored too: its hypothesis is all insertions. speakers: {id: speaker} for
-    at least the ids of `ref`. ci95_over: "utterance" or "speaker", what the bootstrap resamples.
+    at least the ids of `ref`. ci95_over: "utterance" or "speaker", what the bootstrap resamples. conventions: how texts are made alike; warnings
+    tell of differences that are likely no errors of recognition.
     """
     missing, extra, empty = check_ids(ref, hyp, allow_extra)
     if ci95_over == "speaker" and not speakers:
@@ -116,12 +125,23 @@ def score(
     if without_speaker:
         raise UserError(f"utt2spk lacks {len(without_speaker)} utterances of the reference, the first is {without_speaker[0]!r}: add their lines")
     ids = sorted(ref)
-    aligned = align([split_units(ref[u], unit) for u in ids], [split_units(hyp.get(u, ""), unit) for u in ids])
+    refs = {u: conventions.apply(ref[u]) for u in ids}
+    aligned = _align(list(refs.values()), [conventions.apply(hyp.get(u, "")) for u in ids], unit, conventions)
+    alignments = dict(zip(ids, aligned, strict=True))
+    warn_of_differences(ref, {u: hyp[u] for u in ids if u in hyp}, alignments, unit, conventions)
     speakers = {u: speakers[u] for u in ids} if speakers else {}
-    groups = [speakers[u] for u in ids] if ci95_over == "speaker" else None
-    return Score(
-        unit, Counts.of(aligned), dict(zip(ids, aligned, strict=True)), _ci95(aligned, groups, seed), ci95_over, missing, extra, empty, speakers
-    )
+    ci95 = _ci95(aligned, [speakers[u] for u in ids] if ci95_over == "speaker" else None, seed)
+    return Score(unit, Counts.of(aligned), alignments, ci95, ci95_over, missing, extra, empty, conventions, refs, speakers)
+
+
+def _align(refs: list[str], hyps: list[str], unit: str, conventions: Conventions) -> list[Alignment]:
+    """The alignments of paired texts; a reference with alternatives or optional words is a lattice."""
+    optional, fragments = conventions.optional_words, conventions.fragments and unit == "word"
+    aligned = align([split_units(r, unit) for r in refs], [split_units(h, unit) for h in hyps])
+    for k, (ref, hyp) in enumerate(zip(refs, hyps, strict=True)):
+        if has_signs(ref, optional, fragments) or (fragments and any(map(FRAGMENT.fullmatch, hyp.split()))):
+            aligned[k] = align_lattice(lattice(ref, unit, optional), split_units(hyp, unit), fragments)
+    return aligned
 
 
 def check_ids(ref: dict[str, str], hyp: dict[str, str], allow_extra: bool = False) -> tuple[list[str], list[str], list[str]]:

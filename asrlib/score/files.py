@@ -44,6 +44,8 @@ def table(score: Score) -> str:
         ci = f", 95 % interval {score.ci95[0]:.2f} to {score.ci95[1]:.2f} (bootstrap over {score.ci95_over}s)" if score.ci95 else ""
         parts = f"{counts.insertions} ins, {counts.deletions} del, {counts.substitutions} sub"
         lines.append(f"%{kind} {counts.error_rate:.2f} [ {counts.errors} / {counts.ref_units}, {parts} ]{ci}")
+    if facts := score.conventions.facts():
+        lines.append("scored with " + ", ".join(f"{key}: {' '.join(value) if isinstance(value, list) else value}" for key, value in facts.items()))
     lines.append(f"{len(score.missing)} missing hypotheses (scored as deletions), {len(score.empty)} empty, {len(score.extra)} extra (not scored)")
     lines += [f"missing: {utterance}" for utterance in score.missing] + [f"extra: {utterance}" for utterance in score.extra]
     return "\n".join(lines) + "\n"
@@ -71,21 +73,21 @@ def per_utterance(score: Score) -> str:
 
 def confusions(score: Score) -> str:
     """Substitutions, deletions and insertions sorted by count, the largest first: count, op, reference unit, hypothesis unit."""
-    found = Counter(step for alignment in score.alignments.values() for step in alignment.steps() if step[0] != "C")
+    found = Counter(step for alignment in score.alignments.values() for step in alignment.steps() if step[0] not in "CO" and step[1] != step[2])
     ordered = sorted(found.items(), key=lambda item: (-item[1], item[0][0], item[0][1] or "", item[0][2] or ""))
     return "".join(["count\top\tref\thyp\n"] + [f"{n}\t{op}\t{ref or ''}\t{hyp or ''}\n" for (op, ref, hyp), n in ordered])
 
 
 def render(utterance: str, alignment: Alignment) -> str:
     """REF, HYP and Eval lines in aligned columns; asterisks mark where one side has no unit."""
-    ref, hyp, marks = [], [], []
+    ref, hyp, marks, counts = [], [], [], Counts.of([alignment])
     for op, *units in alignment.steps():
         r, h = (None if unit is None else str(unit) for unit in units)
         columns = max(width(r or ""), width(h or ""), 1)
         ref.append(_pad(r, columns))
         hyp.append(_pad(h, columns))
         marks.append(_pad("" if op == "C" else op, columns))
-    scores = " ".join(str(alignment.ops.count(op)) for op in "CSDI")
+    scores = " ".join(str(n) for n in (counts.correct, counts.substitutions, counts.deletions, counts.insertions))
     lines = [f"id: ({utterance})", f"Scores: (#C #S #D #I) {scores}", "REF:  " + " ".join(ref), "HYP:  " + " ".join(hyp), "Eval: " + " ".join(marks)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

@@ -5,6 +5,7 @@ import functools
 import opencc
 
 from asrlib.text.normalise import normalise_zh
+from asrlib.text.tags import remove_tags
 
 
 def simplified(text: str) -> str:
@@ -13,11 +14,11 @@ def simplified(text: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """A transcript normalised for comparison: NFKC, upper case, simplified characters, no spaces or punctuation.
+    """A transcript normalised for comparison: NFKC, upper case, simplified characters, no tags, spaces or punctuation.
 
-    Accepts any language; the result is not for reading, as English loses its spaces.
+    Accepts any language; the result is not for reading, as English loses its spaces and apostrophes.
     """
-    return simplified(normalise_zh(text))
+    return "".join(simplified(normalise_zh(remove_tags(text))).replace("'", "").split())
 
 
 @functools.cache

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import sentencepiece
 
+from asrlib.text.tags import characters, find_tags, is_tag
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
 BLANK, SPACE, UNKNOWN = "<blank>", "<space>", "<unk>"
+RESERVED = {BLANK, SPACE, "<s>", "</s>", "<sos/eos>", "<eps>"}  # symbols of token lists and decoders, which no transcript can have
 BOUNDARY = "\u2581"  # SentencePiece's mark for the space before a word
 FIX = "normalise the text (python -m asrlib.bin.normalise_text) or add them to the labels file"
 
@@ -16,7 +18,7 @@ FIX = "normalise the text (python -m asrlib.bin.normalise_text) or add them to t
 class Tokenizer:
     """tokens: the token list with the blank; blank: index of the blank; separator: string between tokens in text ("" or " ").
 
-    Any white space in a text counts as a single space.
+    Any white space in a text counts as a single space. A tag (asrlib.text.tags) is one token in every kind of list.
     """
 
     separator = ""
@@ -36,8 +38,9 @@ class Tokenizer:
         raise NotImplementedError
 
     def unknown(self, text: str) -> list[str]:
-        """All occurrences in a text of units that the token list lacks."""
-        return [token for token in self.split(text) if self.ids.get(token, self.blank) == self.blank]
+        """All occurrences in a text of units that the token list lacks, and of reserved symbols."""
+        reserved = [tag for tag in find_tags(text) if tag in RESERVED]
+        return reserved + [token for token in self.split(text) if token not in self.ids and token not in reserved]
 
     def encode(self, text: str, where: str = "text") -> list[int]:
         """Label ids of a text. UserError: the token list lacks a unit of the text; the message names `where` and the units."""
@@ -57,10 +60,10 @@ class Tokenizer:
 
 
 class CharTokenizer(Tokenizer):
-    """Code points; the space is `<space>`."""
+    """Code points and tags; the space is `<space>`."""
 
     def split(self, text: str) -> list[str]:
-        return [SPACE if c == " " else c for c in " ".join(text.split())]
+        return characters(text, SPACE)
 
 
 class WordTokenizer(Tokenizer):
@@ -81,10 +84,15 @@ class SentencePieceTokenizer(Tokenizer):
         super().__init__([*(self.processor.id_to_piece(i) for i in range(self.processor.get_piece_size())), BLANK])
 
     def split(self, text: str) -> list[str]:
-        return self.processor.encode(" ".join(text.split()), out_type=str)
+        """Pieces; tags are pieces by the model, but <unk>, which is the model's own."""
+        first, *rest = " ".join(text.split()).split(UNKNOWN)
+        pieces = self.processor.encode(first, out_type=str)
+        for before, part in zip([first, *rest], rest, strict=False):
+            pieces += [BOUNDARY] * before.endswith(" ") + [UNKNOWN, *self.processor.encode(part, out_type=str)]
+        return pieces
 
     def unknown(self, text: str) -> list[str]:
-        return [c for c in "".join(text.split()) if c == BOUNDARY or c not in self.ids]
+        return [c for c in characters(text, "") if c == BOUNDARY or c in RESERVED or (c and c not in self.ids)]
 
     def decode(self, ids: Iterable[int]) -> str:
         return " ".join(super().decode(ids).replace(BOUNDARY, " ").split())
@@ -96,7 +104,7 @@ class SentencePieceTokenizer(Tokenizer):
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a token list: SentencePiece if there is a .model beside it, words if a token is longer than a character, else characters."""
+    """The tokenizer of a token list: SentencePiece if there is a .model beside it, words or characters by `has_words`."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such token list: run stage 2")
@@ -104,7 +112,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
     if model.is_file():
         return _load_sentencepiece(tokens, path, model)
     try:
-        return (WordTokenizer if any(map(is_word, tokens)) else CharTokenizer)(tokens)
+        return (WordTokenizer if has_words(tokens) else CharTokenizer)(tokens)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -119,9 +127,9 @@ def _load_sentencepiece(tokens: list[str], path: Path, model: Path) -> SentenceP
     return tokenizer
 
 
-def is_word(token: str) -> bool:
-    """Whether a token other than `<blank>` and `<space>` is longer than a character."""
-    return len(token) > 1 and token not in (BLANK, SPACE)
+def has_words(tokens: Sequence[str]) -> bool:
+    """Whether a token list is one of words: a token is longer than a character and no tag, or <unk> comes right before <blank>."""
+    return tokens[-2:] == [UNKNOWN, BLANK] or any(len(token) > 1 and not is_tag(token) for token in tokens)
 
 
 def read_labels(path: Path) -> list[str]:
@@ -143,7 +151,9 @@ def read_labels(path: Path) -> list[str]:
 
 
 def describe(token: str) -> str:
-    """A token with its code point, because many characters look alike."""
+    """A token with its code point, because many characters look alike, or as reserved."""
+    if token in RESERVED:
+        return f"{token!r} (reserved: remove it)"
     return f"{token!r} (U+{ord(token):04X})" if len(token) == 1 else repr(token)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import sentencepiece
 
 from asrlib.text import tokenizers
-from asrlib.text.tokenizers import BLANK, FIX, SPACE, UNKNOWN, CharTokenizer, SentencePieceTokenizer, Tokenizer, WordTokenizer, describe
+from asrlib.text.tags import characters, find_tags, is_tag
+from asrlib.text.tokenizers import BLANK, FIX, RESERVED, SPACE, UNKNOWN, CharTokenizer, SentencePieceTokenizer, Tokenizer, WordTokenizer, describe
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
@@ -29,10 +30,10 @@ def make_tokenizer(kind: str, texts: Texts, vocab_size: int = 500) -> Tokenizer:
 def read_tokenizer(kind: str, labels: Path) -> Tokenizer:
     """The tokenizer of a label file; `<blank>` is appended if missing. kind: char or word."""
     tokens = tokenizers.read_labels(labels)
-    words = [token for token in tokens if tokenizers.is_word(token)]
+    words = [token for token in tokens if len(token) > 1 and not is_tag(token)]
     if kind == "char" and words:
         raise UserError(f"{labels}, line {tokens.index(words[0]) + 1}: {words[0]!r} is longer than a character: correct it, or give --type word")
-    if kind == "word" and not words:
+    if kind == "word" and not words and UNKNOWN not in tokens:
         raise UserError(f"{labels}: every label is a single character: give --type char, or add words or {UNKNOWN}")
     try:
         return (CharTokenizer if kind == "char" else WordTokenizer)(tokens if BLANK in tokens else [*tokens, BLANK])
@@ -41,25 +42,26 @@ def read_tokenizer(kind: str, labels: Path) -> Tokenizer:
 
 
 def char_tokens(texts: Iterable[str]) -> list[str]:
-    """The characters of texts, sorted by code point, `<space>` if there is one, `<blank>` last."""
-    characters = {c for text in texts for c in " ".join(text.split())}
-    space = [SPACE] if " " in characters else []
-    return [*sorted(characters - {" "}), *space, BLANK]
+    """The tags of texts, then the characters sorted by code point, `<space>` if there is one, `<blank>` last; no reserved symbols."""
+    units = {unit for text in texts for unit in characters(text, " ")} - RESERVED
+    return [*sorted(units - {" "}, key=lambda unit: (len(unit) == 1, unit)), *([SPACE] if " " in units else []), BLANK]
 
 
 def word_tokens(texts: Iterable[str]) -> list[str]:
     """The words of texts, sorted, then `<unk>` for unknown words, `<blank>` last."""
-    return [*sorted({word for text in texts for word in text.split()} - {UNKNOWN, BLANK, SPACE}), UNKNOWN, BLANK]
+    return [*sorted({word for text in texts for word in text.split()} - {UNKNOWN, *RESERVED}), UNKNOWN, BLANK]
 
 
 def train_sentencepiece(texts: Iterable[str], vocab_size: int) -> SentencePieceTokenizer:
-    """A unigram model of at most `vocab_size` pieces, including `<unk>`, over the texts without normalisation."""
-    sentences = [" ".join(text.split()) for text in texts]
+    """A unigram model of at most `vocab_size` pieces, including `<unk>` and every tag, over the texts without normalisation."""
+    sentences = [" ".join(text.replace(UNKNOWN, " ").split()) for text in texts]
+    tags = sorted({tag for text in sentences for tag in find_tags(text)} - RESERVED)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(sentences), model_writer=model, vocab_size=vocab_size, hard_vocab_limit=False, character_coverage=1.0,
             normalization_rule_name="identity", max_sentence_length=2**30, bos_id=-1, eos_id=-1, minloglevel=2,
+            user_defined_symbols=tags,
         )  # fmt: skip
     except RuntimeError as error:
         if needed := re.search(r"required_chars\. \d+ vs (\d+)", str(error)):

@@ -47,12 +47,19 @@ def test_validate_and_fix(kaldi, capsys, monkeypatch):
     assert ends(validate_data.main, [kaldi, "--fix", "true"], monkeypatch) == 0
     out = capsys.readouterr().out.splitlines()
     assert out == [
-        f"{kaldi}: kept 3 utterances out of 4",
-        "  dropped a-2: text line 2: reserved word in the transcript (</s>)",
+        f"{kaldi}: kept 4 utterances out of 4",
         f"Successfully validated data-directory {kaldi}",
     ]
     assert ends(validate_data.main, [kaldi / "none"], monkeypatch) == 1
     assert capsys.readouterr().err == f"validate_data: error: {kaldi}/none is not a folder: give a Kaldi data directory (wav.scp, text, utt2spk)\n"
+
+
+def test_a_folder_named_test_loses_no_utterance(kaldi, capsys, monkeypatch):
+    folder = kaldi.rename(kaldi.with_name("test_clean"))
+    (folder / "text").write_text((folder / "text").read_text().replace("WORDS OF A-2", ""))
+    assert ends(validate_data.main, [folder, "--fix", "true"], monkeypatch) == 1
+    assert "--fix would drop 1 utterances (a-2: text line 2: empty transcript)" in capsys.readouterr().err
+    assert ends(validate_data.main, [folder, "--fix", "true", "--keep_all", "false"], monkeypatch) == 0
 
 
 def test_fix_cannot_rename(kaldi, capsys, monkeypatch):
@@ -94,13 +101,15 @@ def test_prepare_kaldi_refuses_or_sets_aside(kaldi, tmp_path, logged):
         prepare("--corpus", "kaldi", "--test_dirs", kaldi, "--data_dir", out)
     assert not out.exists()
     assert len(logged) == 1 and "b-2.wav is empty (0 bytes)" in logged[0]
-    prepare("--corpus", "kaldi", "--test_dirs", kaldi, "--data_dir", out, "--fix", "true")
-    assert sorted(KaldiDir.read(out / "kaldi").utt2spk) == ["a-1", "a-2", "b-1"]
-    assert list(read_table(out / "kaldi/bad_utts.txt").rows) == ["b-2"]
-    assert "kaldi: kept 3 utterances out of 4" in logged[-1]
+    with pytest.raises(UserError, match="is a test set, of which --fix would drop 1 utterances .b-2: "):
+        prepare("--corpus", "kaldi", "--test_dirs", kaldi, "--data_dir", out, "--fix", "true")
+    prepare("--corpus", "kaldi", "--valid_dir", kaldi, "--data_dir", out, "--fix", "true")
+    assert sorted(KaldiDir.read(out / "dev").utt2spk) == ["a-1", "a-2", "b-1"]
+    assert list(read_table(out / "dev/bad_utts.txt").rows) == ["b-2"]
+    assert "dev: kept 3 utterances out of 4" in logged[-1]
     (tmp_path / "wav/b-2.wav").write_bytes((tmp_path / "wav/b-1.wav").read_bytes())
-    prepare("--corpus", "kaldi", "--test_dirs", kaldi, "--data_dir", out)
-    assert not (out / "kaldi/bad_utts.txt").exists() and len(KaldiDir.read(out / "kaldi")) == 4
+    prepare("--corpus", "kaldi", "--valid_dir", kaldi, "--data_dir", out)
+    assert not (out / "dev/bad_utts.txt").exists() and len(KaldiDir.read(out / "dev")) == 4
 
 
 def test_prepare_kaldi_with_pipes(kaldi, tmp_path):

@@ -16,6 +16,7 @@ from asrlib.corpora.kaldi_dir import KaldiDir, parse_segment
 from asrlib.corpora.kaldi_fix import accept, fix
 from asrlib.corpora.kaldi_table import Table, read_table, split_line, summarise, write_table
 from asrlib.corpora.kaldi_validate import Rules, validate
+from asrlib.utils.characters import BLANKS
 from asrlib.utils.errors import UserError
 
 
@@ -45,9 +46,16 @@ FAULTS = {
     "missing in text": ("text", b"a-2 WORDS OF A-2\n", b"", "text: missing id of utt2spk (a-2)", "a-2"),
     "missing in wav.scp": ("wav.scp", b"b-2 ", b"b-3 ", "wav.scp: missing id of utt2spk (b-2)", "b-2 b-3"),
     "unknown in text": ("text", b"b-2 WORDS", b"b-3 X\nb-2 WORDS", "text, line 4: id is not in utt2spk (b-3)", "b-3"),
-    "reserved word": ("text", b"OF A-2", b"<s> A-2", "text, line 2: reserved word in the transcript (a-2: <s>)", "a-2"),
+    "reserved word": ("text", b"OF A-2", b"<s> A-2", "text, line 2: reserved word in the transcript (a-2: <s>)", ""),
     "not printable": ("text", b"OF A-2", b"OF\x07A-2", "text, line 2: non-printable character (a-2: U+0007)", "a-2"),
-    "ideographic space": ("text", b"OF A-2", "OF\u3000A".encode(), "U+3000", "a-2"),
+    "ideographic space": ("text", b"OF A-2", "OF\u3000A".encode(), "(a-2: U+3000 IDEOGRAPHIC SPACE): --fix true makes it a plain space", ""),
+    "zero-width space": ("text", b"OF A-2", "OF\u200b A".encode(), "(a-2: U+200B ZERO WIDTH SPACE): --fix true removes it", ""),
+    "nothing but space": ("text", b"WORDS OF A-2", "\u3000".encode(), "text, line 2: empty transcript", "a-2"),
+    "nothing but a reserved word": ("text", b"WORDS OF A-2", b"<s> </s>", "text, line 2: empty transcript", "a-2"),
+    "no-break space after the id": ("text", b"a-2 ", "a-2\u00a0".encode(), "beside the id (a-2: U+00A0 NO-BREAK SPACE)", ""),
+    "bom in an id": ("text", b"a-2 ", "\ufeffa-2 ".encode(), "beside the id (a-2: U+FEFF ZERO WIDTH NO-BREAK SPACE)", ""),
+    "no-break space between ids": ("utt2spk", b"a-2 a", "a-2\u00a0a".encode(), "utt2spk, line 2: other white space", ""),
+    "ideographic space after a speaker": ("utt2spk", b"a-2 a", "a-2 a\u3000".encode(), "utt2spk, line 2: other white space", ""),
     "tilde": ("wav.scp", b"a-2 ", b"a-2 ~", "wav.scp, line 2: ~ in wav.scp", "a-2"),
     "pipe": ("wav.scp", b"a-2.wav", b"a-2.wav cat |", "wav.scp, line 2: command instead of a path", "a-2"),
     "two speakers": ("utt2spk", b"a-2 a", b"a-2 a b", "utt2spk, line 2: more than one speaker", "a-2"),
@@ -77,6 +85,41 @@ def test_fault_and_repair(kaldi, fault):
     assert (kaldi / "bad_utts.txt").exists() == bool(dropped)
     if dropped:
         assert read_table(kaldi / "bad_utts.txt").rows.keys() == set(dropped.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "mended"),
+    [
+        *((f"ONE{space}TWO{space} ", "ONE TWO") for space in "\u00a0\u1680\u2000\u2003\u2009\u200a\u202f\u205f\u3000\u2028\u0085\u2800\t"),
+        *((f"ON{char}E TWO{char}", "ONE TWO") for char in "\u200b\ufeff\u00ad\u2060\u200e\u202c"),
+        ("<s> ONE TWO </s>", "ONE TWO"),
+        ("ONE <space> TWO <blank>", "ONE TWO"),
+        ("می\u200cخواهم क्\u200dष", "می\u200cخواهم क्\u200dष"),
+    ],
+)
+def test_fix_mends_the_transcript_and_keeps_the_utterance(kaldi, words, mended):
+    edit(kaldi / "text", b"WORDS OF A-2", words.encode())
+    (kaldi / "text").write_bytes((kaldi / "text").read_bytes().replace(b"\n", b"\r\n"))
+    assert fix(kaldi, Rules(keep_all=True)).dropped == {}
+    assert read_table(kaldi / "text").rows["a-2"] == mended
+    assert messages(kaldi) == []
+
+
+def test_non_print_leaves_the_characters(kaldi):
+    edit(kaldi / "text", b"WORDS OF A-2", "ONE\u3000TWO".encode())
+    assert messages(kaldi, printable=False) == []
+    fix(kaldi, Rules(printable=False))
+    assert read_table(kaldi / "text").rows["a-2"] == "ONE\u3000TWO"
+
+
+@pytest.mark.parametrize("fault", ["no transcript", "not printable", "nothing but space", "missing in wav.scp", "unknown in text", "duplicate id"])
+def test_a_test_set_loses_no_utterance(kaldi, fault):
+    name, old, new, _, dropped = FAULTS[fault]
+    edit(kaldi / name, old, new)
+    before = {path.name: path.read_bytes() for path in kaldi.iterdir() if path.is_file()}
+    with pytest.raises(UserError, match=rf"is a test set, of which --fix would drop \d utterances \({dropped.split()[0]}: .*correct them by hand"):
+        fix(kaldi, Rules(keep_all=True))
+    assert {path.name: path.read_bytes() for path in kaldi.iterdir() if path.is_file()} == before
 
 
 def test_all_problems_are_collected(kaldi):
@@ -231,7 +274,8 @@ def test_write_is_sorted_by_bytes_and_leaves_no_old_tables(kaldi, tmp_path):
 @settings(max_examples=50, deadline=None, derandomize=True)
 @given(
     st.dictionaries(
-        st.text(st.characters(blacklist_categories=("Cs", "Cc", "Cf", "Zs", "Zl", "Zp")), min_size=1), st.text("AB Ä中'\u3000x").map(str.strip)
+        st.text(st.characters(blacklist_categories=("Cs", "Cc", "Cf", "Zs", "Zl", "Zp"), blacklist_characters=BLANKS), min_size=1),
+        st.text("AB Ä中'\u3000x").map(str.strip),
     )
 )
 def test_tables_round_trip(tmp_path_factory, rows):

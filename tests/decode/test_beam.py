@@ -193,3 +193,10 @@ def test_outputs_that_are_not_numbers():
 def test_options_out_of_range(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         BeamConfig(**wrong)
+
+
+def test_a_tag_is_a_word_of_one_token(tmp_path):
+    tokens, lm = ["<blank>", "[noise]", "A", "<space>"], tmp_path / "lm.arpa"
+    write_arpa(estimate([["A", "[noise]"], ["[noise]", "A"], ["A"]], 2), lm)
+    log_probs = np.log(np.eye(4)[[2, 3, 1, 0]] * 0.96 + 0.01)
+    assert BeamDecoder(tokens, 0, BeamConfig(lm=str(lm), alpha=0.5)).decode(log_probs)[0].text == "A [noise]"

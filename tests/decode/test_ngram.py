@@ -134,3 +134,20 @@ def test_command_with_characters(tmp_path):
     make_ngram.main(["--text", str(tmp_path / "text"), "--unit", "char", "--out", str(tmp_path / "lm.arpa")])
     assert vocabulary(tmp_path / "lm.arpa") == ["<space>", "A", "B", "今", "天"]
     assert math.isfinite(perplexity(tmp_path / "lm.arpa", [["A", "<space>", "天"]]))
+
+
+@pytest.mark.parametrize("unit", ["word", "char"])
+def test_unknown_words_tags_and_reserved_symbols_in_the_text(tmp_path, unit):
+    (tmp_path / "text").write_text("u1 A <unk> B [noise]\nu2 <s> B A </s>\nu3 <blank> A <unk> B\n")
+    arguments = ["--text", str(tmp_path / "text"), "--valid_text", str(tmp_path / "text"), "--unit", unit, "--out", str(tmp_path / "lm.arpa")]
+    assert not make_ngram.main(arguments)
+    assert sorted(vocabulary(tmp_path / "lm.arpa")) == ["<space>"] * (unit == "char") + ["A", "B", "[noise]"]
+    assert "A <unk> B" in (tmp_path / "lm.arpa").read_text() or unit == "char"
+
+
+def test_unknown_words_of_the_text_leave_a_distribution():
+    model = estimate([["A", "<unk>", "B"], ["<unk>", "B"], ["A", "B", "A"]], 3)
+    words = [word for (word,) in model.probs[0] if word != "<s>"]
+    for context in {gram[:-1] for grams in model.probs for gram in grams}:
+        assert sum(10 ** conditional(model, word, context) for word in words) == pytest.approx(1.0, abs=1e-9)
+    assert 10 ** conditional(model, "B", ("<unk>",)) > 0.5

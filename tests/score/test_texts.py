@@ -1,6 +1,6 @@
 import pytest
 
-from asrlib.score.texts import read_text, read_utt2spk, speakers_beside, split_units, width
+from asrlib.score.texts import read_text, read_texts, read_utt2spk, speakers_beside, split_units, width
 from asrlib.utils.errors import UserError
 
 
@@ -59,3 +59,21 @@ def test_width_on_the_screen():
     assert width("AB") == 2
     assert width("你好") == 4
     assert width("e\u0301") == 1  # e and a combining acute accent
+
+
+def test_files_in_the_format_of_sclite(write):
+    trn, other = write(b"HELLO  WORLD (spk-u1)\n(spk-u2)\n", "trn"), write(b"spk-u1 HELLO\nspk-u2\n", "other")
+    expected = {"spk-u1": "HELLO WORLD", "spk-u2": ""}
+    assert read_texts(trn) == [expected]
+    assert read_texts(other, trn) == [{"spk-u1": "HELLO", "spk-u2": ""}, expected]
+    assert read_texts(trn, trn) == [expected, expected]
+
+
+def test_optional_words_at_the_end_of_every_line_are_no_ids(write):
+    ref, hyp = write(b"u1 YES (uh-huh)\nu2 NO (mm-hm)\n", "ref"), write(b"u2 NO\nu1 YES\n", "hyp")
+    assert read_texts(ref, hyp) == [{"u1": "YES (uh-huh)", "u2": "NO (mm-hm)"}, {"u2": "NO", "u1": "YES"}]
+    assert read_texts(write(b"u1 YES (uh)\n", "ref"))[0] == {"u1": "YES (uh)"}
+
+
+def test_a_tag_is_one_character():
+    assert split_units("<NOISE>今天 [noise]", "char") == ["<NOISE>", "今", "天", "[noise]"]

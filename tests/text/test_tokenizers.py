@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asrlib.text.tags import find_tags, is_tag
 from asrlib.text.tokenizers import BLANK, SPACE, UNKNOWN, CharTokenizer, SentencePieceTokenizer, WordTokenizer, load_tokenizer, read_labels
-from asrlib.text.vocabulary import char_tokens, train_sentencepiece, word_tokens
+from asrlib.text.vocabulary import char_tokens, make_tokenizer, train_sentencepiece, word_tokens
 from asrlib.utils.errors import UserError
 
 steady = settings(derandomize=True, deadline=None, max_examples=200)
 ENGLISH = ["THE OLD TEACHER DIDN'T OPEN THE DOOR", "SEVEN LETTERS ARE ON THE TABLE", "THE TEACHER OPENED SEVEN LETTERS", "WE CARRIED THE TABLE"] * 5
 CHINESE = ["设定二十九度", "调高温度到三十一度", "打开空调", "今天天气怎么样"] * 5
-anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).filter(lambda text: not find_tags(text))
+TAGGED = ["HELLO [noise] WORLD", "<NOISE> GOOD <unk> MORNING", "<unk> (uh) YES"] * 5
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +114,32 @@ def test_words_outside_the_list_are_unk_or_refused():
         WordTokenizer(["HELLO", "WORLD", BLANK]).encode("HELLO THERE WORLD", "utt1")
     with pytest.raises(UserError, match="<blank>"):
         WordTokenizer(tokens).encode("HELLO <blank>")
+
+
+@pytest.mark.parametrize("kind", ["char", "word", "sentencepiece"])
+def test_a_tag_is_one_token(kind, tmp_path):
+    tokenizer = make_tokenizer(kind, dict(enumerate(TAGGED)), 30)
+    tokenizer.save(tmp_path / "tokens.txt")
+    tokenizer = load_tokenizer(tmp_path / "tokens.txt")
+    for text in TAGGED:
+        tokens = [tokenizer.tokens[i] for i in tokenizer.encode(text)]
+        assert [token for token in tokens if is_tag(token) and token != SPACE] == find_tags(text)
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_tags_without_spaces_are_one_token():
+    tokenizer = CharTokenizer(char_tokens(["<NOISE>今天[笑声]"]))
+    assert tokenizer.tokens == ["<NOISE>", "[笑声]", "今", "天", BLANK]
+    assert tokenizer.encode("<NOISE>今天[笑声]") == [0, 2, 3, 1]
+
+
+@pytest.mark.parametrize("symbol", [BLANK, SPACE, "<s>", "</s>", "<sos/eos>"])
+@pytest.mark.parametrize("kind", ["char", "word", "sentencepiece"])
+def test_reserved_symbols_in_a_transcript_are_named(kind, symbol):
+    tokenizer = make_tokenizer(kind, {"u": f"A B {symbol}"}, 20)
+    assert kind == "sentencepiece" or tokenizer.tokens.count(symbol) == (symbol in (BLANK, SPACE if kind == "char" else BLANK))
+    with pytest.raises(UserError, match=f"u1: .*'{symbol}' \\(reserved: remove it\\)"):
+        tokenizer.encode(f"A B {symbol}", "u1")
 
 
 def test_empty_text_has_no_labels(labels, pieces):

@@ -122,3 +122,45 @@ def test_normalised_text_passes_the_check(root, tmp_path, log):
     assert path.read_text(encoding="utf-8").splitlines() == ["a-1 HELLO WORLD", "a-2 IT'S A CAFE", "a-3 "]
     assert "1 transcripts are empty after normalisation, the first is a-3: '?!'" in log.messages
     make_tokens(["--text", str(path), "--labels", str(root / "conf" / "labels_en.txt"), "--out", str(tmp_path / "tokens.txt")])
+
+
+TAGGED = """u1 the cat sat [noise] on the mat
+u2 happy holidays [laughter]
+u3 <NOISE> good <UNK> morning
+u4 I (uh) said <unk> yes
+u5 {breath} well <#s> then
+"""
+NO_SOUNDS = ["u1 THE CAT SAT ON THE MAT", "u2 HAPPY HOLIDAYS", "u3 GOOD <UNK> MORNING", "u4 I SAID <unk> YES", "u5 WELL THEN"]
+
+
+def test_normalise_text_removes_sounds_and_tells_of_words_that_are_missing(tmp_path, logged):
+    (tmp_path / "text").write_text(TAGGED)
+    arguments = ["--language", "en", "--text", str(tmp_path / "text"), "--out", str(tmp_path / "out")]
+    normalise_text(arguments)
+    assert (tmp_path / "out").read_text().splitlines() == NO_SOUNDS
+    assert "kept 2 tags of words that were spoken: <UNK> 1 times, first in u3, <unk> 1 times, first in u4" in "\n".join(logged)
+    normalise_text([*arguments, "--remove_tags", "all"])
+    assert (tmp_path / "out").read_text().splitlines() == [line.replace(" <UNK>", "").replace(" <unk>", "") for line in NO_SOUNDS]
+    normalise_text([*arguments, "--remove_tags", "none"])
+    assert "u1 THE CAT SAT [noise] ON THE MAT\n" in (tmp_path / "out").read_text()
+
+
+def test_normalise_text_reports_numbers_or_reads_them(tmp_path, logged):
+    (tmp_path / "text").write_text("u1 it is 6.42 or 1/5\nu2 on 2002-01-28\n")
+    arguments = ["--language", "en", "--text", str(tmp_path / "text"), "--out", str(tmp_path / "out")]
+    normalise_text(arguments)
+    assert (tmp_path / "out").read_text() == "u1 IT IS 6.42 OR 1/5\nu2 ON 2002-01-28\n"
+    assert "2 transcripts have digits or signs that are read aloud: write them as words; the first is u1" in logged[-1]
+    normalise_text([*arguments, "--spoken", "true"])
+    assert (tmp_path / "out").read_text() == "u1 IT IS SIX POINT FOUR TWO OR ONE FIFTH\nu2 ON 2002-01-28\n"
+    assert "1 transcripts have digits or signs" in logged[-1]
+    with pytest.raises(SystemExit):
+        normalise_text([*arguments, "--language", "zh", "--spoken", "true"])
+
+
+def test_make_tokens_has_one_token_for_a_tag(tmp_path):
+    (tmp_path / "text").write_text(TAGGED)
+    make_tokens(["--text", str(tmp_path / "text"), "--out", str(tmp_path / "tokens.txt")])
+    tokens = (tmp_path / "tokens.txt").read_text().splitlines()
+    assert tokens[:8] == ["(uh)", "<#s>", "<NOISE>", "<UNK>", "<unk>", "[laughter]", "[noise]", "{breath}"]
+    assert set(tokens).isdisjoint("<>[]{}()#NOSU")
