@@ -32,8 +32,8 @@ def main(argv=None) -> None:
     parser.add_argument("--train_args", default="", type=assignments, help='overrides of --train_config, "key=value key=value"')
     parser.add_argument("--to", choices=("pt", "ms"), default="pt", help="framework to convert to")
     checkpoint_help = (
-        "weights to convert: .safetensors, or with --to ms also .ckpt, .nemo, a torch.save file (of a CTC model also one of the encoder and "
-        "one of the decoder) or a folder of transformers; default: see above"
+        "weights to convert: .safetensors, or with --to ms also .ckpt, .nemo, a torch.save file (or two, of encoder and decoder) or a folder of "
+        "transformers; default: see above"
     )
     parser.add_argument("--checkpoint", type=paths, default=[], help=checkpoint_help)
     parser.add_argument("--tokens", type=Path, help="token list of the result with --train_config; default: the labels of the checkpoint")

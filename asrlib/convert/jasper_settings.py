@@ -101,6 +101,7 @@ def _network(theirs: Mapping[str, Any], ours: JasperConfig, where: str) -> dict[
     if shapes == [(*shape, ours.repeat) for shape in zip(ours.filters, ours.kernels, strict=True) for _ in range(ours.blocks)]:
         return sizes
     groups = list(dict.fromkeys(shapes))
+    dropouts = [next(block.get("dropout", 0.0) for block, shape in zip(inner, shapes, strict=True) if shape == group) for group in groups]
     count, repeats = max((shapes.count(group) for group in groups), default=0), {repeat for _, _, repeat in groups}
     if len(repeats) != 1 or shapes != [group for group in groups for _ in range(count)]:
         raise UserError(f"{where}: encoder.jasper: our Jasper has equally many blocks of each width and one number of sub-blocks")
@@ -109,6 +110,7 @@ def _network(theirs: Mapping[str, Any], ours: JasperConfig, where: str) -> dict[
         "model_conf.blocks": count,
         "model_conf.filters": tuple(filters for filters, _, _ in groups),
         "model_conf.kernels": tuple(kernel for _, kernel, _ in groups),
+        "model_conf.dropouts": tuple(dropouts),  # as many as widths
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from asrlib.config.base import read_yaml
 from asrlib.text import tokenizers
-from asrlib.text.tokenizers import BLANK, BOUNDARY, SPACE, UNKNOWN, CharTokenizer, Tokenizer, WordTokenizer, describe
+from asrlib.text.tokenizers import BLANK, BOUNDARY, SPACE, CharTokenizer, Tokenizer, WordTokenizer, describe
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
@@ -104,7 +104,7 @@ def tokens_of_rows(labels: Sequence[str], rows: int, where: str) -> list[str]:
         raise UserError(f"{where}: none of the {rows} labels is the blank: name it {BLANK} in the list")
     duplicates = sorted({token for token in tokens if tokens.count(token) > 1})
     if duplicates:
-        raise UserError(f"{where}: duplicate label {describe(duplicates[0])}: give the list of the checkpoint")
+        raise UserError(f"{where}: duplicate label {_named(duplicates[0])}: give the list of the checkpoint")
     return tokens
 
 
@@ -113,7 +113,7 @@ def tokenizer_of(tokens: Sequence[str]) -> Tokenizer:
     if pieces := [token for token in tokens if BOUNDARY in token or token.startswith("##")]:
         raise UserError(f"the labels are parts of words ({pieces[0]}): give --tokens, a token list with the SentencePiece model beside it")
     ordered = [*(token for token in tokens if token != BLANK), BLANK]
-    return (WordTokenizer if any(map(tokenizers.is_word, ordered)) else CharTokenizer)(ordered)
+    return (WordTokenizer if tokenizers.has_words(ordered) else CharTokenizer)(ordered)
 
 
 def row_order(have: Sequence[str], want: Sequence[str], where: str) -> list[int]:
@@ -150,7 +150,11 @@ def require_token_list(checkpoint: Path, tokens: Path) -> None:
 
 
 def _folded(token: str, fold: Callable[[str], str]) -> str:
-    return token if token in (SPACE, BLANK, UNKNOWN) else fold(token)
+    return token if tokenizers.is_tag(token) else fold(token)
+
+
+def _named(token: str) -> str:
+    return repr(token) if tokenizers.is_tag(token) else describe(token)
 
 
 def _mismatch(have: Sequence[str], folded: Sequence[str], want: Sequence[str]) -> str:
@@ -163,7 +167,7 @@ def _mismatch(have: Sequence[str], folded: Sequence[str], want: Sequence[str]) -
     for side, tokens in sides.items():
         if tokens:
             more = f" and {len(tokens) - 5} more" if len(tokens) > 5 else ""
-            found.append(f"{side}: {', '.join(map(describe, tokens[:5]))}{more}")
+            found.append(f"{side}: {', '.join(map(_named, tokens[:5]))}{more}")
     return "; ".join(found)
 
 

@@ -92,6 +92,15 @@ def test_the_arguments_to_give_are_named(config, override, argument):
     check_settings(config(override, *arguments.split()), published(), "a.nemo")
 
 
+def test_another_number_of_widths(config):
+    """The arguments hold the dropouts, too, of which our configuration has one for each width."""
+    theirs = published()
+    theirs["encoder"]["jasper"][1:-2] = [block(256, 11, 3, True, dropout=0.1), block(384, 13, 3, True)]
+    with pytest.raises(UserError, match=r"model_conf.dropouts=\[0.1,0.2\]") as error:
+        check_settings(config(), theirs, "a.nemo")
+    check_settings(config(*str(error.value).split('--train_args "')[1].rstrip('"').split()), theirs, "a.nemo")
+
+
 def test_equal_widths_in_a_row(config):
     """Two blocks of one width are the same, whether as one pair or as two widths."""
     theirs = published()

@@ -102,6 +102,7 @@ def test_rows_in_another_order(logged):
     [
         (["a", "<blank>"], ["a", "b", "<blank>"], r"only in the token list: 'b' \(U\+0062\)"),
         (["a", "’", "<blank>"], ["A", "'", "<blank>"], r"only in the checkpoint's labels: '’' \(U\+2019\); only in the token list: \"'\""),
+        (["a", "<blank>"], ["<space>", "A", "<blank>"], "only in the token list: '<space>'"),
         (["a", "A", "<blank>"], ["A", "B", "<blank>"], "only in the token list: 'B'"),
         (["ß", "<blank>"], ["SS", "S", "<blank>"], "only in the token list: 'S'"),
         ([*"abcdefg", "<blank>"], ["<blank>"], "'e' .* and 2 more"),
