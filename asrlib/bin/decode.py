@@ -29,8 +29,9 @@ def main(argv=None) -> None:
     from asrlib.config.base import load_config
     from asrlib.decode.beam import BeamConfig
     from asrlib.utils.errors import UserError
+    from asrlib.utils.files import named_folder
 
-    modes, data_dirs = args.modes.split(), args.data_dirs
+    modes, data_dirs = args.modes.split(), [named_folder(path) for path in args.data_dirs]
     espnet = (args.exp_dir / "inference").is_dir()
     if wrong := [mode for mode in modes if mode not in MODES]:
         parser.error(f"--modes: '{wrong[0]}' is not one of {' '.join(MODES)}")

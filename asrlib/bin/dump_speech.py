@@ -29,13 +29,14 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
 
     from asrlib.pt.dump import Caching, Limits, dump, upstream_to_cache
+    from asrlib.utils.files import named_folder
     from asrlib.utils.log import get_logger
     from asrlib.utils.parallel import cores
 
     log = get_logger(__name__)
     caching = Caching(args.cache_states, args.cache_gb, args.asr_config, args.asr_args)
     source = upstream_to_cache(args.upstream, args.upstream_model, args.data_dirs, caching)
-    for folder in args.data_dirs:
+    for folder in map(named_folder, args.data_dirs):
         count = dump(folder, args.out / folder.name, source, Limits(args.shortest, args.longest), args.nj or cores(), args.cmd_backend)
         log.info("%s: %s of %d utterances -> %s", folder, "hidden states" if source else "audio", count, args.out / folder.name)
 

@@ -1,11 +1,14 @@
-"""Extracts the features of a Kaldi directory: writes archives, feats.scp, utt2num_frames, utt2dur and copies of its tables to --dump_dir."""
+"""Extracts the features of a Kaldi directory: writes archives, feats.scp, utt2num_frames, utt2dur and copies of its tables to --dump_dir.
+
+Utterances that cannot be read are passed over, named, and listed in DUMP_DIR/bad_utts.txt; the exit code is then 1.
+"""
 
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, assignments, boolean, run
 
 
-def main(argv=None) -> None:
+def main(argv=None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("--train_config", required=True, help="training YAML; its section `features` is used")
     parser.add_argument("--train_args", default="", type=assignments, help='overrides, "key=value key=value"')
@@ -23,10 +26,15 @@ def main(argv=None) -> None:
 
     config = load_train_config(args.train_config, args.train_args)
     facts = extract(args.data_dir, args.dump_dir, config.features, args.nj, args.cmd_backend, args.compress, args.allow_pipes)
-    get_logger(__name__).info(
+    log = get_logger(__name__)
+    log.info(
         "%s: %d utterances, %.2f hours, %d frames of %d bins -> %s",
         args.data_dir, facts["utterances"], facts["hours"], facts["frames"], config.features.dim, args.dump_dir,
     )  # fmt: skip
+    if facts["passed_over"]:
+        remedy = "repair them, or drop them with validate_data --audio true --fix true"
+        log.error("%s: %d utterances passed over, listed in %s: %s", args.data_dir, facts["passed_over"], args.dump_dir / "bad_utts.txt", remedy)
+    return 1 if facts["passed_over"] else 0
 
 
 if __name__ == "__main__":

@@ -3,16 +3,18 @@
   manifest --from data/train --to libri_train_manifest.csv
   manifest --from librispeech-train-clean-100-wav.json librispeech-train-clean-360-wav.json --to data/train
   manifest --from train.jsonl --to train.csv
+  manifest --from train_manifest.json --to data/train             (NeMo: audio_filepath, duration, text, offset)
 
-Formats: kaldi (a data directory), csv (rows wav,txt), jsonl (root_path and samples), json (Jasper's list).
-asrlib/corpora/manifests.py describes them, and where ids and speakers come from.
+Formats: kaldi (a data directory), csv (rows wav,txt), jsonl (root_path and samples), json (Jasper's list), nemo (read only).
+asrlib/corpora/manifests.py describes them, and where ids and speakers come from. Entries that cannot be read are passed over and named; the exit code
+is then 1.
 """
 
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, run
 
-FORMATS = ["auto", "kaldi", "csv", "jsonl", "json"]
+FORMATS = ["auto", "kaldi", "csv", "jsonl", "json", "nemo"]
 
 
 def get_parser() -> Parser:
@@ -20,19 +22,28 @@ def get_parser() -> Parser:
     parser.add_argument("--from", dest="sources", nargs="+", required=True, metavar="PATH", help="manifests or data directories to read and join")
     parser.add_argument("--to", dest="target", type=Path, required=True, metavar="PATH", help="manifest or data directory to write")
     parser.add_argument("--in_format", default="auto", choices=FORMATS, help="format of the sources; auto: detected from the content")
-    parser.add_argument("--out_format", default="auto", choices=FORMATS, help="format of the target; auto: by its extension, without one kaldi")
+    parser.add_argument("--out_format", default="auto", choices=FORMATS[:-1], help="format of the target; auto: by its extension, without one kaldi")
     parser.add_argument("--root", type=Path, help="base folder of relative paths; default: the manifest's folder (kaldi: the current one)")
+    parser.add_argument("--wav_dir", type=Path, help="folder for utterances that are no whole files, which are written there as wav (not for kaldi)")
     return parser
 
 
-def main(argv=None) -> None:
+def main(argv=None) -> int:
     args = get_parser().parse_args(argv)
     from asrlib.corpora.manifests import format_of_target, merge, read, write
+    from asrlib.corpora.samples import Faults
+    from asrlib.utils.log import get_logger
 
-    samples = merge([read(source, args.in_format, args.root) for source in args.sources], args.sources)
+    log, faults = get_logger(__name__), Faults(strict=False)
+    samples = merge([read(source, args.in_format, args.root, faults) for source in args.sources], args.sources)
     form = format_of_target(args.target) if args.out_format == "auto" else args.out_format
-    write(samples, args.target, form)
-    print(f"{args.target}: {len(samples)} utterances ({form})")
+    count = write(samples, args.target, form, args.wav_dir, faults)
+    print(f"{args.target}: {count} utterances ({form})")
+    for fault in faults.errors:
+        log.error("passed over: %s", fault)
+    if faults.errors:
+        log.error("%d entries passed over", len(faults.errors))
+    return 1 if faults.errors else 0
 
 
 if __name__ == "__main__":

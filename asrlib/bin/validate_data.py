@@ -35,6 +35,7 @@ def main(argv=None) -> int:
     from asrlib.corpora.kaldi_fix import fix
     from asrlib.corpora.kaldi_table import summarise
     from asrlib.corpora.kaldi_validate import Rules, validate
+    from asrlib.utils.errors import UserError
 
     rules = Rules(
         text=not args.no_text,
@@ -45,20 +46,26 @@ def main(argv=None) -> int:
         audio=args.audio,
         audio_root=args.audio_root,
     )
-    faulty = 0
+    faulty, unreadable = 0, []
     for folder in args.dirs:
-        if args.fix:
-            name = folder.resolve().name.lower()
-            named = name.startswith(("test", "eval")) or name.endswith("test")
-            result = fix(folder, replace(rules, keep_all=named if args.keep_all is None else args.keep_all))
-            print(f"{folder}: {result.summary}")
-            for utt, reason in result.dropped.items():
-                print(f"  dropped {utt}: {reason}")
-        problems = validate(folder, rules)
+        try:
+            if args.fix:
+                name = folder.resolve().name.lower()
+                named = name.startswith(("test", "eval")) or name.endswith("test")
+                result = fix(folder, replace(rules, keep_all=named if args.keep_all is None else args.keep_all))
+                print(f"{folder}: {result.summary}")
+                for utt, reason in result.dropped.items():
+                    print(f"  dropped {utt}: {reason}")
+            problems = validate(folder, rules)
+        except UserError as error:
+            unreadable.append(str(error))
+            continue
         for line in summarise(problems):
             print(line)
         faulty += bool(problems)
         print(f"{folder}: {len(problems)} problems" if problems else f"Successfully validated data-directory {folder}")
+    if unreadable:
+        raise UserError("; ".join(unreadable))
     return 1 if faulty else 0
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from asrlib.corpora.audio import is_pipe
+from asrlib.corpora.audio_file import is_pipe, place
 from asrlib.corpora.kaldi_dir import read_tables
 from asrlib.corpora.kaldi_fix import Repair, accept
 from asrlib.corpora.kaldi_ops import split
@@ -65,10 +65,10 @@ def _accept(path: Path, rules: Rules, fix: bool) -> Repair:
 def _audio_root(path: Path, tables: Mapping[str, Table], audio_root: Path | None) -> Path | None:
     values = tables["wav.scp"].rows.values() if "wav.scp" in tables else ()
     first = next((value for value in values if value and not is_pipe(value)), None)
-    if first is None or Path(resolve(first, audio_root)).exists():
+    if first is None or os.path.exists(place(resolve(first, audio_root))[0]):
         return audio_root
     for folder in path.absolute().parents:
-        if (folder / first).exists():
+        if os.path.exists(place(folder / first)[0]):
             log.info(f"{path / 'wav.scp'}: relative paths start from {folder}")
             return folder
     return audio_root

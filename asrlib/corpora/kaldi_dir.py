@@ -4,21 +4,26 @@ Files and rules: https://kaldi-asr.org/doc/data_prep.html. The tables have the c
 reading and writing changes nothing; `utterances` joins them. `spk2utt` is always derived from `utt2spk`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from asrlib.corpora.audio import audio_info, is_pipe, read_wav_entry
+from asrlib.corpora.audio import audio_info, read_wav_entry
+from asrlib.corpora.audio_file import is_pipe, place
+from asrlib.corpora.channels import Channel, named_channels
 from asrlib.corpora.kaldi_table import FILES, Table, read_table, write_table
 from asrlib.utils.errors import UserError
+from asrlib.utils.files import other_form
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance: `wavs` are the paths or commands ("cmd |") of its recordings in order. start, end: seconds in a single recording (end
-    None: its end). text: None without a transcript."""
+    """One utterance: `wavs` are the paths, places in archives or commands ("cmd |") of its recordings in order. start, end: seconds in a single
+    recording (end None: its end). text: None without a transcript. channels: of each recording, () if none is named."""
 
     id: str
     speaker: str
@@ -26,6 +31,7 @@ class Utterance:
     start: float = 0.0
     end: float | None = None
     text: str | None = None
+    channels: tuple[Channel | None, ...] = ()
 
     @property
     def wav(self) -> str:
@@ -39,12 +45,19 @@ class Utterance:
         """Samples (n,) float32; parts are read at `rate` and joined. UserError: invalid audio, or rate None with parts of different rates."""
         try:
             if len(self.wavs) == 1:
-                return read_wav_entry(self.wav, allow_pipes, rate, self.start, self.end)
+                return read_wav_entry(self.wav, allow_pipes, rate, self.start, self.end, *self.channels)
             if rate is None and len({audio_info(wav).rate for wav in self.wavs}) > 1:
                 raise UserError("its parts have different sample rates: give the sample rate to resample to")
-            return np.concatenate([read_wav_entry(wav, allow_pipes, rate) for wav in self.wavs])
+            channels = self.channels or (None,) * len(self.wavs)
+            parts = zip(self.wavs, channels, strict=True)
+            return np.concatenate([read_wav_entry(wav, allow_pipes, rate, channel=channel) for wav, channel in parts])
         except UserError as error:
             raise UserError(f"utterance {self.id}: {error}") from error
+
+    def is_file(self) -> bool:
+        """Whether the utterance is the whole of one file, rather than a part, a place in an archive, a command or several recordings."""
+        whole = len(self.wavs) == 1 and self.start == 0 and self.end is None
+        return whole and not is_pipe(self.wav) and place(self.wav)[1] is None
 
     def seconds(self) -> float:
         """The duration, from `end` or the headers of the files. UserError: a command, which is not run, or an invalid file."""
@@ -97,13 +110,21 @@ class KaldiDir:
     def recordings(self, utt: str) -> list[str]:
         """The keys of wav.scp of an utterance's recordings."""
         if self.segments is not None:
-            return [parse_segment(utt, self.segments.get(utt, ""))[0]]
+            return [parse_segment(utt, self.segments.get(utt, "")).recording]
         return [utt] if self.parts is None else self.parts.get(utt, "").split()
+
+    def channels(self) -> dict[str, Channel]:
+        """Recording -> its channel by reco2file_and_channel, whose lines are `recording file A` (or B, 1, 2). If a file has several recordings,
+        a channel is needed even where it has one channel only: it would be the mixture of them."""
+        uses = Counter(self.wav.values())
+        names = {recording: value.split()[-1] for recording, value in self.tables.get("reco2file_and_channel", {}).items() if value}
+        return {recording: Channel(number, uses[self.wav.get(recording, "")] < 2) for recording, number in named_channels(names).items()}
 
     def utterances(self) -> Iterator[Utterance]:
         """The utterances in sorted order. UserError: an utterance is missing in wav.scp, or in `text` if that exists."""
         if self.segments is not None and self.parts is not None:
             raise UserError("segments and utt2parts are mutually exclusive in a data directory: remove one of them")
+        of_recording = self.channels()
         for utt in sorted(self.utt2spk):
             recordings = self.recordings(utt)
             if not recordings or not all(recording in self.wav for recording in recordings):
@@ -112,8 +133,10 @@ class KaldiDir:
             if self.text is not None and utt not in self.text:
                 raise UserError(f"utterance {utt}: no transcript in text: run validate_data --fix true on the directory")
             wavs = tuple(self.wav[recording] for recording in recordings)
-            start, end = (0.0, None) if self.segments is None else parse_segment(utt, self.segments[utt])[1:]
-            yield Utterance(utt, self.utt2spk[utt], wavs, start, end, None if self.text is None else self.text[utt])
+            segment = Segment(recordings[0]) if self.segments is None else parse_segment(utt, self.segments[utt])
+            channels = tuple(segment.channel or of_recording.get(recording) for recording in recordings)
+            text = None if self.text is None else self.text[utt]
+            yield Utterance(utt, self.utt2spk[utt], wavs, segment.start, segment.end, text, channels if any(channels) else ())
 
     @classmethod
     def read(cls, folder: str | Path) -> "KaldiDir":
@@ -142,17 +165,30 @@ def read_tables(folder: str | Path) -> dict[str, Table]:
     """The existing tables of a directory, valid or not. UserError: no such folder."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: give a Kaldi data directory (wav.scp, text, utt2spk)")
+        raise UserError(f"{folder} is not a folder: {other_form(folder) or 'give a Kaldi data directory (wav.scp, text, utt2spk)'}")
     return {name: read_table(folder / name) for name in FILES if (folder / name).exists()}
 
 
-def parse_segment(utt: str, value: str) -> tuple[str, float, float | None]:
-    """Recording, start and end in seconds from the rest of a line of `segments`; an end of -1 means the recording's end (None)."""
+class Segment(NamedTuple):
+    """A line of `segments`: times in seconds (end None: that of the recording)."""
+
+    recording: str
+    start: float = 0.0
+    end: float | None = None
+    channel: Channel | None = None
+
+
+def parse_segment(utt: str, value: str) -> Segment:
+    """The rest of a line of `segments`; an end of -1 means the recording's end. The channel, from 0, may follow (Kaldi's extract-segments)."""
     fields = value.split()
     try:
         recording, start, end = fields[0], float(fields[1]), float(fields[2])
-        if len(fields) != 3 or not (0 <= start < float("inf") and (start < end < float("inf") or end == -1)):
+        if len(fields) > 4 or not (0 <= start < float("inf") and (start < end < float("inf") or end == -1)):
+            raise ValueError
+        channel = Channel(int(fields[3]), alone=False) if len(fields) == 4 else None
+        if channel and channel.number < 0:
             raise ValueError
     except (ValueError, IndexError):
-        raise UserError(f"segments: {utt} has {value!r} instead of RECORDING START END (seconds, 0 <= START < END): correct the line") from None
-    return recording, start, None if end == -1 else end
+        expected = "RECORDING START END [CHANNEL] (seconds, 0 <= START < END; channels from 0)"
+        raise UserError(f"segments: {utt} has {value!r} instead of {expected}: correct the line") from None
+    return Segment(recording, start, None if end == -1 else end, channel)

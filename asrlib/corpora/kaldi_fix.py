@@ -5,7 +5,7 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from asrlib.corpora.audio import is_pipe
+from asrlib.corpora.audio_file import is_pipe
 from asrlib.corpora.kaldi_dir import KaldiDir, read_tables
 from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import FILES, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table, summarise, write_table

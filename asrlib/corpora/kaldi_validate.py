@@ -12,12 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from asrlib.corpora.audio import MAX_OVERSHOOT, AudioInfo, check_audio, is_pipe
-from asrlib.corpora.kaldi_dir import parse_segment, read_tables
+from asrlib.corpora.audio import MAX_OVERSHOOT, AudioInfo, check_audio
+from asrlib.corpora.audio_file import is_pipe
+from asrlib.corpora.channels import Channel
+from asrlib.corpora.kaldi_dir import KaldiDir, parse_segment, read_tables
 from asrlib.corpora.kaldi_table import FIX, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table
 from asrlib.utils.characters import JOINERS, code_point, odd_spaces, plain
 from asrlib.utils.errors import UserError
+from asrlib.utils.log import get_logger
 from asrlib.utils.progress import progress
+
+log = get_logger(__name__)
 
 # Words that language-model graphs and token lists use.
 RESERVED = {"<s>", "</s>", "#0", "<eps>", "<blank>", "<space>", "<sos/eos>"}
@@ -47,7 +52,7 @@ def check(folder: Path, tables: dict[str, Table], rules: Rules, seconds: dict[st
     problems = [*_missing(folder, tables, rules), *(problem for table in tables.values() for problem in table.problems)]
     if "utt2spk" in tables:
         problems += [*_keys(tables), *_speakers(tables["utt2spk"], tables.get("spk2utt"), rules)]
-    problems += [*_numbers(tables), *_gender(tables)]
+    problems += [*_numbers(tables), *_gender(tables), *_channels(tables)]
     if "text" in tables:
         problems += _text(tables["text"], rules)
     if "segments" in tables:
@@ -181,7 +186,7 @@ def _segments(tables: dict[str, Table]) -> Iterator[Problem]:
     durations = tables["reco2dur"].rows if "reco2dur" in tables else {}
     for utt, value in segments.rows.items():
         try:
-            recording, _, end = parse_segment(utt, value)
+            recording, _, end, _ = parse_segment(utt, value)
         except UserError as error:
             yield segments.problem(utt, "invalid segment", str(error))
             continue
@@ -213,12 +218,39 @@ def _gender(tables: dict[str, Table]) -> Iterator[Problem]:
             yield table.problem(speaker, "gender other than m or f", f"{speaker} {gender}")
 
 
+def _channels(tables: dict[str, Table]) -> Iterator[Problem]:
+    table = tables.get("reco2file_and_channel", Table(Path("reco2file_and_channel")))
+    known = KaldiDir({table.path.name: table.rows}).channels()
+    for recording in [key for key, value in table.rows.items() if value and key not in known]:
+        fix = "write `recording file A`, with A, B, ... or 1, 2, ..."
+        yield table.problem(recording, "no channel in the line", f"{recording} {table.rows[recording]}", fix, drop=False)
+
+
+def _used_channels(tables: dict[str, Table]) -> dict[str, set[Channel | None]]:
+    """Recording -> the channels that its utterances are in, None for an utterance without a channel."""
+    data = KaldiDir({name: table.rows for name, table in tables.items()})
+    of_recording = data.channels()
+    used: dict[str, set[Channel | None]] = {key: {of_recording[key]} for key in of_recording}
+    if "segments" not in tables:
+        return used
+    used = {}
+    for utt, value in tables["segments"].rows.items():
+        try:
+            recording, _, _, channel = parse_segment(utt, value)
+        except UserError:
+            continue  # _segments reports it
+        used.setdefault(recording, set()).add(channel or of_recording.get(recording))
+    return used
+
+
 def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) -> Iterator[Problem]:
     """Opens every audio file and adds its duration to `seconds`; commands are not run."""
     wav = tables["wav.scp"]
     files = {key: resolve(value, rules.audio_root) for key, value in wav.rows.items() if value and not is_pipe(value)}
+    channels = _used_channels(tables)
+    noted: dict[str, str] = {}
     with ThreadPoolExecutor() as pool:
-        results = pool.map(_audio_or_error, files.values())
+        results = pool.map(_audio_or_error, files.values(), [channels.get(key, {None}) for key in files])
         for key, result in zip(files, progress(results, desc="audio files", total=len(files), unit="file", delay=2), strict=True):
             if isinstance(result, UserError):
                 relative = rules.audio_root is None and not os.path.isabs(files[key])
@@ -226,18 +258,22 @@ def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) ->
                 yield wav.problem(key, "invalid audio", f"{key}: {result}", fix)
             else:
                 seconds[key] = result.seconds
+                noted |= {key: result.note} if result.note else {}
+    if noted:
+        first = next(iter(noted))
+        log.warning("%s: %d recordings have a wrong size in the header, the first %s: %s", wav.path, len(noted), first, noted[first])
     segments = tables.get("segments", Table(Path("segments")))
     for utt, value in segments.rows.items():
         try:
-            recording, start, end = parse_segment(utt, value)
+            recording, start, end, _ = parse_segment(utt, value)
         except UserError:
             continue  # _segments reports it
         if recording in seconds and (start >= seconds[recording] or (end or 0) > seconds[recording] + MAX_OVERSHOOT):
             yield segments.problem(utt, "segment ends after its recording", f"{utt} {value}: {recording} has {seconds[recording]:.2f} s")
 
 
-def _audio_or_error(path: str) -> AudioInfo | UserError:
+def _audio_or_error(path: str, channels: set[Channel | None]) -> AudioInfo | UserError:
     try:
-        return check_audio(path)
+        return check_audio(path, channels)
     except UserError as error:
         return error

@@ -66,9 +66,9 @@ def timed_words(log_probs: np.ndarray, tokens: Sequence[str], blank: int, separa
     return [word for word in words if word.text]
 
 
-def ctm(name: str, words: Sequence[Word]) -> str:
-    """Lines of NIST's CTM: recording, channel, begin, duration, word."""
-    return "".join(f"{name} 1 {word.begin:.2f} {word.end - word.begin:.2f} {word.text}\n" for word in words)
+def ctm(name: str, words: Sequence[Word], channel: int = 1) -> str:
+    """Lines of NIST's CTM: recording, channel, begin, duration, word. The name must be one word (asrlib.utils.files.plain_name)."""
+    return "".join(f"{name} {channel} {word.begin:.2f} {word.end - word.begin:.2f} {word.text}\n" for word in words)
 
 
 def srt(words: Sequence[Word], separator: str, longest: float = 6.0, pause: float = 0.7) -> str:

@@ -7,6 +7,7 @@ import soxr
 
 from asrlib.config.features import AugmentConfig
 from asrlib.corpora.audio import read_audio
+from asrlib.corpora.channels import Channel
 from asrlib.utils.errors import UserError
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg"}
@@ -57,7 +58,7 @@ def perturb_volume(audio: np.ndarray, config: AugmentConfig, rng: np.random.Gene
 
 
 class NoiseInjector:
-    """Adds a random segment of a random noise recording with probability noise_prob.
+    """Adds a random segment of the first channel of a random noise recording with probability noise_prob.
 
     The ratio of the noise's root mean square to the speech's is uniform between noise_min and noise_max (deepspeech.pytorch).
     """
@@ -72,7 +73,7 @@ class NoiseInjector:
     def __call__(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if rng.random() >= self.config.noise_prob:
             return audio
-        noise = read_audio(self.paths[int(rng.integers(len(self.paths)))], self.rate)
+        noise = read_audio(self.paths[int(rng.integers(len(self.paths)))], self.rate, channel=Channel(0))
         start = int(rng.integers(0, max(1, noise.size - audio.size + 1)))
         noise = np.resize(noise[start : start + audio.size], audio.size)
         level = rng.uniform(self.config.noise_min, self.config.noise_max)

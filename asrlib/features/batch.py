@@ -6,7 +6,7 @@ import numpy as np
 
 from asrlib.config.features import FeatureConfig
 from asrlib.config.pretraining import TrunkConfig
-from asrlib.corpora.audio import read_audio
+from asrlib.corpora.audio import read_wav_entry
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.features.ark import read_matrix
 from asrlib.features.compute import compute, prepared
@@ -42,7 +42,7 @@ def write_wavs(wav_scp: Path, count: int, config: TrunkConfig, path: Path) -> No
     entries = list(read_table(wav_scp).rows.items())[: max(1, count)]
     if not entries:
         raise UserError(f"{wav_scp} has no utterances: give another file")
-    audios = [read_audio(value)[: round(LONGEST * RATE)] for _, value in entries]
+    audios = [read_wav_entry(value)[: round(LONGEST * RATE)] for _, value in entries]
     wavs = np.zeros((len(audios), max(map(len, audios))), np.float32)
     curves = np.zeros((len(audios), max(1, config.frames(wavs.shape[1]))), np.float32)
     for row, audio in enumerate(audios):
@@ -56,5 +56,5 @@ def write_wavs(wav_scp: Path, count: int, config: TrunkConfig, path: Path) -> No
 def _feats(name: str, value: str, ready: bool, settings: FeatureConfig) -> np.ndarray:
     if ready:
         return read_matrix(value, f"utterance {name}", settings.dim)[: round(LONGEST / settings.window_stride)]
-    audio = read_audio(value, settings.sample_rate)[: round(LONGEST * settings.sample_rate)]
+    audio = read_wav_entry(value, settings.sample_rate)[: round(LONGEST * settings.sample_rate)]
     return compute(prepared(audio, settings), settings, f"recording {name}")

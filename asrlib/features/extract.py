@@ -8,12 +8,17 @@ import numpy as np
 
 from asrlib.config.features import FeatureConfig
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
+from asrlib.corpora.kaldi_fix import BAD_UTTS
+from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.ark import write_ark
 from asrlib.features.compute import compute, prepared
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
+from asrlib.utils.log import get_logger
 from asrlib.utils.parallel import run_jobs, split_evenly
+
+log = get_logger(__name__)
 
 DIGEST = "feats.sha256"
 Row = tuple[str, str, int, int, str]  # utterance, location, frames, samples, digest of the features
@@ -22,9 +27,10 @@ Row = tuple[str, str, int, int, str]  # utterance, location, frames, samples, di
 def extract(
     data_dir: Path, dump_dir: Path, config: FeatureConfig, nj: int = 1, backend: str = "local", compress: bool = False, allow_pipes: bool = False
 ) -> dict[str, float]:
-    """Writes dump_dir from a Kaldi directory; returns the numbers of utterances, hours and frames.
+    """Writes dump_dir from a Kaldi directory; returns the numbers of utterances, hours, frames and utterances passed over.
 
-    feats.scp, utt2num_frames and utt2dur are written last, when all features are on disk. UserError: names the first invalid utterance.
+    Utterances whose audio cannot be read are passed over, logged, and listed with the reason in dump_dir/bad_utts.txt. feats.scp, utt2num_frames and
+    utt2dur are written last, when all features are on disk. UserError: no utterance can be read.
     """
     data = KaldiDir.read(data_dir)
     utterances = list(data.utterances())
@@ -36,10 +42,14 @@ def extract(
     parts = split_evenly(utterances, nj)
     arguments = [(part, config, str(dump_dir / f"feats.{i}.ark"), compress, allow_pipes) for i, part in enumerate(parts, 1)]
     results = run_jobs(extract_part, arguments, dump_dir / "log", nj=nj, backend=backend, desc=f"features of {data_dir.name}")
-    rows = [row for result in results for row in result]
-    if len(rows) != len(utterances):
+    rows = [row for found, _ in results for row in found]
+    bad = {utt: reason for _, faults in results for utt, reason in faults.items()}
+    if len(rows) + len(bad) != len(utterances):
         raise UserError(f"{dump_dir}: only {len(rows)} of {len(utterances)} utterances have features: see {dump_dir / 'log'}")
-    data.write(dump_dir)
+    _report(bad, dump_dir / BAD_UTTS)
+    if not rows:
+        raise UserError(f"{data_dir}: no utterance can be read, {next(iter(bad.values()))}")
+    select(data, [utt for utt, *_ in rows]).write(dump_dir)
     write_table(dump_dir / "utt2num_frames", {utt: str(frames) for utt, _, frames, *_ in rows})
     # six decimals resolve single samples, which training needs to compute the number of frames
     write_table(dump_dir / "utt2dur", {utt: f"{samples / config.sample_rate:.6f}" for utt, _, _, samples, _ in rows})
@@ -50,6 +60,7 @@ def extract(
         "utterances": len(rows),
         "hours": sum(samples for *_, samples, _ in rows) / config.sample_rate / 3600,
         "frames": sum(frames for _, _, frames, *_ in rows),
+        "passed_over": len(bad),
     }
 
 
@@ -61,16 +72,31 @@ def read_digest(dump_dir: Path) -> str:
     return path.read_text().strip()
 
 
-def extract_part(utterances: list[Utterance], config: FeatureConfig, ark: str, compress: bool, allow_pipes: bool) -> list[Row]:
-    """Writes one archive: the job of one process."""
-    samples, digests = {}, {}
+def extract_part(
+    utterances: list[Utterance], config: FeatureConfig, ark: str, compress: bool, allow_pipes: bool
+) -> tuple[list[Row], dict[str, str]]:
+    """Writes one archive: the job of one process. Also returns the utterances that cannot be read, with the reason."""
+    samples, digests, bad = dict[str, int](), dict[str, str](), dict[str, str]()
 
     def features():
         for utterance in utterances:
-            audio = prepared(utterance.audio(config.sample_rate, allow_pipes), config)
+            try:
+                audio = prepared(utterance.audio(config.sample_rate, allow_pipes), config)
+                feats = compute(audio, config, f"utterance {utterance.id}")
+            except UserError as error:
+                bad[utterance.id] = str(error)
+                continue
             samples[utterance.id] = audio.size
-            feats = compute(audio, config, f"utterance {utterance.id}")
             digests[utterance.id] = hashlib.sha256(np.ascontiguousarray(feats)).hexdigest()
             yield utterance.id, feats
 
-    return [(utt, location, frames, samples[utt], digests[utt]) for utt, location, frames in write_ark(ark, features(), compress)]
+    return [(utt, location, frames, samples[utt], digests[utt]) for utt, location, frames in write_ark(ark, features(), compress)], bad
+
+
+def _report(bad: dict[str, str], path: Path) -> None:
+    for reason in bad.values():
+        log.error("passed over: %s", reason)
+    if bad:
+        write_table(path, {utt: " ".join(reason.split()) for utt, reason in bad.items()})
+    else:
+        path.unlink(missing_ok=True)

@@ -72,11 +72,13 @@ class Jobs:
 
 
 def sample_frames(utterances: Sequence[Utterance], frames: Frames, portion: float, max_gb: float, seed: int, jobs: Jobs) -> np.ndarray:
-    """(n, dim): the frames of a random portion of the utterances, or as many of them, drawn at random, as fit into max_gb."""
+    """(n, dim): the frames of a random portion of the utterances, or as many of them, drawn at random, as fit into max_gb. UserError: no frame."""
     rng = np.random.default_rng(seed)
     chosen = sorted(rng.permutation(len(utterances))[: max(1, round(portion * len(utterances)))])
     picked = [utterances[i] for i in chosen]
     parts = jobs.map(_sample, picked, frames, max_gb * GB / FLOAT / frames.dim / len(picked), seed, desc="frames for k-means")
+    if not any(len(part) for part, _ in parts):
+        raise UserError(f"none of the {len(picked)} utterances drawn for k-means is as long as a frame ({FRAME} samples): give a larger --portion")
     found, whole = sum(len(part) for part, _ in parts), sum(count for _, count in parts)
     if found < whole:
         log.warning("k-means learns from %d of %d frames: raise --max_gb %g for more (a portion of %g)", found, whole, max_gb, portion)
@@ -134,6 +136,8 @@ def _joined(parts: list[tuple[Arrays, list[str]]], path: Path) -> Arrays:
         stream.writelines(f"{utt}\n" for utt in short)
     if short:
         log.warning("skipped %d utterances shorter than a frame, the first is %s: see %s", len(short), short[0], listing)
+    if not any(arrays for arrays, _ in parts):
+        raise UserError(f"no utterance is as long as a frame ({FRAME} samples): see {listing}")
     return {utt: array for arrays, _ in parts for utt, array in arrays.items()}
 
 

@@ -1,5 +1,6 @@
 """Decoding of Kaldi directories with a fine-tuned ESPnet model on all cores: CTC best path, CTC prefix beam search or joint beam search."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 
 from asrlib.config.base import read_yaml
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
@@ -21,6 +23,7 @@ from asrlib.utils.parallel import run_jobs, split_evenly
 from asrlib.utils.progress import progress
 
 RATE = 16000
+FRAME = 400  # samples: the receptive field of HuBERT's convolutions; a window of ESPnet's log-mel features has 512
 UTTERANCES = 8  # minimum per process: starting a process takes longer than decoding a few short utterances
 Output = str | np.ndarray  # a text, or log-probabilities (T, V) of the tokens
 Answer = tuple[Output, float, float]  # output, seconds of work, seconds of audio
@@ -59,9 +62,16 @@ class Recogniser:
         self.tokens: list[str] = list(tokens)
 
     def __call__(self, audio: np.ndarray, mode: str) -> Output:
-        """audio (samples,) at 16 kHz -> the text if mode is "joint", otherwise the CTC log-probabilities."""
-        if mode == "joint":
-            return self.speech2text(audio)[0][0]
+        """audio (samples,) at 16 kHz -> the text if mode is "joint", otherwise the CTC log-probabilities.
+
+        Audio that is shorter than a frame, or than what the encoder's subsampling needs, has an empty text and no frames.
+        """
+        if len(audio) >= FRAME:
+            with contextlib.suppress(TooShortUttError):
+                return self.speech2text(audio)[0][0] if mode == "joint" else self._log_probs(audio)
+        return "" if mode == "joint" else np.empty((0, len(self.tokens)), np.float32)
+
+    def _log_probs(self, audio: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             speech = torch.from_numpy(audio)[None].to(self.device)
             encoded, _ = self.model.encode(speech, torch.tensor([len(audio)], device=self.device))

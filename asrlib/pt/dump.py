@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from asrlib.config.base import override_values, read_yaml
-from asrlib.corpora.audio import audio_info, is_pipe, write_wav
+from asrlib.corpora.audio import audio_info, write_wav
+from asrlib.corpora.audio_file import is_pipe
 from asrlib.corpora.fetch import digest
 from asrlib.corpora.fingerprint import audio_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
@@ -144,17 +145,17 @@ def dump_states(utterances: Sequence[Utterance], part: str, upstream: UpstreamSo
 
 
 def dump_audio(utterances: Sequence[Utterance], part: str, _: None = None) -> list[Row]:
-    """The job for some utterances: 16 kHz mono files of one utterance stay where they are, others are converted to such files."""
+    """The job for some utterances: 16 kHz mono files of one utterance stay where they are, others are converted to such files, which are numbered."""
     if (rows := _done(part)) is not None:
         return rows
     rows = []
-    for utterance in utterances:
-        if utterance.start == 0 and utterance.end is None and len(utterance.wavs) == 1:
+    for number, utterance in enumerate(utterances):
+        if utterance.is_file() and not utterance.channels:
             info = audio_info(utterance.wav)
-            if (info.rate, info.channels) == (RATE, 1):
+            if (info.rate, info.channels, info.plain) == (RATE, 1, True):
                 rows.append((utterance.id, utterance.wav, info.frames))
                 continue
-        audio, path = utterance.audio(RATE), Path(part) / f"{utterance.id}.wav"
+        audio, path = utterance.audio(RATE), Path(part) / f"{number}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_wav(path, audio, RATE)
         rows.append((utterance.id, str(path), len(audio)))
@@ -184,7 +185,8 @@ def _fingerprint(utterances: Sequence[Utterance], upstream: UpstreamSource | Non
     """A digest of the weights, and of the ids, transcripts and audio of the utterances."""
     found = hashlib.sha256(digest(Path(upstream.path), "sha256").encode() if upstream and upstream.path else b"")
     for utterance in utterances:
-        found.update(f"{utterance.id} {audio_digest(utterance.wavs)} {utterance.start} {utterance.end} {utterance.text}\n".encode())
+        audio = audio_digest(utterance.wavs, utterance.channels)
+        found.update(f"{utterance.id} {audio} {utterance.start} {utterance.end} {utterance.text}\n".encode())
     return found.hexdigest()
 
 

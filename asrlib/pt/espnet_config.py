@@ -18,6 +18,7 @@ from asrlib.pt.frontends import TRAINED
 from asrlib.text.tags import is_tag
 from asrlib.text.tokenizers import BLANK, RESERVED, UNKNOWN, SentencePieceTokenizer, Tokenizer, WordTokenizer
 from asrlib.utils.errors import UserError
+from asrlib.utils.files import file_name
 
 LOGMEL = {  # frontend without an upstream: 80-bin log-mel every 10 ms; conv2d subsamples it to the frame rate of 20 ms states with conv2d2
     "frontend": "default", "frontend_conf": {"fs": "16k", "n_fft": 512, "win_length": 400, "hop_length": 160},
@@ -130,7 +131,10 @@ def with_data(values: dict, train: Path, valid: Path, speech: Speech, exp_dir: P
     """The configuration with the files of the training and validation dumps, and with the lengths of transcripts, which write_text_shapes writes.
 
     ESPnet's recipes count speech and text in the size of a batch (batch_type numel, length, folded).
+    UserError: attention is to be plotted, which ESPnet writes to folders named as utterances, and an id would be a path.
     """
+    if values.get("num_att_plot", 3) and (ids := [utt for utt in read_table(valid / "text").rows if utt != file_name(utt)]):
+        raise UserError(f"utterance {ids[0]}: ESPnet would plot its attention to a folder of this name, which is a path: give num_att_plot=0")
     name, kind = ("feats.scp", "kaldi_ark") if speech.kind == "states" else ("wav.scp", "sound")
     values = dict(values)
     for part, folder in (("train", train), ("valid", valid)):

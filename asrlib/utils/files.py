@@ -1,10 +1,14 @@
-"""Atomic writing of files and folders."""
+"""Atomic writing of files and folders; names of files."""
 
+import collections
 import contextlib
+import itertools
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -52,3 +56,68 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def other_form(path: str | Path) -> str:
+    """For a path that does not exist: a remark on a file whose name has the same letters in another Unicode normal form, "" if there is none.
+
+    Mac OS unpacks archives with decomposed names (NFD); lists of files are mostly written composed (NFC).
+    """
+    found = ""
+    for part in Path(os.path.abspath(path)).parts:
+        candidate = os.path.join(found, part)
+        if not os.path.exists(candidate):
+            same = [name for name in _names(found) if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", part)]
+            if not same:
+                return ""
+            candidate = os.path.join(found, same[0])
+        found = candidate
+    form = "decomposed (NFD)" if unicodedata.is_normalized("NFD", found) else "composed (NFC)"
+    return f"{found} does, whose name has the same letters in another Unicode form, {form}: rename the files or correct the list"
+
+
+def _names(folder: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return os.listdir(folder)
+    return []
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each of several files, without spaces: the stem, with as many of its folders as are needed to tell it from the others.
+
+    Spaces, control characters and what is not UTF-8 become `_`; names that are still equal get the extension, then a number.
+    """
+    names: dict[int, str] = {}
+    folders = [[part for part in path.parts[:-1] if part not in ("/", ".", "..")] for path in paths]
+    for depth in range(max(map(len, folders), default=0) + 1):
+        _name(names, [plain_name("_".join([*folders[i][len(folders[i]) - depth :], path.stem])) for i, path in enumerate(paths)])
+    _name(names, [plain_name(path.name) for path in paths])
+    taken = set(names.values())
+    for i, path in enumerate(paths):
+        if i not in names:
+            names[i] = next(name for n in itertools.count(1) if (name := f"{plain_name(path.name)}.{n}") not in taken)
+            taken.add(names[i])
+    return [names[i] for i in range(len(paths))]
+
+
+def _name(names: dict[int, str], candidates: Sequence[str]) -> None:
+    """Gives the files that have no name yet their candidates, where no other file has the same."""
+    counts, taken = collections.Counter(name for i, name in enumerate(candidates) if i not in names), set(names.values())
+    names.update({i: name for i, name in enumerate(candidates) if i not in names and counts[name] == 1 and name not in taken})
+
+
+def named_folder(path: Path) -> Path:
+    """The path, absolute if it ends in `.` or `..`, so that its last part is the name of the folder and no other place."""
+    return path if path.name not in ("", "..") else Path(os.path.abspath(path))
+
+
+def file_name(identifier: str) -> str:
+    """The id of an utterance as the name of a file (without a folder): `/`, `%`, control characters and a first dot become %XX, so that ids stay
+    different and none is a path."""
+    return re.sub(r"[/%\x00-\x1f\x7f]|^\.", lambda match: f"%{ord(match[0]):02X}", identifier)
+
+
+def plain_name(text: str) -> str:
+    """The text as one word that can be a file name, an id of a Kaldi directory and a name in a CTM file, where `;;` begins a comment."""
+    text = os.fsencode(text).decode("utf-8", errors="replace")
+    return re.sub("^[;.-]+", "_", "".join(c if c.isprintable() and not c.isspace() and c != "/" else "_" for c in text)) or "_"

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 
+import kaldiio
+import numpy as np
 import pytest
 
 from asrlib.bin import combine_data, concat_data, download, filter_leaks, manifest, prepare_data, subset_data, validate_data
@@ -54,6 +56,13 @@ def test_validate_and_fix(kaldi, capsys, monkeypatch):
     assert capsys.readouterr().err == f"validate_data: error: {kaldi}/none is not a folder: give a Kaldi data directory (wav.scp, text, utt2spk)\n"
 
 
+def test_validation_goes_on_after_a_folder_that_is_missing(kaldi, capsys, monkeypatch):
+    assert ends(validate_data.main, [kaldi / "none", kaldi, kaldi / "text"], monkeypatch) == 1
+    out, err = capsys.readouterr()
+    assert out == f"Successfully validated data-directory {kaldi}\n"
+    assert f"{kaldi}/none is not a folder" in err and f"{kaldi}/text is not a folder" in err and len(err.splitlines()) == 1
+
+
 def test_a_folder_named_test_loses_no_utterance(kaldi, capsys, monkeypatch):
     folder = kaldi.rename(kaldi.with_name("test_clean"))
     (folder / "text").write_text((folder / "text").read_text().replace("WORDS OF A-2", ""))
@@ -92,6 +101,26 @@ def test_prepare_kaldi_finds_the_folder_of_relative_paths(kaldi, tmp_path):
     write_table(kaldi / "wav.scp", {utt: f"wav/{utt}.wav" for utt in ("a-1", "a-2", "b-1", "b-2")})
     prepare("--corpus", "kaldi", "--test_dirs", kaldi, "--data_dir", tmp_path / "data")
     assert KaldiDir.read(tmp_path / "data" / kaldi.name).wav["a-1"] == str(tmp_path / "wav/a-1.wav")
+
+
+def test_prepare_kaldi_with_archives(kaldi, tmp_path):
+    """Places relative to a folder above the data directory become absolute and have durations."""
+    before = KaldiDir.read(kaldi)
+    audio = {utterance.id: utterance.audio() for utterance in before.utterances()}
+    pcm = {utt: (16000, np.rint(samples * 32768).astype(np.int16)) for utt, samples in audio.items()}
+    kaldiio.save_ark(str(tmp_path / "data_wav.ark"), pcm, scp=str(kaldi / "wav.scp"))
+    write_table(kaldi / "wav.scp", {utt: value.removeprefix(f"{tmp_path}/") for utt, value in read_table(kaldi / "wav.scp").rows.items()})
+    prepare("--corpus", "kaldi", "--test_dirs", kaldi, "--data_dir", tmp_path / "data", "--audio", "true")
+    after = KaldiDir.read(tmp_path / "data/kaldi")
+    assert all(value.startswith(f"{tmp_path}/data_wav.ark:") for value in after.wav.values())
+    assert set(after.tables["utt2dur"].values()) == {"0.500000"}
+    assert all(np.array_equal(utterance.audio(), audio[utterance.id]) for utterance in after.utterances())
+
+
+def test_folders_in_another_unicode_form(tmp_path, capsys, monkeypatch):
+    (tmp_path / "Hie\u0302\u0301u").mkdir()
+    assert ends(validate_data.main, [tmp_path / "Hi\u1ebfu"], monkeypatch) == 1
+    assert "is not a folder: " in (err := capsys.readouterr().err) and "decomposed (NFD)" in err
 
 
 def test_prepare_kaldi_refuses_or_sets_aside(kaldi, tmp_path, logged):

@@ -3,11 +3,14 @@
 import os
 import shutil
 
+import kaldiio
 import numpy as np
 import pytest
 import soundfile
 
+from asrlib.corpora.channels import Channel
 from asrlib.corpora.fingerprint import audio_digest, file_digest
+from asrlib.corpora.kaldi_table import read_table
 from asrlib.utils.errors import UserError
 
 
@@ -41,3 +44,18 @@ def test_every_byte_of_a_small_file_counts(tmp_path, size):
 def test_missing(tmp_path):
     with pytest.raises(UserError, match="absent.wav: No such file or directory: check the path"):
         file_digest(str(tmp_path / "absent.wav"))
+
+
+def test_entries_of_an_archive_and_channels_count(tmp_path):
+    rng, ark = np.random.default_rng(0), str(tmp_path / "data.ark")
+    pcm = {utt: (16000, (3000 * rng.normal(size=8000)).astype(np.int16)) for utt in "abc"}
+
+    def digests(**entries):
+        kaldiio.save_ark(ark, pcm | entries, scp=str(tmp_path / "wav.scp"))
+        return {utt: audio_digest([value]) for utt, value in read_table(tmp_path / "wav.scp").rows.items()}
+
+    before = digests()
+    assert len({*before.values()}) == 3
+    after = digests(b=(16000, (3000 * rng.normal(size=8000)).astype(np.int16)))
+    assert [utt for utt in before if before[utt] != after[utt]] == ["b"]
+    assert len({audio_digest([ark], channels) for channels in ((), (Channel(0),), (Channel(1),))}) == 3

@@ -6,10 +6,14 @@ import json
 import os
 from pathlib import Path
 
+import kaldiio
+import numpy as np
 import pytest
+import soundfile
 
 from asrlib.bin import manifest
 from asrlib.corpora import manifests
+from asrlib.corpora.audio import read_audio
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.utils.errors import UserError
@@ -130,7 +134,7 @@ def test_jasper_speeds_are_kept(tmp_path, make_audio):
         ("m.json", '[{"transcript": "x",', "invalid JSON"),
         ("m.json", "[]", "has no samples"),
         ("m.jsonl", '{"samples": []}\n{"samples": [}\n', "line 2: invalid JSON"),
-        ("m.jsonl", '{"root_path": "/"}', "not a jsonl manifest .KeyError: 'samples'"),
+        ("m.jsonl", '{"root_path": "/"}', "line 1: objects with the keys root_path are not read"),
         ("m.jsonl", '["a"]', "not a json manifest"),
         ("m.txt", "neither\n", "unknown format"),
         ("m.json", '[{"transcript": "x", "files": [{"fname": "a b.wav"}]}]', "is empty or has a space"),
@@ -152,10 +156,6 @@ def test_not_utf8_and_missing(tmp_path):
 
 
 def test_what_manifests_cannot_express(kaldi, tmp_path):
-    write_table(kaldi / "segments", {utt: f"{utt} 0 0.1" for utt in ("a-1", "a-2", "b-1", "b-2")})
-    with pytest.raises(UserError, match="has segments"):
-        manifests.read(kaldi)
-    (kaldi / "segments").unlink()
     write_table(kaldi / "wav.scp", dict.fromkeys(("a-1", "a-2", "b-1", "b-2"), "cat x |"))
     with pytest.raises(UserError, match="a-1 is a command"):
         manifests.read(kaldi)
@@ -163,6 +163,72 @@ def test_what_manifests_cannot_express(kaldi, tmp_path):
     (kaldi / "text").unlink()
     with pytest.raises(UserError, match="text is missing"):
         manifests.read(kaldi)
+
+
+def test_segments_are_kept_or_written_as_files(kaldi, tmp_path):
+    """Between Kaldi directories they stay; for the other formats their audio is written to files, or one is told how."""
+    write_table(kaldi / "segments", {utt: f"{utt} 0.1 0.3" for utt in ("a-1", "a-2", "b-1", "b-2")})
+    before = KaldiDir.read(kaldi)
+    copied = KaldiDir.read(convert(str(kaldi), tmp_path / "copied"))
+    assert copied.segments == before.segments and copied.wav == before.wav
+    with pytest.raises(UserError, match="a-1 is a part of .*a-1.wav .*which csv cannot express: give --wav_dir"):
+        convert(str(kaldi), tmp_path / "m.csv")
+    assert manifest.main(["--from", str(kaldi), "--to", str(tmp_path / "m.csv"), "--wav_dir", str(tmp_path / "cut")]) == 0
+    for sample, utterance in zip(manifests.read(tmp_path / "m.csv"), before.utterances(), strict=True):
+        assert (sample.utt, sample.text) == (utterance.id, utterance.text)
+        np.testing.assert_array_equal(read_audio(sample.wav), utterance.audio())
+
+
+@pytest.mark.parametrize("names, shared", [(("A", "B"), True), (("A", "B"), False), (("2", "1"), True)])
+def test_channels_are_kept(tmp_path, make_audio, names, shared):
+    """Both sides of one file, or files of two channels of which each has one name."""
+    wav = {utt: make_audio(tmp_path / ("call.wav" if shared else f"{utt}.wav")) for utt in ("a", "b")}
+    for path in wav.values():
+        samples, rate = soundfile.read(path)
+        soundfile.write(path, np.stack([samples, 0.1 * samples[::-1]], 1) if samples.ndim == 1 else samples, rate)
+    tables = {"wav.scp": {utt: str(path) for utt, path in wav.items()}, "text": {"a": "ONE", "b": "TWO"}, "utt2spk": {"a": "a", "b": "b"}}
+    before = KaldiDir({**tables, "reco2file_and_channel": {utt: f"call {name}" for utt, name in zip("ab", names, strict=True)}})
+    before.write(tmp_path / "in")
+    after = KaldiDir.read(convert(str(tmp_path / "in"), tmp_path / "out"))
+    for ours, theirs in zip(after.utterances(), before.utterances(), strict=True):
+        np.testing.assert_array_equal(ours.audio(), theirs.audio())
+
+
+def test_places_in_archives(tmp_path):
+    pcm = (3000 * np.random.default_rng(0).normal(size=(2, 8000))).astype(np.int16)
+    kaldiio.save_ark(str(tmp_path / "data.ark"), {"a": (16000, pcm[0]), "b": (16000, pcm[1])}, scp=str(tmp_path / "wav.scp"))
+    write_table(tmp_path / "utt2spk", {"a": "a", "b": "b"})
+    write_table(tmp_path / "text", {"a": "ONE", "b": "TWO"})
+    assert KaldiDir.read(convert(str(tmp_path), tmp_path / "copied")).wav == KaldiDir.read(tmp_path).wav
+    with pytest.raises(UserError, match="place in an archive"):
+        convert(str(tmp_path), tmp_path / "m.json")
+    convert(str(tmp_path), tmp_path / "m.json", "--wav_dir", str(tmp_path / "wavs"))
+    first, second = manifests.read(tmp_path / "m.json")
+    assert (first.text, second.text) == ("ONE", "TWO")
+    assert np.array_equal(np.stack([read_audio(first.wav), read_audio(second.wav)]), pcm.astype(np.float32) / 32768)
+
+
+def test_bad_entries_are_passed_over(plain, tmp_path, capsys, logged):
+    convert(str(plain), tmp_path / "m.csv")
+    lines = (tmp_path / "m.csv").read_text().splitlines()
+    (tmp_path / "bad.csv").write_text("\n".join([lines[0], "a.wav,none.txt", "one,two,three", *lines[1:]]) + "\n")
+    (tmp_path / "wav/b-2.wav").write_bytes(b"")
+    capsys.readouterr()
+    assert manifest.main(["--from", str(tmp_path / "bad.csv"), "--to", str(tmp_path / "m.json")]) == 1
+    assert capsys.readouterr().out == f"{tmp_path}/m.json: 3 utterances (json)\n"
+    assert [sample.utt for sample in manifests.read(tmp_path / "m.json")] == ["a-1", "a-2", "b-1"]
+    assert len(logged) == 4 and "line 2: transcript" in logged[0] and "line 3: 3 fields" in logged[1] and "b-2.wav is empty" in logged[2]
+    assert logged[3] == "3 entries passed over"
+
+
+@pytest.mark.parametrize("utt", ["../../up", "/etc/x", "a/b", "..", ".x", "-rf", "a%2Fb"])
+def test_an_id_is_never_a_path(tmp_path, make_audio, utt):
+    """Transcripts and cut audio are files of the folders that were named, whatever the ids are."""
+    tables = {"wav.scp": {"rec": str(make_audio(tmp_path / "in/x.wav"))}, "text": {utt: "WORDS"}, "utt2spk": {utt: utt}}
+    KaldiDir({**tables, "segments": {utt: "rec 0.1 0.2"}}).write(tmp_path / "in/data")
+    convert(str(tmp_path / "in/data"), tmp_path / "out/m/m.csv", "--wav_dir", str(tmp_path / "out/m/wav"))
+    made = [path.parent for path in tmp_path.rglob("*") if path.is_file() and tmp_path / "in" not in path.parents]
+    assert sorted(made) == sorted([tmp_path / "out/m", tmp_path / "out/m/m_txt", tmp_path / "out/m/wav"])
 
 
 def test_real_corpora(shared, tmp_path):

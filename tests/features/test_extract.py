@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import soundfile
 
 from asrlib.bin import extract_features
 from asrlib.config.features import FeatureConfig
-from asrlib.corpora.kaldi_table import read_table
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.features import extract as extract_module
 from asrlib.features.ark import read_matrix
 from asrlib.features.extract import extract
@@ -62,6 +63,7 @@ def test_extract(kaldi, tmp_path, nj):
         "utterances": 5,
         "hours": pytest.approx(sum(SECONDS.values()) / 3600),
         "frames": sum(1 + round(s * 100) for s in SECONDS.values()),
+        "passed_over": 0,
     }
     assert len(list((tmp_path / "dump").glob("*.ark"))) == nj
     assert table(tmp_path / "dump" / "text") == table(kaldi / "text")
@@ -124,34 +126,64 @@ def text_file(path):
     ],
 )
 def test_bad_audio(kaldi, tmp_path, damage, message):
-    """The error names the utterance, and feats.scp is not written."""
+    """The utterance is passed over and named; the others have features."""
     damage(tmp_path / "wav" / "b-1.wav")
-    with pytest.raises(UserError, match=message):
+    facts = extract(kaldi, tmp_path / "dump", FeatureConfig())
+    assert (facts["utterances"], facts["passed_over"]) == (4, 1)
+    assert re.match(message, table(tmp_path / "dump" / "bad_utts.txt")["b-1"])
+    for name in ("feats.scp", "utt2num_frames", "utt2dur", "wav.scp", "text", "utt2spk"):
+        assert "b-1" not in table(tmp_path / "dump" / name) and len(table(tmp_path / "dump" / name)) == 4
+
+
+@pytest.mark.parametrize("nj", ["1", "2"])
+def test_bad_audio_ends_with_a_count_and_code_1(kaldi, tmp_path, nj):
+    for name in ("a-1", "b-1"):
+        truncate(tmp_path / "wav" / f"{name}.wav")
+    code, errors = run(command(kaldi, tmp_path / "dump", "--nj", nj))
+    lines = errors.splitlines()
+    assert code == 1 and sum("passed over: utterance" in line for line in lines) == 2
+    assert f"{kaldi}: 2 utterances passed over, listed in {tmp_path}/dump/bad_utts.txt" in lines[-1]
+    assert list(table(tmp_path / "dump" / "feats.scp")) == sorted(table(kaldi / "utt2spk").keys() - {"a-1", "b-1"})
+
+
+def test_no_audio_that_can_be_read(kaldi, tmp_path):
+    for path in (tmp_path / "wav").iterdir():
+        empty(path)
+    with pytest.raises(UserError, match="no utterance can be read, utterance a-1: audio file .* is empty"):
         extract(kaldi, tmp_path / "dump", FeatureConfig())
     assert not (tmp_path / "dump" / "feats.scp").exists()
 
 
-def test_bad_audio_in_a_job(kaldi, tmp_path):
-    truncate(tmp_path / "wav" / "b-1.wav")
-    with pytest.raises(UserError, match=r"^utterance b-1: audio file .*b-1\.wav is truncated"):
-        extract(kaldi, tmp_path / "dump", FeatureConfig(), nj=2)
-    assert not (tmp_path / "dump" / "feats.scp").exists()
-
-
-def test_three_channels_become_their_mean(kaldi, tmp_path):
-    channels = np.random.default_rng(3).uniform(-0.5, 0.5, (6400, 3)).astype(np.float32)
-    soundfile.write(tmp_path / "wav" / "a-1.wav", channels, 16000, subtype="FLOAT")
+def test_a_list_of_bad_utterances_goes_with_them(kaldi, tmp_path):
+    path = tmp_path / "wav" / "b-1.wav"
+    content = path.read_bytes()
+    truncate(path)
     extract(kaldi, tmp_path / "dump", FeatureConfig())
-    feats = read_matrix(table(tmp_path / "dump" / "feats.scp")["a-1"], "a-1")
-    np.testing.assert_allclose(feats, log_spectrogram(channels.mean(1), FeatureConfig()), atol=1e-4)
+    path.write_bytes(content)
+    assert extract(kaldi, tmp_path / "dump", FeatureConfig())["passed_over"] == 0
+    assert not (tmp_path / "dump" / "bad_utts.txt").exists()
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+@pytest.mark.parametrize("config", [FeatureConfig(), FeatureConfig(pad_mode="reflect"), FeatureConfig(type="logmel")])
+def test_clips_of_a_few_samples_have_features(tmp_path, config, rate):
+    counts = (1, 2, 16, 160, 399, 400)
+    for count in counts:
+        soundfile.write(tmp_path / f"{count}.wav", 0.1 * np.random.default_rng(count).normal(size=count), rate)
+    write_table(tmp_path / "wav.scp", {f"s-{count}": str(tmp_path / f"{count}.wav") for count in counts})
+    write_table(tmp_path / "utt2spk", {f"s-{count}": "s" for count in counts})
+    facts = extract(tmp_path, tmp_path / "dump", config)
+    assert (facts["utterances"], facts["passed_over"]) == (6, 0)
+    for utt, location in table(tmp_path / "dump" / "feats.scp").items():
+        assert np.isfinite(read_matrix(location, utt, config.dim)).all()
 
 
 def test_pipes_only_if_allowed(kaldi, tmp_path):
     rows = table(kaldi / "wav.scp")
     rows["a-1"] = f"cat {rows['a-1']} |"
     (kaldi / "wav.scp").write_text("".join(f"{utt} {wav}\n" for utt, wav in rows.items()))
-    with pytest.raises(UserError, match="utterance a-1: wav.scp has the command .* which is not run by default"):
-        extract(kaldi, tmp_path / "dump", FeatureConfig())
+    assert extract(kaldi, tmp_path / "dump", FeatureConfig())["passed_over"] == 1
+    assert "wav.scp has the command" in table(tmp_path / "dump" / "bad_utts.txt")["a-1"]
     assert extract(kaldi, tmp_path / "dump", FeatureConfig(), allow_pipes=True)["utterances"] == 5
 
 
@@ -162,7 +194,7 @@ def test_no_utterances(kaldi, tmp_path):
 
 
 def test_features_lost_on_the_way(kaldi, tmp_path, monkeypatch):
-    monkeypatch.setattr(extract_module, "run_jobs", lambda function, arguments, *_, **__: [function(*a)[:1] for a in arguments])
+    monkeypatch.setattr(extract_module, "run_jobs", lambda function, arguments, *_, **__: [(function(*a)[0][:1], {}) for a in arguments])
     with pytest.raises(UserError, match="only 2 of 5 utterances have features"):
         extract(kaldi, tmp_path / "dump", FeatureConfig(), nj=2)
 

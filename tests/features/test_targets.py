@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 import pyworld
+import soundfile
 import torch
 import torchaudio
 from sklearn.metrics import mutual_info_score
 
 from asrlib.bin import make_targets
-from asrlib.corpora.kaldi_table import write_table
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.features import kmeans, mfcc
 from asrlib.features.pitch import pitch
 from asrlib.features.quality import cluster_quality, even_alignment
@@ -159,3 +160,23 @@ def test_too_few_frames_and_targets_not_made(corpus, tmp_path):
         make_targets.main([*options, "--num_clusters", "5000", "--inits", "1"])
     with pytest.raises(UserError, match="km.safetensors is missing: run stage 2"):
         read_targets(tmp_path / "dump/targets/km.safetensors")
+
+
+def test_clips_shorter_than_a_frame(tmp_path, logged):
+    """They are skipped and listed; a directory of nothing else is refused in one line."""
+    counts = (1, 16, 160, 399, 400, 1600)
+    for count in counts:
+        soundfile.write(tmp_path / f"{count}.wav", 0.1 * RNG.normal(size=count), 16000)
+    write_table(tmp_path / "wav.scp", {f"s-{count}": str(tmp_path / f"{count}.wav") for count in counts})
+    write_table(tmp_path / "utt2spk", {f"s-{count}": "s" for count in counts})
+    kinds = [["mfcc", "--num_clusters", "2", "--portion", "1"], ["pitch"], ["speakers", "--speakers", "clusters", "--num_speakers", "2"]]
+    for kind, *options in kinds:
+        make_targets.main(["--data_dir", str(tmp_path), "--dump_dir", str(tmp_path / kind), "--nj", "1", "--type", kind, *options])
+        (listing,) = (tmp_path / kind / "targets").glob("*.too_short.txt")
+        assert listing.read_text().split() == ["s-1", "s-16", "s-160", "s-399"]
+    assert sorted(read_targets(tmp_path / "pitch/targets/pitch.safetensors")) == ["s-1600", "s-400"]
+    for name in ("wav.scp", "utt2spk"):
+        write_table(tmp_path / name, {utt: value for utt, value in read_table(tmp_path / name).rows.items() if utt not in ("s-400", "s-1600")})
+    for kind, *options in kinds:
+        with pytest.raises(UserError, match="as long as a frame"):
+            make_targets.main(["--data_dir", str(tmp_path), "--dump_dir", str(tmp_path / kind), "--nj", "1", "--type", kind, *options])

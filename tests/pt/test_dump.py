@@ -1,6 +1,7 @@
 """Dumps for ESPnet: hidden states as the upstream gives them, audio in one form, what is set aside, and what a killed run leaves."""
 
 import shutil
+from pathlib import Path
 
 import kaldiio
 import numpy as np
@@ -134,3 +135,37 @@ def test_an_utterance_of_several_recordings_is_one_file(tmp_path):
     concat(data, 2).write(tmp_path / "joined")
     with pytest.raises(UserError, match="utterance a-1_2: wav.scp has a command"):
         dump(tmp_path / "joined", tmp_path / "out", None, Limits(), 1)
+
+
+def test_ids_never_become_paths(tmp_path):
+    """Audio that is written anew has numbers as names."""
+    utts = ["../../up", "/etc/x", "a/b"]
+    for name in range(3):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(8000, 0.1 * name), 8000)
+    wavs = {utt: str(tmp_path / f"{name}.wav") for name, utt in enumerate(utts)}
+    KaldiDir({"wav.scp": wavs, "utt2spk": dict.fromkeys(utts, "a"), "text": dict.fromkeys(utts, "A")}).write(tmp_path / "data")
+    dump(tmp_path / "data", tmp_path / "out/dump", None, Limits(), 1)
+    written = read_table(tmp_path / "out/dump/wav.scp").rows
+    assert len({*written.values()}) == 3 and all((tmp_path / "out/dump/parts/0") in Path(path).parents for path in written.values())
+    assert [round(float(soundfile.read(written[utt])[0][4000]), 3) for utt in utts] == [0.0, 0.1, 0.2]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"dump"}
+
+
+def test_what_espnet_would_read_otherwise_is_written_anew(tmp_path):
+    """A wrong size in a header, one channel of two, a place in an archive: ESPnet's reader gives other samples, or none."""
+    noise = (3000 * np.random.default_rng(0).normal(size=(16000, 2))).astype(np.int16)
+    soundfile.write(tmp_path / "size.wav", noise[:, 0], 16000)
+    content = bytearray((tmp_path / "size.wav").read_bytes())
+    content[40:44] = (1000).to_bytes(4, "little")
+    (tmp_path / "size.wav").write_bytes(content)
+    soundfile.write(tmp_path / "call.wav", noise, 16000)
+    kaldiio.save_ark(str(tmp_path / "data.ark"), {"d": (16000, noise[:, 1])}, scp=str(tmp_path / "ark.scp"))
+    wavs = {"a": str(tmp_path / "size.wav"), "b": str(tmp_path / "call.wav"), "c": str(tmp_path / "call.wav")}
+    wavs |= read_table(tmp_path / "ark.scp").rows
+    tables = {"wav.scp": wavs, "utt2spk": {utt: utt for utt in wavs}, "text": dict.fromkeys(wavs, "A")}
+    KaldiDir({**tables, "reco2file_and_channel": {"a": "a A", "b": "call A", "c": "call B", "d": "d A"}}).write(tmp_path / "data")
+    dump(tmp_path / "data", tmp_path / "out", None, Limits(), 1)
+    written = read_table(tmp_path / "out/wav.scp").rows
+    for utt, column in zip("abcd", (0, 0, 1, 1), strict=True):
+        assert np.array_equal(soundfile.read(written[utt], dtype="int16")[0], noise[:, column])
+    assert set(read_table(tmp_path / "out/speech_shape").rows.values()) == {"16000"}

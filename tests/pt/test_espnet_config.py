@@ -1,5 +1,6 @@
 """ESPnet's configuration: published values, errors, and keys that are filled in."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,17 @@ def test_batches_count_speech_and_text(tmp_path, kind):
     assert sorted(utt for batch in batches for utt in batch) == list(range(1, 9))
     if kind == "numel":
         assert sorted(map(sorted, batches)) == [list(range(1, 8)), [8]], "7 * 7 * (100 + 2 * 4) is the first size beyond 4000"
+
+
+@pytest.mark.parametrize("utt", ["../up", "/etc/x", "a/b", ".."])
+def test_attention_is_not_plotted_to_paths(tmp_path, utt):
+    """ESPnet plots the attention of three utterances to folders with their ids, unless told otherwise."""
+    write_table(tmp_path / "valid/text", {"a": "AB", utt: "AB"})
+    folders = tmp_path / "train", tmp_path / "valid", Speech("audio"), tmp_path / "exp"
+    for values in ({}, {"num_att_plot": 1}):
+        with pytest.raises(UserError, match=f"utterance {re.escape(utt)}: .*give num_att_plot=0"):
+            with_data(values, *folders)
+    assert with_data({"num_att_plot": 0}, *folders)["num_att_plot"] == 0
 
 
 def test_the_small_one_of_ctc_alone_has_the_same_keys():

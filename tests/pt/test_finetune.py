@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
+from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 
 from asrlib.bin import decode, dump_speech, finetune, make_tokens, transcribe
 from asrlib.corpora.kaldi_dir import KaldiDir
-from asrlib.corpora.kaldi_table import read_table
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt.decode import JointConfig, Recogniser
 from asrlib.pt.finetune import EpochProgress
 from asrlib.utils.errors import UserError
@@ -126,6 +128,41 @@ def test_transcribing(experiment, tones_dir, tmp_path, kind):
     else:
         names = [line.split()[0] for line in out.read_text().splitlines()]
         assert set(names) <= {"dev00", "dev01", "dev02"} and (kind == "ctm" or len(names) == 3), "a line for each file, in CTM for each word"
+
+
+CLIPS = (1, 16, 160, 399, 400, 700, 1600)  # samples
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """A Kaldi directory of noise that is shorter than a frame (400 samples), than what the encoder needs, or little longer."""
+    folder, rng = tmp_path_factory.mktemp("clips"), np.random.default_rng(0)
+    utts = [f"s-n{count}" for count in CLIPS]
+    for utt, count in zip(utts, CLIPS, strict=True):
+        soundfile.write(folder / f"{utt}.wav", 0.1 * rng.normal(size=count), 16000)
+    write_table(folder / "wav.scp", {utt: str(folder / f"{utt}.wav") for utt in utts})
+    write_table(folder / "utt2spk", dict.fromkeys(utts, "s"))
+    return folder
+
+
+def test_clips_shorter_than_a_frame_have_empty_texts(experiment, clips, tmp_path):
+    assert transcribe.main(["--exp_dir", str(experiment), "--out", str(tmp_path / "out"), str(clips)]) == 0
+    texts = [line.split() for line in (tmp_path / "out").read_text().splitlines()]
+    assert sorted(words[0] for words in texts) == sorted(f"s-n{count}" for count in CLIPS)
+    assert all(words == [words[0]] for words in texts if int(words[0].removeprefix("s-n")) < 400)
+    decode.main(["--exp_dir", str(experiment), "--data_dirs", str(clips), "--modes", "greedy beam joint", "--out", str(tmp_path), "--nj", "1"])
+    for mode in ("greedy", "beam", "joint"):
+        rows = read_table(tmp_path / f"decode_{mode}" / clips.name / "text").rows
+        assert len(rows) == len(CLIPS) and not any(rows[f"s-n{count}"] for count in CLIPS if count < 400)
+
+
+def test_what_the_encoder_finds_too_short_has_no_frames(experiment, clips, monkeypatch):
+    """ESPnet's subsampling raises TooShortUttError for a few frames."""
+    recogniser = Recogniser(experiment, JointConfig())
+    audio = 0.1 * np.random.default_rng(0).normal(size=400).astype(np.float32)
+    with pytest.raises(TooShortUttError), torch.no_grad():
+        recogniser.model.encode(torch.from_numpy(audio)[None], torch.tensor([400]))
+    assert recogniser(audio, "greedy").shape == (0, len(recogniser.tokens)) and recogniser(audio, "joint") == ""
 
 
 def test_another_configuration_in_the_same_folder_is_refused(experiment, dumps, progre_package):

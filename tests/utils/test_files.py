@@ -1,13 +1,16 @@
-"""Atomic writing of files and folders."""
+"""Atomic writing of files and folders; names of files."""
 
 import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from asrlib.utils.files import atomic_directory, atomic_write
+from asrlib.utils.files import atomic_directory, atomic_write, file_name, named_folder, plain_name, unique_names
 
 
 def names(folder):
@@ -81,3 +84,45 @@ def test_directory_error_keeps_the_old_one(tmp_path):
         raise KeyboardInterrupt
     assert names(tmp_path / "d") == ["old"]
     assert names(tmp_path) == ["d"]
+
+
+@pytest.mark.parametrize(
+    "paths, expected",
+    [
+        (["a/x.wav", "b/y.flac"], ["x", "y"]),
+        (["a/x.wav", "b/x.wav", "y.wav"], ["a_x", "b_x", "y"]),
+        (["c/a/x.wav", "d/a/x.wav", "a/x.wav"], ["c_a_x", "d_a_x", "a_x"]),
+        (["a/x.wav", "a/x.flac", "b/x.wav"], ["x.wav", "x.flac", "b_x"]),
+        (["my talk.wav", "my_talk.wav"], ["my_talk.wav.1", "my_talk.wav.2"]),
+        (["/x.wav", "../x.wav"], ["x.wav.1", "x.wav.2"]),
+        (["a\tb\n.wav", "\u3000c.wav", "\u2028d.wav"], ["a_b_", "_c", "_d"]),
+        (["安 宁.wav", "l'été \"1\".wav"], ["安_宁", "l'été_\"1\""]),
+        ([";;x.wav", "-y.wav", "...wav", "\udce9.wav"], ["_x", "_y", "_", "\ufffd"]),
+    ],
+)
+def test_names_of_files_are_words_of_their_own(paths, expected):
+    assert unique_names([Path(path) for path in paths]) == expected
+
+
+@given(st.lists(st.text(st.sampled_from("ab _./\u3000"), min_size=1, max_size=8), unique=True, max_size=12))
+def test_names_are_unique_words(paths):
+    names = unique_names([Path(path) for path in paths])
+    assert len(set(names)) == len(paths) and all(len(name.split()) == 1 and "/" not in name for name in names)
+
+
+@given(st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=8))
+def test_ids_as_names_of_files(ids):
+    names = {file_name(identifier) for identifier in ids}
+    assert len(names) == len(ids)
+    assert all(os.path.basename(name) == name and name not in (".", "..") and "\0" not in name for name in names)
+
+
+def test_ids_that_are_plain_stay():
+    assert file_name("spk1-utt_2.3 安") == "spk1-utt_2.3 安" and plain_name("") == "_"
+    assert (file_name(".."), file_name("a/../b"), file_name("%2F"), file_name("/")) == ("%2E.", "a%2F..%2Fb", "%252F", "%2F")
+
+
+def test_folders_named_by_dots(tmp_path, monkeypatch):
+    (tmp_path / "set/sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "set/sub")
+    assert [named_folder(Path(path)).name for path in (".", "..", "../sub", "x/y")] == ["sub", "set", "sub", "y"]

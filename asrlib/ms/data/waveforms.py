@@ -100,7 +100,8 @@ class WaveformSet:
         digest = hashlib.sha256()
         for item in self.items:
             pitch = b"" if item.pitch is None else item.pitch.tobytes()
-            facts = f"{item.utt} {item.frames} {item.speaker} {audio_digest(item.source.wavs)} {item.source.start} {item.source.end}\n"
+            audio = audio_digest(item.source.wavs, item.source.channels)
+            facts = f"{item.utt} {item.frames} {item.speaker} {audio} {item.source.start} {item.source.end}\n"
             digest.update(facts.encode() + item.labels.tobytes() + pitch)
         return digest.hexdigest()
 

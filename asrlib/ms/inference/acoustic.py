@@ -96,5 +96,9 @@ class CtcTranscriber:
         self.tokens, self.blank, self.separator = tokenizer.tokens, tokenizer.blank, tokenizer.separator
 
     def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """(samples,) each -> (T', V) each. Silence at the ends is not cut, so that times are relative to the beginning."""
-        return self.model.log_probs([compute(audio, self.features) for audio in audios])
+        """(samples,) each -> (T', V) each, T' = 0 if it is shorter than a frame. Silence at the ends is not cut, so that times are relative to the
+        beginning."""
+        long = [audio for audio in audios if len(audio) >= self.features.window_samples]
+        outputs = iter(self.model.log_probs([compute(audio, self.features) for audio in long]) if long else [])
+        empty = np.empty((0, len(self.tokens)), np.float32)
+        return [next(outputs) if len(audio) >= self.features.window_samples else empty for audio in audios]

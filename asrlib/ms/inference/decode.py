@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from asrlib.config.features import FeatureConfig
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.decode.beam import BeamConfig
 from asrlib.decode.run import decode_all, write_hypotheses
@@ -30,13 +31,13 @@ def decode_dumps(model: AcousticModel, data_dirs: Sequence[Path], out: Path, mod
 def _decode_dump(model: AcousticModel, data_dir: Path, folders: dict[str, Path], beam: BeamConfig, nj: int) -> None:
     """folders: mode -> output folder. The network runs once for all modes."""
     locations, frames = (read_table(data_dir / name).rows for name in ("feats.scp", "utt2num_frames"))
-    tokenizer, network_seconds = model.tokenizer, 0.0
+    tokenizer, network_seconds, clips = model.tokenizer, 0.0, _clips(data_dir, model.config.features)
     hypotheses: dict[str, dict[str, str]] = {mode: {} for mode in folders}
     search_seconds = dict.fromkeys(folders, 0.0)
     for chunk in _chunks({utt: int(frames[utt]) for utt in locations}):
         feats = [read_matrix(locations[utt], f"utterance {utt}", model.config.features.dim) for utt in chunk]
         start = time.perf_counter()
-        log_probs = model.log_probs(feats)
+        log_probs = [x[:0] if utt in clips else x for utt, x in zip(chunk, model.log_probs(feats), strict=True)]
         network_seconds += time.perf_counter() - start
         for mode in folders:
             start = time.perf_counter()
@@ -47,6 +48,12 @@ def _decode_dump(model: AcousticModel, data_dir: Path, folders: dict[str, Path],
     for mode, folder in folders.items():
         seconds = {"network_seconds": round(network_seconds, 3), "search_seconds": round(search_seconds[mode], 3)}
         write_hypotheses(folder, hypotheses[mode], audio, network_seconds + search_seconds[mode], seconds)
+
+
+def _clips(data_dir: Path, config: FeatureConfig) -> set[str]:
+    """Utterances shorter than a window, which have a frame but no text (asrlib.ms.inference.acoustic.CtcTranscriber)."""
+    seconds = read_table(data_dir / "utt2dur").rows if (data_dir / "utt2dur").exists() else {}
+    return {utt for utt, value in seconds.items() if round(float(value) * config.sample_rate) < config.window_samples}
 
 
 def _chunks(frames: dict[str, int]):

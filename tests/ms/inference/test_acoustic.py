@@ -9,19 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrlib.config.features import FeatureConfig
+from asrlib.corpora.audio import read_audio
 from asrlib.corpora.kaldi_dir import KaldiDir
-from asrlib.corpora.kaldi_table import read_table
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.decode.beam import BeamConfig
 from asrlib.decode.greedy import collapse
 from asrlib.features.ark import read_matrix
 from asrlib.features.extract import extract
 from asrlib.ms.data.batches import BatchLoader, make_buckets
 from asrlib.ms.data.dataset import Dataset
-from asrlib.ms.inference.acoustic import BATCH_FRAMES, AcousticModel, _batches
+from asrlib.ms.inference.acoustic import BATCH_FRAMES, AcousticModel, CtcTranscriber, _batches
 from asrlib.ms.inference.decode import decode_dumps
 from asrlib.ms.objectives.ctc import Ctc
 from asrlib.ms.training.history import read_history
@@ -153,6 +155,25 @@ def test_damaged_model(copied):
     (copied / "model.safetensors").write_bytes((copied / "model.safetensors").read_bytes()[:-10])
     with pytest.raises(UserError, match="model.safetensors: damaged checkpoint"):
         AcousticModel.load(copied)
+
+
+def test_clips_shorter_than_a_frame_have_empty_texts(trained, tmp_path):
+    """Windows of 40 samples at 2 kHz: 39 samples have features, but no text, alone and in a dump."""
+    counts = (1, 2, 39, 40, 400)
+    for count in counts:
+        soundfile.write(tmp_path / f"s-{count}.wav", 0.3 * np.sin(np.arange(count)), 2000)
+    transcriber = CtcTranscriber(trained)
+    outputs = transcriber.log_probs([read_audio(tmp_path / f"s-{count}.wav", transcriber.rate) for count in counts])
+    assert [len(x) > 0 for x in outputs] == [False, False, False, True, True]
+    assert all(x.shape[1] == len(transcriber.tokens) for x in outputs)
+    assert [len(x) for x in transcriber.log_probs([np.zeros(0, np.float32), np.zeros(3, np.float32)])] == [0, 0]
+    write_table(tmp_path / "data/wav.scp", {f"s-{count}": str(tmp_path / f"s-{count}.wav") for count in counts})
+    write_table(tmp_path / "data/utt2spk", {f"s-{count}": "s" for count in counts})
+    extract(tmp_path / "data", tmp_path / "dump/clips", transcriber.features)
+    decode_dumps(transcriber.model, [tmp_path / "dump/clips"], tmp_path / "out", ["greedy", "beam"], BeamConfig(), 1)
+    for mode in ("greedy", "beam"):
+        texts = read_table(tmp_path / f"out/decode_{mode}/clips/text").rows
+        assert len(texts) == 5 and not any(texts[f"s-{count}"] for count in (1, 2, 39))
 
 
 def test_transcribing_needs_mindspore_alone(trained, dump, tmp_path, root):
