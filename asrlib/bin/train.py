@@ -18,7 +18,7 @@ def main(argv=None) -> None:
     parser.add_argument("--valid_dir", required=True, type=Path, help="dump directory of the validation set")
     parser.add_argument("--tokens", required=True, type=Path, help="token list")
     parser.add_argument("--exp_dir", required=True, type=Path, help="output folder")
-    parser.add_argument("--pretrained_model", type=Path, help="weights to start from (.safetensors or .ckpt)")
+    parser.add_argument("--pretrained_model", type=Path, help="weights to start from, as convert --to ms writes them, with their token list")
     parser.add_argument("--seed", type=int, help="random seed; overrides trainer.seed")
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
     parser.add_argument("--force", type=start_over, default="false", help="true: delete the run in --exp_dir and start over instead of resuming it")
@@ -32,7 +32,10 @@ def main(argv=None) -> None:
 
     from asrlib.ms.objectives.ctc import Ctc
     from asrlib.ms.training.run import train
+    from asrlib.text.labels import require_token_list
 
+    if args.pretrained_model:
+        require_token_list(args.pretrained_model, args.tokens)
     objective = Ctc.from_dirs(config, args.train_dir, args.valid_dir, args.tokens)
     train(objective, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
 

@@ -54,15 +54,23 @@ def override_values(values: dict, overrides: Sequence[str], path: str | Path | N
 def read_yaml(path: str | Path) -> dict:
     """The mapping of a YAML file; UserError when it is missing or something else."""
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # a SafeLoader
+        return parse_yaml(Path(path).read_text(encoding="utf-8"), path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such configuration file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise UserError(f"{path}: not valid YAML: {error}") from None
+
+
+def parse_yaml(text: str, where: str | Path) -> dict:
+    """The mapping in a YAML text; UserError when it is something else."""
+    try:
+        values = yaml.load(text, _Loader)  # a SafeLoader
+    except yaml.YAMLError as error:
+        raise UserError(f"{where}: not valid YAML: {error}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise UserError(f"{path}: expected a mapping of keys to values, found {type(values).__name__}")
+        raise UserError(f"{where}: expected a mapping of keys to values, found {type(values).__name__}")
     return values
 
 

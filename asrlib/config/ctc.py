@@ -11,6 +11,7 @@ class CtcModelConfig(Protocol):
     """What training needs to know of the shape of a CTC model."""
 
     recomputed: ClassVar[str]  # the network's list of cells that trainer.recompute computes again
+    output: ClassVar[str]  # its last layer, whose weights have one row per token
 
     def output_frames(self, frames: int) -> int:
         """Frames of the output for frames of the features."""

@@ -19,13 +19,15 @@ class FeatureConfig:
     normalize: bool = True  # mean and deviation over the utterance's whole spectrogram; of log-mel: of each bin
     n_fft: int = 512  # this key and those below: log-mel only
     num_mels: int = 64
+    symmetric_window: bool = False  # true as in NVIDIA's code and NeMo; false as in librosa and in the MindSpore code
+    log_floor: float = 1e-20  # added before the logarithm, which NeMo's 2^-24 limits to -16.6
     preemphasis: float = 0.97
     dither: float = 1e-5  # deviation of the noise added to the samples
     trim_db: float = 60.0  # silence this far below the loudest frame is cut at both ends; 0: no cut
 
     def __post_init__(self):
         require_at_least(self, 1, "n_fft", "num_mels")
-        require_at_least(self, 0, "preemphasis", "dither", "trim_db")
+        require_at_least(self, 0, "preemphasis", "dither", "trim_db", "log_floor")
         if self.type == "logmel" and self.n_fft < self.window_samples:
             raise ValueError("n_fft must be at least the window's samples")
         if self.window_size < self.window_stride or self.window_stride <= 0:

@@ -17,6 +17,7 @@ class TrunkConfig:
     conv_kernels: tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
     conv_strides: tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
     extractor_mode: Literal["group", "layer"] = "group"  # normalisation in the convolutions: after the first over time, or after each over channels
+    conv_bias: bool = False  # the convolutions have a bias (wav2vec 2.0 large, XLSR; HuBERT large as published for transformers)
     conv_init: Literal["kaiming", "average"] = "kaiming"  # average: from the third on, convolutions begin as means over time (CONTRIBUTING.md)
     normalize: bool = False  # waveform to mean 0 and deviation 1
     dim: int = 768

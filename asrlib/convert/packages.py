@@ -1,47 +1,21 @@
-"""Parameter names and configurations of HuBERT, wav2vec 2.0 and ProgRE in fairseq, s3prl (which uses fairseq's names) and transformers."""
+"""Our HuBERT and wav2vec 2.0 in fairseq, s3prl (which uses fairseq's names) and transformers: parameter names and configurations."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from asrlib.config.models import wav2vec2
 from asrlib.config.pretraining import PretrainConfig, TrunkConfig
-from asrlib.convert.rules import Substitution, pytorch_name, reversed_rule, substituted
+from asrlib.convert.rules import pytorch_name, substituted
 from asrlib.utils.errors import UserError
 
 RATE = 16000
 HEADS = ("final_proj.", "label_embs_concat", "quantizer.", "project_q.")  # pretraining heads, which a model for fine-tuning lacks
 PRETRAINING = (*HEADS, "spk_linear.", "mask_emb")  # parameters for pretraining only; published checkpoints omit some of them
-PREFIXES = ("", "hubert.", "wav2vec2.", "w2v_model.", "encoder.w2v_model.", "model.")
 
 FAIRSEQ_CONV = [
     (r"^feature_extractor\.conv_layers\.(\d+)\.conv\.", r"feature_extractor.conv_layers.\1.0."),
     (r"^encoder\.pos_conv\.", "encoder.pos_conv.0."),
 ]
 FAIRSEQ_NORM = {"group": (r"(conv_layers\.\d+)\.norm\.", r"\1.2."), "layer": (r"(conv_layers\.\d+)\.norm\.", r"\1.2.1.")}
-
-PROGRE: list[Substitution] = [  # fairseq's names -> names in the published PyTorch code
-    (r"^pitch_encoder\.convs\.0\.", "pitch_encoder.conv1."),
-    (r"^pitch_encoder\.convs\.1\.", "pitch_encoder.conv2."),
-    (r"^pitch_encoder\.convs\.2\.", "pitch_encoder.conv3."),
-    (r"^(pitch_encoder\.conv\d)\.(conv\.weight|bias)$", lambda found: f"{found[1]}.0.{found[2].removeprefix('conv.')}"),
-    (r"^(pitch_encoder\.conv\d)\.norm\.", r"\1.1."),
-    (r"^pitch_encoder\.gru\.", "pitch_encoder.lstm."),
-    (r"^pitch_encoder\.proj\.", "pitch_encoder.out."),
-    (r"^pitch_norm\.", "sub_norm."),
-    (r"^speaker\.proj\.", "encoder.astp.out."),
-    (r"^speaker\.norm\.", "encoder.astp.layer_norm."),
-    (r"^speaker\.", "encoder.astp."),
-]
-PROGRE_MINDSPORE: list[Substitution] = [  # published MindSpore name -> published PyTorch name
-    (r"^acc_net\.", ""),
-    (r"\.dense\.", "."),
-    (r"pos_conv\.pos_conv\.0\.", "pos_conv.0."),
-    (r"(conv_layers\.\d+)\.conv\.conv1d\.", r"\1.0."),
-    (r"(conv_layers\.\d+)\.group_norm\.", r"\1.2."),
-    (r"\.gamma$", ".weight"),
-    (r"\.beta$", ".bias"),
-    (r"\.moving_mean$", ".running_mean"),
-    (r"\.moving_variance$", ".running_var"),
-]
 
 TRANSFORMERS = [
     (r"\.norm\.", ".layer_norm."),
@@ -96,7 +70,7 @@ def fairseq_configs(config: PretrainConfig) -> tuple[dict, dict]:
         "encoder_ffn_embed_dim": model.ffn_dim, "encoder_attention_heads": model.heads,
         "dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0, "encoder_layerdrop": 0.0, "dropout_input": 0.0, "dropout_features": 0.0,
         "final_dim": model.final_dim, "layer_norm_first": model.layer_norm_first, "conv_feature_layers": f"[{', '.join(layers)}]",
-        "conv_bias": False, "logit_temp": model.logit_temp, "feature_grad_mult": model.feature_grad_mult, "mask_length": config.mask.length,
+        "conv_bias": model.conv_bias, "logit_temp": model.logit_temp, "feature_grad_mult": model.feature_grad_mult, "mask_length": config.mask.length,
         "mask_prob": config.mask.prob, "conv_pos": model.conv_pos, "conv_pos_groups": model.conv_pos_groups,
     }  # fmt: skip
     if isinstance(config, wav2vec2.Config):
@@ -124,47 +98,10 @@ def transformers_config(config: PretrainConfig) -> dict:
     return kind | {
         "hidden_size": model.dim, "num_hidden_layers": model.layers,
         "num_attention_heads": model.heads, "intermediate_size": model.ffn_dim, "hidden_act": "gelu", "feat_extract_norm": model.extractor_mode,
-        "do_stable_layer_norm": model.layer_norm_first, "conv_bias": False, "conv_dim": [model.conv_channels] * len(model.conv_kernels),
+        "do_stable_layer_norm": model.layer_norm_first, "conv_bias": model.conv_bias, "conv_dim": [model.conv_channels] * len(model.conv_kernels),
         "conv_kernel": list(model.conv_kernels), "conv_stride": list(model.conv_strides), "num_feat_extract_layers": len(model.conv_kernels),
         "num_conv_pos_embeddings": model.conv_pos, "num_conv_pos_embedding_groups": model.conv_pos_groups, "layer_norm_eps": 1e-5,
         "hidden_dropout": model.dropout, "attention_dropout": model.attention_dropout, "activation_dropout": model.activation_dropout,
         "feat_proj_dropout": model.dropout_input, "layerdrop": model.layerdrop, "mask_time_prob": config.mask.prob,
         "mask_time_length": config.mask.length, "initializer_range": 0.02, "classifier_proj_size": model.final_dim,
     }  # fmt: skip
-
-
-def progre_name(name: str, config: TrunkConfig) -> str:
-    """MindSpore name -> name in the published PyTorch code of ProgRE."""
-    return substituted(PROGRE)(fairseq_rule(config)(name))
-
-
-def recognised(names: Iterable[str], config: TrunkConfig, expected: Iterable[str]) -> dict[str, str]:
-    """Name in a file of another toolkit -> MindSpore name.
-
-    Known are HuBERT and wav2vec 2.0 of fairseq, s3prl and transformers, with or without the prefix of a fine-tuned model, and the published
-    MindSpore and PyTorch code of ProgRE. expected: the MindSpore network's names. The result lacks names that no rule knows.
-    """
-    names, expected = list(names), list(expected)
-    rules = (
-        lambda name: name,
-        pytorch_name,
-        lambda name: progre_name(name, config),
-        lambda name: transformers_name(name, config),
-        lambda name: _old_weight_norm(transformers_name(name, config)),
-        lambda name: pretraining_name(name, config),
-        lambda name: _old_weight_norm(pretraining_name(name, config)),
-    )
-    tables = [reversed_rule(rule, expected) for rule in rules]
-    published = substituted(PROGRE_MINDSPORE)
-    best: dict[str, str] = {}
-    for table in tables:
-        for prefix in PREFIXES:
-            found = {name: table[name.removeprefix(prefix)] for name in names if name.startswith(prefix) and name.removeprefix(prefix) in table}
-            best = found if len(found) > len(best) else best
-        found = {name: table[published(name)] for name in names if published(name) in table}
-        best = found if len(found) > len(best) else best
-    return best
-
-
-def _old_weight_norm(name: str) -> str:
-    return name.replace("parametrizations.weight.original0", "weight_g").replace("parametrizations.weight.original1", "weight_v")

@@ -5,7 +5,7 @@ shape of a convolution's `kernel`. The names in other toolkits follow by regular
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -78,6 +78,39 @@ def converted(arrays: Arrays, rename: Callable[[str], str], target: Shapes, wher
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise UserError(f"{where}: not a checkpoint of this model: {'; '.join(faults[:3])}{more}")
     return found
+
+
+def unwrapped(arrays: Arrays, names: Collection[str]) -> Arrays:
+    """The arrays without the name of a wrapper (`model.`, `module.`) if it precedes all `names` in the file."""
+    first = next(iter(names), "")
+    for name in arrays:
+        wrapper = name.removesuffix(first)
+        if wrapper.endswith(".") and wrapper != name and all(wrapper + other in arrays for other in names):
+            return {name.removeprefix(wrapper): array for name, array in arrays.items()}
+    return arrays
+
+
+def output_layer(arrays: Arrays, layer: str, common: Callable[[str], str]) -> list[str]:
+    """The names of the arrays of a layer, in a file where wrappers may precede it. common: name in the file -> name in the network."""
+    inside = re.compile(rf"(^|\.){re.escape(layer)}\.")
+    return [name for name in arrays if inside.search(common(name))]
+
+
+def rows(arrays: Arrays, names: Iterable[str], where: str) -> int:
+    """The number of rows that the arrays of a layer have. UserError: there are none, or they differ."""
+    counts = {arrays[name].shape[_row_axis(name)] for name in names if arrays[name].ndim}
+    if len(counts) != 1:
+        raise UserError(f"{where}: {'its output layer has arrays of different sizes' if counts else 'it has no output layer of this model'}")
+    return counts.pop()
+
+
+def with_rows(arrays: Arrays, names: Iterable[str], order: Sequence[int]) -> Arrays:
+    """The arrays; those of `names` with their rows in this order."""
+    return arrays | {name: np.ascontiguousarray(arrays[name].take(order, _row_axis(name))) for name in names}
+
+
+def _row_axis(name: str) -> int:
+    return -1 if _last_part(name) == KERNEL else 0
 
 
 def _last_part(name: str) -> str:

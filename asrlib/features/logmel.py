@@ -11,8 +11,6 @@ import scipy.signal
 from asrlib.config.features import FeatureConfig
 from asrlib.utils.errors import UserError
 
-FLOOR = 1e-20  # added before the logarithm
-
 
 def trimmed(audio: np.ndarray, config: FeatureConfig) -> np.ndarray:
     """Removes silence at both ends, config.trim_db below the loudest frame; a completely silent recording is returned unchanged."""
@@ -25,8 +23,8 @@ def trimmed(audio: np.ndarray, config: FeatureConfig) -> np.ndarray:
 def log_mel(samples: np.ndarray, config: FeatureConfig, where: str = "audio") -> np.ndarray:
     """float32 (samples,) in [-1, 1] -> float32 (frames, num_mels), frames = ceil(samples / stride).
 
-    Equals np.log(librosa.feature.melspectrogram(pre-emphasised y, n_fft=, win_length=, hop_length=, n_mels=, window=) + 1e-20).T over those
-    frames. Each bin is then normalised as in NeMo (published Jasper): minus its mean, divided by its deviation (n - 1) + 1e-5.
+    Equals np.log(librosa.feature.melspectrogram(pre-emphasised y, n_fft=, win_length=, hop_length=, n_mels=, window=) + log_floor).T over
+    those frames. Each bin is then normalised as in NeMo (published Jasper): minus its mean, divided by its deviation (n - 1) + 1e-5.
     The name `where` seeds the dither noise. UserError: an empty recording.
     """
     if samples.size == 0:
@@ -38,8 +36,8 @@ def log_mel(samples: np.ndarray, config: FeatureConfig, where: str = "audio") ->
     audio = np.concatenate([audio[:1], audio[1:] - np.float32(config.preemphasis) * audio[:-1]])
     padded = np.pad(audio, config.n_fft // 2, mode=config.pad_mode)
     windows = np.lib.stride_tricks.sliding_window_view(padded, config.n_fft)[:: config.stride_samples][: -(-audio.size // config.stride_samples)]
-    power = np.abs(scipy.fft.rfft(windows * _window(config.window, config.window_samples, config.n_fft))) ** 2
-    mel = np.log(power @ _filters(config.sample_rate, config.n_fft, config.num_mels).T + np.float32(FLOOR))
+    power = np.abs(scipy.fft.rfft(windows * _window(config))) ** 2
+    mel = np.log(power @ _filters(config.sample_rate, config.n_fft, config.num_mels).T + np.float32(config.log_floor))
     return _normalized(mel).astype(np.float32) if config.normalize else mel.astype(np.float32)
 
 
@@ -48,11 +46,15 @@ def _normalized(mel: np.ndarray) -> np.ndarray:
     return (mel - mel.mean(0)) / (deviation + 1e-5)
 
 
+def _window(config: FeatureConfig) -> np.ndarray:
+    return _padded_window(config.window, config.window_samples, config.symmetric_window, config.n_fft)
+
+
 @functools.lru_cache(maxsize=8)
-def _window(name: str, size: int, n_fft: int) -> np.ndarray:
+def _padded_window(name: str, size: int, symmetric: bool, n_fft: int) -> np.ndarray:
     """The window, zero-padded on both sides to n_fft samples."""
     before = (n_fft - size) // 2
-    return np.pad(scipy.signal.get_window(name, size).astype(np.float32), (before, n_fft - size - before))
+    return np.pad(scipy.signal.get_window(name, size, fftbins=not symmetric).astype(np.float32), (before, n_fft - size - before))
 
 
 @functools.lru_cache(maxsize=8)

@@ -4,20 +4,17 @@ from pathlib import Path
 
 import torch
 
-from asrlib.config.families import load_train_config
+from asrlib.config.ctc import TrainConfig
 from asrlib.convert.rules import to_pytorch
 from asrlib.pt.models import make_network
 from asrlib.pt.weights import shapes
-from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.arrays import Arrays, save_arrays
 
 
-def from_mindspore(exp_dir: Path, arrays: Arrays, source: Path, target: Path) -> tuple[int, int]:
+def from_mindspore(config: TrainConfig, vocab_size: int, arrays: Arrays, source: Path, target: Path) -> tuple[int, int]:
     """Writes the converted arrays of SOURCE to TARGET; returns the numbers of tensors and parameters. UserError: as in convert.rules.converted."""
-    config = load_train_config(exp_dir / "config.yaml")
-    vocabulary = len(load_tokenizer(exp_dir / "tokens.txt").tokens)
     with torch.device("meta"):  # only the shapes are needed
-        model = make_network(config, vocabulary)
+        model = make_network(config, vocab_size)
     arrays = to_pytorch(arrays, shapes(model), str(source))
     save_arrays(target, arrays, {"source": source.name})
     return len(arrays), sum(p.numel() for p in model.parameters())

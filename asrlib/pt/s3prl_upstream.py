@@ -6,6 +6,9 @@ from pickle import UnpicklingError  # raised by torch.load
 
 from asrlib.utils.errors import UserError
 
+CONVERTED = ("hubert_local", "wav2vec2_local")
+HOW = "convert --to ms --checkpoint FILE --out DIR, then convert --exp_dir DIR"
+
 
 @dataclass(frozen=True)
 class UpstreamSource:
@@ -58,4 +61,5 @@ def _make(name: str, path: str):
     try:
         return S3PRLUpstream(name, path_or_url=path or None)
     except (KeyError, RuntimeError, AssertionError, TypeError, EOFError, UnpicklingError) as error:
-        raise UserError(f"{path}: not a checkpoint for s3prl's {name}: {' '.join(str(error).split())[:200]}") from None
+        hint = f"; convert makes one of files of fairseq and transformers: pt/s3prl.pt ({HOW})" if name in CONVERTED else ""
+        raise UserError(f"{path}: not a checkpoint for s3prl's {name}: {' '.join(str(error).split())[:120]}{hint}") from None

@@ -4,15 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from asrlib.config.base import parse_yaml
 from asrlib.config.families import pretrain_config_of
 from asrlib.config.pretraining import PretrainConfig
+from asrlib.convert.checkpoint_file import read_checkpoint
 from asrlib.features.pitch import pitch
 from asrlib.pt.models import make_network
-from asrlib.pt.weights import assign, read_weights
+from asrlib.pt.weights import assign
 from asrlib.utils.errors import UserError
 
 SIZES = {"progre_base": (12, 768), "progre_large": (24, 1024)}  # layers, dimension
@@ -60,11 +61,11 @@ class ProgreUpstream(nn.Module):
 
 def read_package(path: str | Path) -> tuple[PretrainConfig, dict]:
     """Configuration and weights in a progre.pt. UserError: the file is missing, damaged or of another model."""
-    weights = read_weights(path)
-    text = torch.load(path, map_location="cpu", weights_only=True).get("config")
+    weights, facts = read_checkpoint(path)
+    text = facts.get("config")
     if not isinstance(text, str):
         raise UserError(f"{path}: not a package of ProgRE: write one with python -m asrlib.bin.convert")
-    return pretrain_config_of(yaml.safe_load(text), str(path)), weights
+    return pretrain_config_of(parse_yaml(text, path), str(path)), weights
 
 
 def progre_local(ckpt: str, refresh: bool = False, **kwargs) -> ProgreUpstream:

@@ -1,14 +1,12 @@
 """Reading and assigning of PyTorch weights, without unpickling anything but tensors."""
 
-import pickle
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from asrlib.utils.arrays import Arrays, read_safetensors
+from asrlib.convert.checkpoint_file import read_checkpoint
+from asrlib.utils.arrays import Arrays
 from asrlib.utils.errors import UserError
 
 
@@ -18,34 +16,8 @@ def shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def read_weights(path: str | Path) -> Arrays:
-    """Arrays of a .safetensors file, or of a torch.save file with a state, bare or under "model", "state_dict" or "model_weight".
-
-    UserError: the file is missing or damaged, or would run code when loaded.
-    """
-    path = Path(path)
-    if path.suffix == ".safetensors":
-        return read_safetensors(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise UserError(f"{path}: refused, because loading it could run code: save only tensors and plain values") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: damaged checkpoint: {str(error).splitlines()[0]}") from None
-    for key in ("model", "state_dict", "model_weight"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"{path}: no model state found: save a dictionary of names and tensors")
-    return {name: _array(tensor, f"{path}: {name}") for name, tensor in state.items()}
-
-
-def _array(tensor: torch.Tensor, where: str) -> np.ndarray:
-    try:
-        return tensor.detach().numpy()
-    except (TypeError, RuntimeError):  # bfloat16, quantised, sparse
-        raise UserError(f"{where} is {tensor.dtype} ({tensor.layout}), float32 is expected") from None
+    """Arrays of a .safetensors file, or of a torch.save file with a state. UserError: see asrlib.convert.checkpoint_file.read_checkpoint."""
+    return read_checkpoint(path).arrays
 
 
 def assign(model: nn.Module, arrays: Arrays, where: str | Path) -> nn.Module:

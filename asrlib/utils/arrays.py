@@ -5,13 +5,21 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import load_file
 
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
+from asrlib.utils.log import get_logger
 
 Arrays = dict[str, np.ndarray]
+BFLOAT16 = np.dtype([("bfloat16", "<u2")])  # NumPy has no bfloat16: the upper halves of float32 numbers; `widened` makes float32 of them
+TYPES: dict[str, np.dtype | str] = {  # of safetensors
+    "F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
+    "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "?", "BF16": BFLOAT16,
+}  # fmt: skip
+
+log = get_logger(__name__)
 
 
 def save_arrays(path: str | Path, arrays: Arrays, metadata: dict[str, str] | None = None) -> None:
@@ -40,15 +48,38 @@ def _type(array: np.ndarray) -> str:
 
 
 def read_safetensors(path: str | Path) -> Arrays:
-    """Arrays of a safetensors file. UserError: the file is missing, damaged or has bfloat16 arrays, which NumPy does not support."""
+    """Arrays of a safetensors file; those of bfloat16 have the type BFLOAT16. UserError: the file is missing or damaged, or has float8 arrays."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such checkpoint")
     try:
         return load_file(path, backend="pread")  # a memory-mapped file would count twice in the process's memory
     except (SafetensorError, ValueError) as error:
+        if "not fully covered" in str(error):
+            size = Path(path).stat().st_size
+            raise UserError(f"{path}: damaged checkpoint: its size, {size} bytes, is not that of its header: download or copy it again") from None
         raise UserError(f"{path}: damaged checkpoint: {str(error).splitlines()[0]}") from None
-    except (TypeError, AttributeError):
-        raise UserError(f"{path}: the arrays have a type that NumPy does not support (bfloat16?): save them as float32") from None
+    except (TypeError, AttributeError, KeyError):  # a type that NumPy does not have
+        found = deserialize(Path(path).read_bytes())
+    other = {facts["dtype"] for _, facts in found} - TYPES.keys()
+    if other:
+        raise UserError(f"{path}: its arrays have the type {min(other)}, which is not read: save them as float32")
+    return {name: np.frombuffer(facts["data"], TYPES[facts["dtype"]]).reshape(facts["shape"]) for name, facts in found}
+
+
+def widened(arrays: Arrays, where: str | Path) -> Arrays:
+    """The arrays with float32 instead of float16 and bfloat16, which is exact; a line in the log tells it."""
+    found, names = {}, {"float16": 0, "bfloat16": 0}
+    for name, array in arrays.items():
+        kind = "bfloat16" if array.dtype.names == BFLOAT16.names else array.dtype.name  # the name: of the package ml_dtypes, which MindSpore imports
+        if kind not in names:
+            found[name] = array
+            continue
+        names[kind] += 1
+        found[name] = (array["bfloat16"].astype(np.uint32) << 16).view(np.float32) if array.dtype.names else array.astype(np.float32)
+    for kind, count in names.items():
+        if count:
+            log.info("%s: %d of %d arrays are %s: widened to float32", where, count, len(arrays), kind)
+    return found
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

@@ -7,7 +7,8 @@ option_group "Options of recipes trained from scratch with CTC"
 option train_config path "" \
     "configuration of model and training; none: MODEL.yaml in the recipe's conf, else in the top-level conf (conf/mini with --mini true)"
 option train_args text "" 'keys of train_config to override, e.g. "trainer.epochs=3 optim.learning_rate=1e-4"'
-option pretrained_model path "" "trained checkpoint to start from (.safetensors or .ckpt)"
+option pretrained_model paths "" "trained checkpoint to start from: of this project, NeMo, NVIDIA's Jasper, Lightning or the MindSpore model zoo"
+option pretrained_labels path "" "list of the labels of --pretrained_model in its order; none: the one in the file"
 option labels path "" "file with one label per line; none: made from the training text"
 option num_shards int 8 \
     "MindRecord shards of the training and validation features (they double the disk space); 0: none, training reads the archives"
@@ -24,7 +25,8 @@ train_config=${train_config:-$(config_file "${model:?}.yaml")}
 dump_dirs=("${data_names[@]/#/"$dumpdir/"}")
 shard_dirs=()
 [ "$num_shards" -eq 0 ] || shard_dirs=("${dump_dirs[@]:0:2}")
-exp=$expdir/${tag:-$(experiment_name "$train_config" "$train_args" "$pretrained_model")}
+exp=$expdir/${tag:-$(experiment_name "$train_config" "$train_args" "${pretrained_model[0]:-}")}
+converted_model=${pretrained_model:+${exp}_start} # pretrained_model in our format
 given_lm=(${lm:+"$lm"})
 if [ "$ngram" -gt 0 ]; then
     [ -z "$lm" ] || _refuse "--ngram and --${librispeech_lm:+librispeech_}lm are mutually exclusive"
@@ -50,12 +52,16 @@ stage_2() {
 }
 
 stage 3 "training" "$exp" \
-    needs "$train_config" "$tokens" "$dumpdir/train/feats.scp" "$dumpdir/dev/feats.scp" ${pretrained_model:+"$pretrained_model"} \
+    needs "$train_config" "$tokens" "$dumpdir/train/feats.scp" "$dumpdir/dev/feats.scp" "${pretrained_model[@]}" \
+    ${pretrained_labels:+"$pretrained_labels"} \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
+    [ -z "$converted_model" ] ||
+        asr convert --to ms --train_config "$train_config" ${train_args:+--train_args "$train_args"} --tokens "$tokens" \
+            --checkpoint "$(path_list "${pretrained_model[@]}")" ${pretrained_labels:+--labels "$pretrained_labels"} --out "$converted_model"
     launch train "$exp" --train_config "$train_config" --train_dir "$dumpdir/train" --valid_dir "$dumpdir/dev" --tokens "$tokens" \
         --device "$device" --force "$start_over" \
-        ${seed:+--seed "$seed"} ${pretrained_model:+--pretrained_model "$pretrained_model"} ${train_args:+--train_args "$train_args"}
+        ${seed:+--seed "$seed"} ${converted_model:+--pretrained_model "$converted_model/model.safetensors"} ${train_args:+--train_args "$train_args"}
 }
 
 stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "${dump_dirs[-1]}/feats.scp" makes "$exp/pt" "$exp/compare" "$exp/mindir"

@@ -12,7 +12,7 @@ option aishell2_dir path "" "directory of AISHELL-2, for the pretraining recipe"
 option pretrain_config path "" "pretraining configuration, for the pretraining recipe"
 option pretrain_args text "" "keys of pretrain_config to override, for the pretraining recipe"
 option updates ints "" 'checkpoints to fine-tune, by number of updates: "250000 400000"; none: all that were kept (0: random weights)'
-option upstreams text "" 'other upstreams to fine-tune as well, "NAME=UPSTREAM:FILE ...", e.g. "english=wav2vec2_local:wav2vec_small.pt"'
+option upstreams text "" 'other upstreams to fine-tune as well, "NAME=UPSTREAM:FILE ..." with files that convert has written, e.g. "english=wav2vec2_local:exp/english/pt/s3prl.pt"'
 option sweep text "" 'ESPnet key and the values to try with every checkpoint: "optim_conf.lr=1e-4,2e-4,5e-4"'
 option baseline text "" "name of the system to compare the others with; none: the last checkpoint"
 option asr_config path "" "ESPnet configuration; none: asr_wav2vec2_ctc.yaml (conf/mini with --mini true)"

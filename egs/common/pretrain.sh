@@ -24,7 +24,8 @@ stage 3 "pretraining" "$exp" \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     [ -z "$pretrained_model" ] ||
-        asr convert --to ms --pretrain_config "$pretrain_config" --checkpoint "$pretrained_model" --out "$converted_model"
+        asr convert --to ms --pretrain_config "$pretrain_config" ${pretrain_args:+--pretrain_args "$pretrain_args"} \
+            --checkpoint "$pretrained_model" --out "$converted_model"
     launch pretrain "$exp" --pretrain_config "$pretrain_config" --train_dir "$datadir/train" --valid_dir "$datadir/dev" \
         --device "$device" --force "$start_over" ${converted_model:+--pretrained_model "$converted_model/model.safetensors"} \
         ${seed:+--seed "$seed"} ${pretrain_args:+--pretrain_args "$pretrain_args"}

@@ -15,8 +15,10 @@ option targets words "" "features to cluster for each iteration: mfcc, or the nu
 option mfcc_args words "" 'options of make_targets for MFCC clusters, e.g. "--cmvn true" (the default with --mini true)'
 option clusters ints "" "number of clusters of each iteration"
 option pretrain_args text "" 'keys of the pretraining configurations to override, e.g. "trainer.updates=1000"'
-option pretrained_model path "" "pretrained model to use instead of pretraining: of this project, or a HuBERT of fairseq, s3prl or transformers"
-option upstream 'choice:progre_ms|hubert_ms|hubert_fairseq' "" "type of the pretrained model; none: that of the recipe"
+option pretrained_model path "" \
+    "pretrained model to use instead of pretraining: of this project, or a file or folder of fairseq, s3prl or transformers"
+option upstream 'choice:progre_ms|hubert_ms|hubert_fairseq|wav2vec2_fairseq' "" \
+    "type of the pretrained model; none: that of the recipe; _fairseq: a file of another toolkit"
 option speakers 'choice:labels|clusters' labels "speaker classes for ProgRE: labels of utt2spk, or clusters if utt2spk has no speakers"
 option num_speakers int 100 "number of clusters for --speakers clusters"
 option asr_config path "" "ESPnet configuration; none: asr_conformer.yaml (conf/mini with --mini true)"
@@ -33,14 +35,18 @@ option published path "" "Markdown table of published results for RESULTS.md; no
 
 upstream=${upstream:-${model:?}_ms}
 model=${upstream%_*}
-[ "$upstream" != hubert_fairseq ] || [ -n "$pretrained_model" ] ||
-    _refuse "--upstream hubert_fairseq needs --pretrained_model FILE (of fairseq, s3prl or transformers)"
+[[ $upstream != *_fairseq ]] || [ -n "$pretrained_model" ] ||
+    _refuse "--upstream $upstream needs --pretrained_model FILE (of fairseq, s3prl or transformers)"
+config_option=--pretrain_config # of convert: checked against the pretrained model
+[ ${#pretrain_configs[@]} -gt 0 ] || config_option=--default_config # gives what the pretrained model does not say
 iteration_args=() # overrides of each iteration
 # Published: two iterations of HuBERT base, of 250,000 and 400,000 updates; the large models are trained on clusters of the second one's layer 9
 if [ ${#pretrain_configs[@]} -eq 0 ]; then
     if $mini; then
         names=("$model.yaml") default_targets=(mfcc) default_clusters=(100)
         [ -n "${option_given[mfcc_args]+given}" ] || mfcc_args=(--cmvn true)
+    elif [ "$model" = wav2vec2 ]; then
+        names=(wav2vec2_base.yaml)
     elif [ "${size:?}" = base ]; then
         names=(hubert_base.yaml "${model}_base.yaml") default_targets=(mfcc 6) default_clusters=(100 500) iteration_args=(trainer.updates=250000)
     else
@@ -100,7 +106,7 @@ stage 3 "pretraining" "$exp" \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     if ! $run_pretraining; then
-        asr convert --to ms --pretrain_config "${pretrain_configs[last_iteration]}" --checkpoint "$pretrained_model" --out "$exp"
+        asr convert --to ms "$config_option" "${pretrain_configs[last_iteration]}" --checkpoint "$pretrained_model" --out "$exp"
         return
     fi
     local i name=km${clusters[0]} iteration_exp previous_exp

@@ -3,6 +3,7 @@
 import librosa
 import numpy as np
 import pytest
+import torch
 
 from asrlib.config.features import FeatureConfig, LogMelConfig
 from asrlib.features.compute import compute, num_frames, prepared
@@ -39,6 +40,24 @@ def test_equals_librosas(config, samples, pad_mode):
     np.testing.assert_allclose(ours, by_librosa(audio, config, True), atol=1e-4)
     config.normalize = False
     np.testing.assert_allclose(log_mel(audio, config), by_librosa(audio, config, False), atol=1e-4)
+
+
+def test_equals_the_features_of_nvidia_and_nemo(config):
+    """A symmetric window, reflected edges; NeMo adds 2^-24 before the logarithm. By PyTorch, which both use."""
+    audio = speechlike(12345) * np.float32(1e-2)  # so quiet that the floor counts
+    config.symmetric_window, config.pad_mode = True, "reflect"
+    emphasised = torch.from_numpy(np.append(audio[0], audio[1:] - np.float32(0.97) * audio[:-1]))
+    spectrum = torch.stft(emphasised, 512, 160, 320, torch.hann_window(320, periodic=False), pad_mode="reflect", return_complex=True).abs() ** 2
+    mel = torch.from_numpy(librosa.filters.mel(sr=16000, n_fft=512, n_mels=64)) @ spectrum[:, : -(-len(audio) // 160)]
+    results = []
+    for config.log_floor in (1e-20, 2.0**-24):
+        theirs = torch.log(mel + config.log_floor)
+        theirs = (theirs - theirs.mean(1, keepdim=True)) / (theirs.std(1, keepdim=True) + 1e-5)
+        results.append(log_mel(audio, config))
+        np.testing.assert_allclose(results[-1], theirs.T, atol=1e-3)
+    assert np.abs(results[0] - results[1]).max() > 1
+    config.symmetric_window = False
+    assert np.abs(results[1] - log_mel(audio, config)).max() > 0.01
 
 
 def test_dither_is_that_of_the_name(config):

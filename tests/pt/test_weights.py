@@ -48,17 +48,14 @@ def test_faulty_files(tmp_path, model):
     with pytest.raises(UserError, match="no such checkpoint"):
         read_weights(tmp_path / "none.pt")
     (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(UserError, match="damaged checkpoint|refused"):
+    with pytest.raises(UserError, match="cut.pt: the archive is cut off after 8 bytes"):
         read_weights(tmp_path / "cut.pt")
-    (tmp_path / "cut.safetensors").write_bytes(b"\x10")
-    with pytest.raises(UserError, match="damaged checkpoint"):
-        read_weights(tmp_path / "cut.safetensors")
     torch.save({"epoch": 3}, tmp_path / "other.pt")
     with pytest.raises(UserError, match="no model state found"):
         read_weights(tmp_path / "other.pt")
-    torch.save({"weight": torch.ones(2, dtype=torch.bfloat16)}, tmp_path / "brain.pt")
-    with pytest.raises(UserError, match=r"brain.pt: weight is torch.bfloat16 \(torch.strided\), float32 is expected"):
-        read_weights(tmp_path / "brain.pt")
+    torch.save({"weight": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "float8.pt")
+    with pytest.raises(UserError, match="float8.pt: no model state found"):
+        read_weights(tmp_path / "float8.pt")
     with pytest.raises(UserError, match="double: not a checkpoint of this model: bias is float64, torch.float32 is expected"):
         assign(model, {"weight": np.zeros((2, 3), np.float32), "bias": np.zeros(2)}, "double")
     save_arrays(tmp_path / "one.safetensors", {"weight": np.zeros((2, 3), np.float32)})

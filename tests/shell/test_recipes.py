@@ -245,15 +245,20 @@ def test_a_pretrained_model_instead_of_pretraining(call, project):
     (project / "hubert.pt").write_text("")
     output, calls = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", "hubert.pt")
     assert "pretrain" not in calls and "make_targets" not in calls
-    assert f"--to ms --pretrain_config {project}/conf/hubert_large.yaml --checkpoint {project}/hubert.pt --out exp/hubert_large_hubert.pt" in output
+    assert f"--to ms --default_config {project}/conf/hubert_large.yaml --checkpoint {project}/hubert.pt --out exp/hubert_large_hubert.pt" in output
     assert "--upstream hubert_local --upstream_model exp/hubert_large_hubert.pt/pt/s3prl.pt" in output
+    config = f"{project}/conf/hubert_base.yaml"
+    output, _ = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", "hubert.pt", "--pretrain_configs", config, "--dry_run", "true")
+    assert f"--to ms --pretrain_config {config} --checkpoint {project}/hubert.pt" in output, "a given configuration is checked"
+    output, _ = call(AISHELL1, "--upstream", "wav2vec2_fairseq", "--pretrained_model", "hubert.pt", "--dry_run", "true")
+    assert "--upstream wav2vec2_local --upstream_model exp/wav2vec2_base_hubert.pt/pt/s3prl.pt" in output
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--upstream", "hubert_fairseq"], "needs --pretrained_model FILE"),
-        (["--upstream", "wavlm"], "--upstream: 'wavlm' is not one of progre_ms, hubert_ms, hubert_fairseq"),
+        (["--upstream", "wavlm"], "--upstream: 'wavlm' is not one of progre_ms, hubert_ms, hubert_fairseq, wav2vec2_fairseq"),
         (["--decode_modes", "magic"], "--decode_modes: 'magic' is not one of greedy beam joint"),
         (["--mini", "true", "--clusters", "100 500"], "must have the same length"),
         (["--corpus_dir", "."], "has no folder wav: give data_aishell"),

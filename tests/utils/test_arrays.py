@@ -6,7 +6,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-from asrlib.utils.arrays import read_metadata, read_safetensors, save_arrays
+from asrlib.utils.arrays import read_metadata, read_safetensors, save_arrays, widened
 from asrlib.utils.errors import UserError
 
 ARRAYS = {
@@ -53,8 +53,18 @@ def test_faulty_files(tmp_path):
         read_safetensors(tmp_path / "none")
     save_arrays(tmp_path / "a", ARRAYS)
     (tmp_path / "cut").write_bytes((tmp_path / "a").read_bytes()[:-1])
-    with pytest.raises(UserError, match="cut: damaged checkpoint"):
+    with pytest.raises(UserError, match="cut: damaged checkpoint: its size, .* is not that of its header"):
         read_safetensors(tmp_path / "cut")
     safetensors.torch.save_file({"a": torch.ones(2).to(torch.float8_e4m3fn)}, tmp_path / "small")
-    with pytest.raises(UserError, match="small: .* type that NumPy does not support .*: save them as float32"):
+    with pytest.raises(UserError, match="small: its arrays have the type F8_E4M3, which is not read: save them as float32"):
         read_safetensors(tmp_path / "small")
+
+
+def test_half_precision_is_widened_exactly(tmp_path, logged):
+    tensors = {"half": torch.randn(50).half(), "brain": torch.randn(50).bfloat16(), "single": torch.randn(2), "count": torch.tensor(3)}
+    safetensors.torch.save_file(tensors, tmp_path / "a")
+    found = widened(read_safetensors(tmp_path / "a"), "a")
+    for name in ("half", "brain", "single"):
+        np.testing.assert_array_equal(found[name], tensors[name].float().numpy(), strict=True)
+    assert found["count"] == 3 and found["count"].dtype == np.int64
+    assert logged == ["a: 1 of 4 arrays are float16: widened to float32", "a: 1 of 4 arrays are bfloat16: widened to float32"]

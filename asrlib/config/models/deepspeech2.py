@@ -24,6 +24,7 @@ class DeepSpeech2Config:
         require_at_least(self, 1, "conv_channels", "hidden_size", "hidden_layers", "lookahead_context")
 
     recomputed: ClassVar[str] = "rnns"
+    output: ClassVar[str] = "fc"
 
     def output_frames(self, frames: int) -> int:
         """The convolutions halve the rate."""

@@ -32,6 +32,7 @@ class JasperConfig:
             raise ValueError("kernels, prologue_kernel and epilogue_kernel must be odd")
 
     recomputed: ClassVar[str] = "blocks"
+    output: ClassVar[str] = "decoder"
 
     def output_frames(self, frames: int) -> int:
         """The prologue halves the rate."""

@@ -35,6 +35,11 @@ def is_zoo_checkpoint(arrays: Arrays) -> bool:
     return any(re.match(r"(conv\.|RNN\.|rnn\.|fc\.module)", WRAPPERS.sub("", name)) for name in arrays)
 
 
+def without_optimizer(arrays: Arrays) -> Arrays:
+    """The arrays without the states of MindSpore's optimizers."""
+    return {name: array for name, array in arrays.items() if not OPTIMIZER.match(WRAPPERS.sub("", name))}
+
+
 def from_zoo(arrays: Arrays, shapes: Mapping[str, tuple[int, ...]], where: str) -> tuple[Arrays, dict[str, str], list[str]]:
     """Arrays under our names, our name -> name in the file, and the names of skipped optimizer states.
 

@@ -1,5 +1,6 @@
 """Reads and writes weights as safetensors and checks every name and shape. Reads MindSpore's .ckpt files, too."""
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn
 
-from asrlib.ms.checkpoint.old_checkpoints import from_zoo, is_zoo_checkpoint
+from asrlib.convert.checkpoint_file import kind_of
 from asrlib.utils.arrays import Arrays, read_safetensors
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
@@ -17,19 +18,18 @@ log = get_logger(__name__)
 
 @dataclass
 class LoadReport:
-    """The arrays of a checkpoint by result: loaded (our name -> name in the file), reshaped scalars, missing, unused, mismatched."""
+    """The arrays of a checkpoint by result: loaded, reshaped scalars, missing, unused, mismatched."""
 
-    loaded: dict[str, str] = field(default_factory=dict)
+    loaded: list[str] = field(default_factory=list)
     reshaped: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
     mismatched: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        renamed = sum(ours != theirs for ours, theirs in self.loaded.items())
         return (
-            f"{len(self.loaded)} loaded ({renamed} under another name), {len(self.reshaped)} reshaped, "
-            f"{len(self.missing)} missing, {len(self.unused)} unused, {len(self.mismatched)} mismatched"
+            f"{len(self.loaded)} loaded, {len(self.reshaped)} reshaped, {len(self.missing)} missing, "
+            f"{len(self.unused)} unused, {len(self.mismatched)} mismatched"
         )
 
 
@@ -39,25 +39,25 @@ def network_arrays(network: nn.Cell) -> Arrays:
 
 
 def load_arrays(path: str | Path) -> Arrays:
-    """Arrays of a .safetensors or MindSpore .ckpt file by name. UserError: missing, damaged, or another format (nothing is unpickled)."""
-    path = Path(path)
-    if path.suffix == ".safetensors":
+    """Arrays by name in a safetensors or MindSpore file of any name. UserError: missing, damaged, or another format (nothing is unpickled)."""
+    kind = kind_of(path)
+    if kind == "safetensors":
         return read_safetensors(path)
-    if path.suffix != ".ckpt":
-        raise UserError(f"{path}: expected a .safetensors or a MindSpore .ckpt file")
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
-    try:
-        return {name: value.asnumpy() for name, value in ms.load_checkpoint(str(path)).items()}
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise UserError(f"{path}: damaged checkpoint: {str(error).splitlines()[0]}") from None
+    if kind != "mindspore":
+        raise UserError(f"{path}: a {kind} checkpoint; expected safetensors or MindSpore's")
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, "weights.ckpt")  # MindSpore reads no other suffix
+        link.symlink_to(Path(path).resolve())
+        try:
+            return {name: value.asnumpy() for name, value in ms.load_checkpoint(str(link)).items()}
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise UserError(f"{path}: damaged checkpoint: {str(error).splitlines()[0]}") from None
 
 
-def assign_arrays(parameters: list[Parameter], arrays: Arrays, names: dict[str, str] | None = None) -> LoadReport:
+def assign_arrays(parameters: list[Parameter], arrays: Arrays) -> LoadReport:
     """Copies arrays into parameters of the same name and shape; reports mismatches and leaves those parameters unchanged.
 
-    names: parameter name -> name in the file, for the report. A scalar of shape (1,) instead of (), or the reverse, is reshaped (older MindSpore);
-    MindSpore's own loader would silently accept any shape.
+    A scalar of shape (1,) instead of (), or the reverse, is reshaped (older MindSpore); MindSpore's own loader would silently accept any shape.
     """
     report = LoadReport(unused=[name for name in arrays if name not in {p.name for p in parameters}])
     for parameter in parameters:
@@ -80,7 +80,7 @@ def assign_arrays(parameters: list[Parameter], arrays: Arrays, names: dict[str, 
             report.mismatched.append(f"{parameter.name}: not finite")
             continue
         parameter.set_data(Tensor(array, parameter.dtype))
-        report.loaded[parameter.name] = (names or {}).get(parameter.name, parameter.name)
+        report.loaded.append(parameter.name)
     return report
 
 
@@ -96,18 +96,11 @@ def require_complete(report: LoadReport, path: str | Path) -> None:
 
 
 def load_pretrained(network: nn.Cell, path: str | Path) -> LoadReport:
-    """Loads a file of weights into a network: ours, or those of MindSpore's model zoo of any version.
+    """Loads a file of our weights into a network.
 
-    UserError: weights of the model that are missing in the file. Unused arrays of the file, except optimizer states, are reported.
+    UserError: weights of the model that are missing in the file. Unused arrays of the file are reported.
     """
-    arrays, names, aside = load_arrays(path), {}, []
-    if is_zoo_checkpoint(arrays):
-        arrays, names, aside = from_zoo(arrays, {p.name: tuple(p.shape) for p in network.get_parameters()}, str(path))
-        for ours, theirs in names.items():
-            log.info("%s: %s -> %s", path, theirs, ours)
-    report = assign_arrays(list(network.get_parameters()), arrays, names)
-    if aside:
-        log.info("%s: %d arrays of the optimizer skipped", path, len(aside))
+    report = assign_arrays(list(network.get_parameters()), load_arrays(path))
     require_complete(report, path)
     return report
 

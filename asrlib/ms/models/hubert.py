@@ -22,10 +22,10 @@ from asrlib.ms.layers.norms import LayerNorm, TimeNorm
 class ConvLayer(nn.Cell):
     """Convolution, normalisation and GELU; norm: "group" over time, "layer" over channels, "none"."""
 
-    def __init__(self, inputs: int, outputs: int, width: int, stride: int, norm: str, rng: np.random.Generator, average: bool):
+    def __init__(self, inputs: int, outputs: int, width: int, stride: int, norm: str, rng: np.random.Generator, average: bool, bias: bool):
         super().__init__()
         self.width, self.stride, self.mode = width, stride, norm
-        self.conv = TimeConv(inputs, outputs, width, stride, rng, average)
+        self.conv = TimeConv(inputs, outputs, width, stride, rng, average, bias)
         self.norm = TimeNorm(outputs) if norm == "group" else LayerNorm(outputs) if norm == "layer" else None
         self.gelu = Gelu()
 
@@ -48,7 +48,8 @@ class FeatureExtractor(nn.Cell):
         layers, inputs = [], 1
         for i, (width, stride) in enumerate(zip(config.conv_kernels, config.conv_strides, strict=True)):
             norm = "layer" if config.extractor_mode == "layer" else "group" if i == 0 else "none"
-            layers.append(ConvLayer(inputs, config.conv_channels, width, stride, norm, rng, i > 1 and config.conv_init == "average"))
+            average = i > 1 and config.conv_init == "average"
+            layers.append(ConvLayer(inputs, config.conv_channels, width, stride, norm, rng, average, config.conv_bias))
             inputs = config.conv_channels
         self.conv_layers = nn.CellList(layers)
 

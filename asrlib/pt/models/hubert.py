@@ -11,10 +11,10 @@ from asrlib.config.pretraining import TrunkConfig
 class ConvLayer(nn.Module):
     """Convolution, normalisation and GELU on (B, C, T)."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: str):
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: str, bias: bool):
         super().__init__()
         self.kernel, self.stride, self.mode = kernel, stride, norm
-        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, bias=False)
+        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, bias=bias)
         self.norm = nn.GroupNorm(outputs, outputs) if norm == "group" else nn.LayerNorm(outputs) if norm == "layer" else None
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ class FeatureExtractor(nn.Module):
         layers, inputs = [], 1
         for i, (kernel, stride) in enumerate(zip(config.conv_kernels, config.conv_strides, strict=True)):
             norm = "layer" if config.extractor_mode == "layer" else "group" if i == 0 else "none"
-            layers.append(ConvLayer(inputs, config.conv_channels, kernel, stride, norm))
+            layers.append(ConvLayer(inputs, config.conv_channels, kernel, stride, norm, config.conv_bias))
             inputs = config.conv_channels
         self.conv_layers = nn.ModuleList(layers)
 

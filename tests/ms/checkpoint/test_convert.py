@@ -97,8 +97,11 @@ def test_torch_files_come_back(experiment, tmp_path, tiny, tokenizer):
     exp_dir = experiment()
     torch.manual_seed(0)
     twin = make_twin(tiny(), len(tokenizer.tokens))
-    torch.save({"model": twin.state_dict(), "epoch": 3}, tmp_path / "twin.pt")
-    convert.main(["--exp_dir", str(exp_dir), "--to", "ms", "--checkpoint", str(tmp_path / "twin.pt"), "--out", str(tmp_path / "back")])
+    wrapped = {f"model.{name}": tensor for name, tensor in twin.state_dict().items()}
+    for state in ({"model": twin.state_dict(), "epoch": 3}, {"state_dict": wrapped, "pytorch-lightning_version": "2.0"}):
+        torch.save(state, tmp_path / "twin.ckpt")
+        words = ["--exp_dir", exp_dir, "--to", "ms", "--checkpoint", tmp_path / "twin.ckpt", "--labels", exp_dir / "tokens.txt"]
+        convert.main([str(word) for word in [*words, "--out", tmp_path / "back"]])
     arrays = read_safetensors(tmp_path / "back/model.safetensors")
     np.testing.assert_array_equal(arrays["rnns.1.weight_ih_l0_reverse"], twin.rnns[1].weight_ih_l0_reverse.detach().numpy())
     np.testing.assert_array_equal(arrays["bn2.moving_variance"], twin.bn2.running_var.numpy())
@@ -120,11 +123,39 @@ def test_code_in_a_torch_file_does_not_run(experiment, tmp_path):
     assert not (tmp_path / "ran").exists() and not (exp_dir / "ms").exists()
 
 
+def test_the_model_zoos_file_goes_to_another_order_of_labels(experiment, tmp_path):
+    """The rows of the projection follow the token list; a list is needed, even in the folder of an experiment."""
+    exp_dir = experiment()
+    arrays = read_safetensors(exp_dir / "model.safetensors")
+    names = {name: name.replace("rnns.", "RNN.lstms.").replace("weight_", "rnn.weight_").replace("bias_", "rnn.bias_") for name in arrays}
+    zoo = {f"conv.{name}" if name.startswith(("conv", "bn")) else names[name].replace("fc.", "fc.module."): a for name, a in arrays.items()}
+    ms.save_checkpoint([{"name": name, "data": ms.Tensor(array)} for name, array in zoo.items()], str(exp_dir / "zoo.ckpt"))
+    words = ["--to", "ms", "--train_config", exp_dir / "config.yaml", "--checkpoint", exp_dir / "zoo.ckpt", "--tokens", tmp_path / "tokens.txt"]
+    words += ["--out", tmp_path / "out"]
+    (tmp_path / "tokens.txt").write_text("C\nA\n<space>\nB\n<blank>\n")
+    with pytest.raises(UserError, match="zoo.ckpt: it has no list of its labels"):
+        convert.main([str(word) for word in words])
+    (tmp_path / "labels.json").write_text('["A", "B", "C", " ", "_"]')
+    convert.main([str(word) for word in [*words, "--labels", tmp_path / "labels.json"]])
+    found = read_safetensors(tmp_path / "out/model.safetensors")
+    np.testing.assert_array_equal(found.pop("fc.weight"), arrays.pop("fc.weight")[[2, 0, 3, 1, 4]])
+    assert found.keys() == arrays.keys() and all(np.array_equal(found[name], arrays[name]) for name in arrays)
+
+
+def test_deepspeech_pytorchs_network_is_another_one(experiment, tmp_path):
+    exp_dir = experiment()
+    names = ("conv.seq_module.0.weight", "conv.seq_module.0.bias", "rnns.1.batch_norm.module.weight", "fc.0.module.1.weight")
+    labels = ["_", "A", "B", "C", " "]
+    torch.save({"state_dict": {name: torch.zeros(5, 8) for name in names}, "hyper_parameters": {"labels": labels}}, tmp_path / "ds.ckpt")
+    with pytest.raises(UserError, match="ds.ckpt: a model of deepspeech.pytorch: .*hard tanh.* cannot be used"):
+        convert.main(["--exp_dir", str(exp_dir), "--to", "ms", "--checkpoint", str(tmp_path / "ds.ckpt")])
+
+
 FAULTS = {
     "missing": (lambda a: a.pop("fc.weight"), "fc.weight is not in the file"),
     "renamed": (lambda a: a.update({"fc.w": a.pop("fc.weight")}), "fc.w is in the file and not in the model; fc.weight is not in the file"),
     "transposed": (lambda a: a.update({"fc.weight": a["fc.weight"].T}), r"fc.weight has shape \(8, 5\)"),
-    "half precision": (lambda a: a.update({"fc.weight": a["fc.weight"].astype(np.float16)}), "fc.weight is float16, float32 is expected"),
+    "double precision": (lambda a: a.update({"fc.weight": a["fc.weight"].astype(np.float64)}), "fc.weight is float64, float32 is expected"),
     "nan": (lambda a: a.update({"fc.weight": a["fc.weight"] * np.float32("nan")}), "fc.weight holds values that are not finite"),
     "a counter that is no layer's": (lambda a: a.update({"fc.num_batches_tracked": np.zeros((), np.int64)}), "fc.num_batches_tracked is in the file"),
 }

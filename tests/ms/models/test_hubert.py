@@ -34,6 +34,7 @@ QUIET = ("model_conf.dropout=0", "model_conf.attention_dropout=0", "model_conf.d
 KINDS = {
     "base": (),
     "large": ("model_conf.extractor_mode=layer", "model_conf.layer_norm_first=true"),
+    "biased": ("model_conf.extractor_mode=layer", "model_conf.layer_norm_first=true", "model_conf.conv_bias=true"),
     "progre": (
         "model=progre",
         "model_conf.speaker_layer=1",
@@ -107,7 +108,7 @@ def test_layers_of_the_twin_and_of_each_utterance_alone(kind):
         np.testing.assert_allclose(a[1, :t], b[0], atol=2e-5)
 
 
-@pytest.mark.parametrize("kind", ["base", "large"])
+@pytest.mark.parametrize("kind", ["base", "large", "biased"])
 def test_transformers_hubert(kind):
     """The same weights in transformers' HuBERT: every hidden state, and the number of parameters."""
     config = configuration(kind)
@@ -117,7 +118,7 @@ def test_transformers_hubert(kind):
         transformers.HubertConfig(
             hidden_size=model.dim, num_hidden_layers=model.layers, num_attention_heads=model.heads, intermediate_size=model.ffn_dim,
             conv_dim=[model.conv_channels] * 7, num_conv_pos_embeddings=model.conv_pos, num_conv_pos_embedding_groups=model.conv_pos_groups,
-            feat_extract_norm=model.extractor_mode, do_stable_layer_norm=model.layer_norm_first, conv_bias=False, hidden_act="gelu",
+            feat_extract_norm=model.extractor_mode, do_stable_layer_norm=model.layer_norm_first, conv_bias=model.conv_bias, hidden_act="gelu",
         )
     ).eval()  # fmt: skip
     arrays = {p.name: p.asnumpy() for p in network.get_parameters()}

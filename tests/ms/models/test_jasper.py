@@ -1,4 +1,4 @@
-"""Jasper: its size, masks, agreement with the PyTorch twin in outputs and gradients, and checkpoints under published names."""
+"""Jasper: its size, masks, agreement with the PyTorch twin in outputs and gradients, export."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ import torch  # isort: skip
 from mindspore import nn, ops  # isort: skip
 
 from asrlib.config.base import save_config
-from asrlib.convert.jasper import common_name, recognised
 from asrlib.convert.rules import pytorch_name, to_pytorch
 from asrlib.ms.checkpoint.weights import network_arrays
 from asrlib.ms.inference.export import export
@@ -125,30 +124,3 @@ def test_export_with_a_free_time_axis(config, pair, tmp_path):
     CharTokenizer(["A", "B", "C", "D", "<space>", "<blank>"]).save(tmp_path / "tokens.txt")
     save_arrays(tmp_path / "model.safetensors", network_arrays(network))
     assert export(tmp_path, tmp_path / "epochs=8 ü" / "mindir") <= 1e-5
-
-
-FOREIGN = [  # NVIDIA's first code, its later code, NeMo
-    ("jasper_encoder.encoder.{i}.conv.{j}.", "jasper_encoder.encoder.{i}.res.{k}.{m}.", "jasper_decoder.decoder_layers.0.", ""),
-    ("encoder.layers.{i}.conv.{j}.", "encoder.layers.{i}.res.{k}.{m}.", "decoder.layers.0.", ""),
-    ("encoder.encoder.{i}.mconv.{j}.", "encoder.encoder.{i}.res.{k}.{m}.", "decoder.decoder_layers.0.", "conv."),
-]
-
-
-@pytest.mark.parametrize("scheme", FOREIGN)
-def test_published_names(config, pair, scheme):
-    """A randomly initialised Jasper under published names is converted to ours; additional arrays are skipped."""
-    network, _ = pair
-    block, residual, decoder, wrapper = scheme
-    ours, foreign = network_arrays(network), {"audio_preprocessor.featurizer.window": np.zeros(3, np.float32)}
-    for name, array in ours.items():
-        words = common_name(name).split(".")
-        if words[0] == "decoder":
-            new = decoder + words[1]
-        else:
-            new = block.format(i=words[1], j=words[3]) if words[2] == "conv" else residual.format(i=words[1], k=words[3], m=words[4])
-            new += (wrapper if array.ndim == 3 else "") + words[-1]
-        foreign[new] = array
-    foreign["encoder.layers.0.conv.1.num_batches_tracked"] = np.zeros((), np.int64)
-    kept, names = recognised(foreign, ours)
-    assert {names[name] for name in kept} == set(ours)
-    assert all(kept[name] is ours[names[name]] for name in kept)
