@@ -83,7 +83,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if kind == "safetensors":
         return Checkpoint(read_safetensors(path), {})
     if kind != "torch":
-        raise UserError(f"{path}: a {kind} checkpoint is not read here: give a .safetensors file or one of torch.save")
+        raise UserError(f"{path}: a {kind} checkpoint is not one of a pretrained model: give --train_config for NeMo's or the model zoo's CTC models")
     return weights_in(read_torch(path), str(path))
 
 
