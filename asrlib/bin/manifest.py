@@ -4,10 +4,12 @@
   manifest --from librispeech-train-clean-100-wav.json librispeech-train-clean-360-wav.json --to data/train
   manifest --from train.jsonl --to train.csv
   manifest --from train_manifest.json --to data/train             (NeMo: audio_filepath, duration, text, offset)
+  manifest --from data/dev --files LibriSpeech_dataset/val --to LibriSpeech_dataset/libri_val_manifest.csv
 
 Formats: kaldi (a data directory), csv (rows wav,txt), jsonl (root_path and samples), json (Jasper's list), nemo (read only).
 asrlib/corpora/manifests.py describes them, and where ids and speakers come from. Entries that cannot be read are passed over and named; the exit code
-is then 1.
+is then 1. The last line writes a set in the layout of MindSpore's DeepSpeech2, with its audio as wav files and its transcripts as txt files; its sets
+are train, val, test_clean and test_other.
 """
 
 from pathlib import Path
@@ -25,17 +27,22 @@ def get_parser() -> Parser:
     parser.add_argument("--out_format", default="auto", choices=FORMATS[:-1], help="format of the target; auto: by its extension, without one kaldi")
     parser.add_argument("--root", type=Path, help="base folder of relative paths; default: the manifest's folder (kaldi: the current one)")
     parser.add_argument("--wav_dir", type=Path, help="folder for utterances that are no whole files, which are written there as wav (not for kaldi)")
+    parser.add_argument("--files", type=Path, help="folder that gets wav/ID.wav (16 kHz, 16 bits) and txt/ID.txt of each utterance, for the target")
+    parser.add_argument("--nj", type=int, default=0, help="parallel jobs of --files; 0: one per core")
     return parser
 
 
 def main(argv=None) -> int:
     args = get_parser().parse_args(argv)
+    from asrlib.corpora.librispeech_wav import write_set
     from asrlib.corpora.manifests import format_of_target, merge, read, write
     from asrlib.corpora.samples import Faults
     from asrlib.utils.log import get_logger
 
     log, faults = get_logger(__name__), Faults(strict=False)
     samples = merge([read(source, args.in_format, args.root, faults) for source in args.sources], args.sources)
+    if args.files:
+        samples = write_set(samples, args.files, args.nj)
     form = format_of_target(args.target) if args.out_format == "auto" else args.out_format
     count = write(samples, args.target, form, args.wav_dir, faults)
     print(f"{args.target}: {count} utterances ({form})")

@@ -6,7 +6,7 @@ model.safetensors into --exp_dir.
 
 from pathlib import Path
 
-from asrlib.utils.cli import Parser, assignments, run
+from asrlib.utils.cli import Parser, assignments, boolean, run
 from asrlib.utils.former import start_over
 
 
@@ -23,6 +23,9 @@ def main(argv=None) -> None:
     parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
     parser.add_argument("--force", type=start_over, default="false", help="true: delete the run in --exp_dir and start over instead of resuming it")
     parser.add_argument("--memory_gb", type=float, help="GB of memory that training may use; default: what the machine or its container has")
+    parser.add_argument(
+        "--profile", type=boolean, default=False, help="write MindSpore's trace of ten updates to EXP_DIR/profile, log the dearest operators"
+    )
     args = parser.parse_args(argv)
 
     from asrlib.config.families import load_train_config
@@ -37,7 +40,7 @@ def main(argv=None) -> None:
     if args.pretrained_model:
         require_token_list(args.pretrained_model, args.tokens)
     objective = Ctc.from_dirs(config, args.train_dir, args.valid_dir, args.tokens)
-    train(objective, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb)
+    train(objective, args.exp_dir, args.pretrained_model, args.device, args.force, args.memory_gb, args.profile)
 
 
 if __name__ == "__main__":

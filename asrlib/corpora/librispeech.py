@@ -1,7 +1,7 @@
 """LibriSpeech (Panayotov et al. 2015, https://www.openslr.org/12): download, and Kaldi directories from its folders.
 
 Layout: LibriSpeech/SET/SPEAKER/CHAPTER/SPEAKER-CHAPTER-NNNN.flac beside SPEAKER-CHAPTER.trans.txt, and SPEAKERS.TXT at the top. The corpus,
-a sample of it and the synthesised mini corpus share this layout.
+a sample of it and the synthesised mini corpus share this layout. A set with a folder wav has that of MindSpore's DeepSpeech2 (librispeech_wav.py).
 
 `check_counts` controls the check of the number of utterances. "true": always; "false": never; "auto": if the set should be complete, that is, if
   - our download marked it as complete, or
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asrlib.corpora import fetch
+from asrlib.corpora import fetch, librispeech_wav
 from asrlib.corpora.kaldi_fix import Repair, accept
 from asrlib.corpora.kaldi_ops import combine
 from asrlib.corpora.kaldi_table import Problem, Table, read_table
@@ -125,14 +125,27 @@ def _mark(corpus: Path, name: str) -> Path:
 
 
 def prepare(corpus_dir: str | Path, name: str, check_counts: str = "auto") -> dict[str, Table]:
-    """Tables of one set: wav.scp (absolute flac paths), text (upper case), utt2spk, spk2gender if SPEAKERS.TXT has all speakers.
+    """Tables of one set: wav.scp (absolute paths), text (upper case), utt2spk, spk2gender if SPEAKERS.TXT has all speakers.
 
     Utterance ids are SPEAKER-CHAPTER-NNNN, speaker ids SPEAKER. Audio without transcript, transcripts without audio, misplaced and duplicate
     files are Problems of the tables. UserError: no such set or folder; an unexpected number of utterances.
     """
     if check_counts not in ("auto", "true", "false"):
         raise UserError(f"--check_counts {check_counts!r}: choose auto, true or false")
-    corpus, folder = Path(corpus_dir), Path(corpus_dir) / name
+    corpus = Path(corpus_dir)
+    wav_layout = librispeech_wav.set_folder(corpus, name)
+    tables = librispeech_wav.read_set(wav_layout) if wav_layout else _read_set(corpus / name)
+    speakers = _speakers(corpus)
+    _check_count(corpus, name, tables, speakers, check_counts)
+    genders = {speaker: speakers[speaker][0] for speaker in set(tables["utt2spk"].rows.values()) if speaker in speakers}
+    if genders and len(genders) == len(set(tables["utt2spk"].rows.values())):
+        tables["spk2gender"] = Table(corpus / "SPEAKERS.TXT", dict(sorted(genders.items())))
+    elif speakers:
+        log.warning(f"{corpus / 'SPEAKERS.TXT'} lacks speakers of {name}: skipping spk2gender")
+    return {file: _sorted(table) for file, table in tables.items()}
+
+
+def _read_set(folder: Path) -> dict[str, Table]:
     if not folder.is_dir():
         raise UserError(f"{folder} is missing: download the set, or give the folder that holds LibriSpeech's sets as --corpus_dir")
     flacs, texts = _scan(folder)
@@ -142,14 +155,7 @@ def prepare(corpus_dir: str | Path, name: str, check_counts: str = "auto") -> di
     if not tables["wav.scp"].rows:
         raise UserError(f"{folder} has no SPEAKER/CHAPTER/*.flac: give the folder that holds LibriSpeech's sets as --corpus_dir")
     _match(tables, folder)
-    speakers = _speakers(corpus)
-    _check_count(corpus, name, tables, speakers, check_counts)
-    genders = {speaker: speakers[speaker][0] for speaker in set(tables["utt2spk"].rows.values()) if speaker in speakers}
-    if genders and len(genders) == len(set(tables["utt2spk"].rows.values())):
-        tables["spk2gender"] = Table(corpus / "SPEAKERS.TXT", dict(sorted(genders.items())))
-    elif speakers:
-        log.warning(f"{corpus / 'SPEAKERS.TXT'} lacks speakers of {name}: skipping spk2gender")
-    return {file: _sorted(table) for file, table in tables.items()}
+    return tables
 
 
 def _scan(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -214,10 +220,10 @@ def _speakers(corpus: Path) -> dict[str, tuple[str, str]]:
 
 
 def _check_count(corpus: Path, name: str, tables: dict[str, Table], speakers: dict[str, tuple[str, str]], check_counts: str) -> None:
-    if name not in PARTS or check_counts == "false":
+    part, found = PARTS.get(name.replace("_", "-")), len(tables["wav.scp"].rows)
+    if part is None or check_counts == "false":
         return
-    part, found = PARTS[name], len(tables["wav.scp"].rows)
-    original = sum(subset == name for _, subset in speakers.values()) == part.speakers
+    original = sum(subset == name.replace("_", "-") for _, subset in speakers.values()) == part.speakers
     complete = len(set(tables["utt2spk"].rows.values())) >= part.speakers or found > part.utterances / 2
     if check_counts == "auto" and not (_mark(corpus, name).exists() or original or complete):
         log.info(f"{name}: a sample, {found} of the corpus's {part.utterances} utterances")

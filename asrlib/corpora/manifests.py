@@ -138,17 +138,38 @@ def _read_kaldi(path: Path, root: Path, _: Faults) -> Makers:
         yield partial(Sample, u.id, u.speaker, wav, text, None, u.start, u.end, channel, data.recordings(u.id)[0])
 
 
-def _read_csv(path: Path, root: Path, _: Faults) -> Makers:
+def file_pairs(path: Path) -> list[tuple[str, str]]:
+    """The paths of audio and transcript in a csv or jsonl manifest, as they are written there. UserError: it is malformed."""
+    try:
+        if detect(path) == "csv":
+            return [_two(row, where) for where, row in _csv_rows(path)]
+        return [(item["wav_path"], item["transcript_path"]) for _, entry in json_values(path, Faults()) for item in entry["samples"]]
+    except (KeyError, TypeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a csv or jsonl manifest in UTF-8 ({type(error).__name__}: {error}): correct it") from error
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """(place in the file, fields) of the rows."""
     with open(path, encoding="utf-8-sig", newline="") as stream:
         for number, row in enumerate(csv.reader(stream), start=1):
             if row:
-                yield partial(_from_row, row, root, f"{path}, line {number}")
+                yield f"{path}, line {number}", row
+
+
+def _two(row: list[str], where: str) -> tuple[str, str]:
+    if len(row) != 2:
+        raise UserError(f"{where}: {len(row)} fields instead of 2: write wav,txt")
+    return row[0], row[1]
+
+
+def _read_csv(path: Path, root: Path, _: Faults) -> Makers:
+    for where, row in _csv_rows(path):
+        yield partial(_from_row, row, root, where)
 
 
 def _from_row(row: list[str], root: Path, where: str) -> Sample:
-    if len(row) != 2:
-        raise UserError(f"{where}: {len(row)} fields instead of 2: write wav,txt")
-    return _from_files(root / row[0], root / row[1], where)
+    wav, txt = _two(row, where)
+    return _from_files(root / wav, root / txt, where)
 
 
 def _read_jsonl(path: Path, root: Path, faults: Faults) -> Makers:

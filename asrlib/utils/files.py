@@ -1,4 +1,4 @@
-"""Atomic writing of files and folders; names of files."""
+"""Atomic writing of files and folders; names of files; the current folder."""
 
 import collections
 import contextlib
@@ -121,3 +121,14 @@ def plain_name(text: str) -> str:
     """The text as one word that can be a file name, an id of a Kaldi directory and a name in a CTM file, where `;;` begins a comment."""
     text = os.fsencode(text).decode("utf-8", errors="replace")
     return re.sub("^[;.-]+", "_", "".join(c if c.isprintable() and not c.isspace() and c != "/" else "_" for c in text)) or "_"
+
+
+@contextlib.contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Changes the current folder of the process until the block ends."""
+    former = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(former)

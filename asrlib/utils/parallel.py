@@ -28,6 +28,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def end_with_parent(parent: int) -> None:
+    """Lets this process end when its parent, the process with that id, ends, even if it is killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def split_evenly(items: Sequence[T], n: int) -> list[Sequence[T]]:
     """At most `n` parts (0: one per core) in the order of `items`, none empty, whose sizes differ by at most one."""
     n = min(n or cores(), len(items))
@@ -113,9 +120,7 @@ def _receive(receiver: Connection, process: multiprocessing.process.BaseProcess,
 
 def _job(sender: Connection, parent: int, log: Path, function: Callable, arguments: tuple) -> None:
     """Runs in the process of a job: sends (None, result), (UserError, None) or (description of another exception, None)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: end when the parent ends, even if it is killed
-    if os.getppid() != parent:
-        os._exit(1)
+    end_with_parent(parent)
     with open(log, "w", encoding="utf-8") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)

@@ -15,6 +15,7 @@ run_option nj int 0 "parallel jobs; 0: one per core"
 run_option inference_nj int 0 "parallel jobs in stage 6; 0: one per core"
 run_option cmd_backend 'choice:local|slurm' local "where jobs run"
 run_option memory_gb int "" "memory limit of training and fine-tuning on each machine, in GB; none: the available memory"
+run_option profile bool false "write MindSpore's trace of ten updates of the training to EXP/profile and log their dearest operators"
 option ngpu int 1 "number of devices for training on each machine"
 option num_nodes int 1 "number of machines for training"
 option device 'choice:CPU|GPU|Ascend' CPU "type of device for training"
@@ -60,6 +61,7 @@ asr() { run python -m "asrlib.bin.$1" "${@:2}"; }
 launch() {
     local processes=$((ngpu * num_nodes))
     set -- "$@" ${memory_gb:+--memory_gb "$memory_gb"}
+    ! $profile || set -- "$@" --profile true
     if [ "$processes" -gt 1 ]; then # not the script msrun: its shebang fails if the path of the checkout contains a space
         export ASRLIB_LOCAL_PROCESSES=$ngpu # the processes share the memory of the machine
         run python -m mindspore.parallel.cluster.run --worker_num="$processes" --local_worker_num="$ngpu" --master_addr="${MASTER_ADDR:-127.0.0.1}" \

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from espnet2.samplers.build_batch_sampler import build_batch_sampler
+from espnet2.tasks.asr import encoder_choices
 from espnet2.text.build_tokenizer import build_tokenizer
 
 from asrlib.corpora.kaldi_table import read_table, write_table
@@ -120,6 +122,18 @@ def test_the_published_values_of_ctc_alone():
     assert changed == {"max_epoch", "patience", "best_model_criterion", "optim_conf"}
     assert (later["max_epoch"], later["patience"], later["optim_conf"]["lr"]) == (30, 3, 1e-4)
     assert later["best_model_criterion"] == [["valid", "cer_ctc", "min"]]
+
+
+@pytest.mark.parametrize(("overrides", "expected"), [([], ["after_norm.weight", "after_norm.bias"]), (["encoder_conf.normalize_before=false"], [])])
+def test_normalisation_before_ctc(overrides, expected):
+    """It is all that the encoder holds: the published file and the later README have it, the description of the table has not."""
+    register()
+    conf = with_input_size(read_asr_config(CTC, overrides), 24, CTC)
+    encoder = encoder_choices.get_class(conf["encoder"])(input_size=24, **conf["encoder_conf"])
+    assert [name for name, _ in encoder.named_parameters()] == expected
+    x = torch.randn(2, 5, 24)
+    wanted = torch.nn.functional.layer_norm(x, (24,), eps=1e-12) if expected else x
+    torch.testing.assert_close(encoder(x, torch.tensor([5, 3]))[0][0], wanted[0])
 
 
 @pytest.mark.parametrize("kind", ["numel", "folded"])

@@ -66,6 +66,29 @@ def test_librispeech_chain_then_all_skipped(call, project):
     assert call(LIBRISPEECH, "--mini", "true", "--decode_modes", "greedy beam")[1] == []
 
 
+def test_layout_of_deepspeech2(call, project):
+    """LibriSpeech_dataset: its own sets are the defaults, and its manifests are inputs of stage 1."""
+    for name in ("train", "val", "test_clean"):
+        (project / "LibriSpeech_dataset" / name / "wav").mkdir(parents=True)
+    (project / "LibriSpeech_dataset/libri_train_manifest.csv").write_text("")
+    corpus = ["--corpus_dir", str(project / "LibriSpeech_dataset"), "--dry_run", "true", "--stop_stage", "1"]
+    output = call(LIBRISPEECH, *corpus)[0]
+    assert "--train_sets train --valid_sets val --test_sets test_clean" in output
+    assert re.search("needs .*/LibriSpeech_dataset/libri_train_manifest.csv", output)
+    assert "--test_sets test_clean" in call(LIBRISPEECH, *corpus, "--test_sets", "test-clean")[0]
+    assert "has no folder test_other" in call(LIBRISPEECH, *corpus, "--test_sets", "test-other", code=2)[0]
+
+
+def test_profile(call):
+    """Of the training alone; a finished stage does not run again for it."""
+    output, _ = call(LIBRISPEECH, "--mini", "true", "--profile", "true", "--dry_run", "true")
+    assert re.findall(r"asrlib\.bin\.(\w+) (?!.*--command).*--profile true", output) == ["train"]
+    call(LIBRISPEECH, "--mini", "true", "--stop_stage", "3")
+    assert call(LIBRISPEECH, "--mini", "true", "--stop_stage", "3", "--profile", "true")[1] == []
+    output, _ = call(Path("egs/librispeech/hubert_base/run.sh"), "--mini", "true", "--profile", "true", "--dry_run", "true")
+    assert re.search(r"asrlib\.bin\.pretrain .*--profile true", output)
+
+
 def test_own_language_model(call, project):
     """Estimated from the training text, tuned on dev, applied to the test set; another order does not rerun the training."""
     output, calls = call(LIBRISPEECH, "--mini", "true", "--ngram", "3")

@@ -22,7 +22,7 @@ RUNS = {
 def bench(root, name: str, *options: str) -> subprocess.CompletedProcess:
     env = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, root / "tools" / "bench" / f"{name}.py", *options]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,18 @@ def test_searches_find_as_much(ran):
     assert error_rates["greedy"] == error_rates["torch_greedy"]
     assert error_rates["beam"] == pytest.approx(error_rates["torchaudio_beam"], abs=3.0)
     assert error_rates["beam"] < error_rates["greedy"]
+
+
+def test_gains(root):
+    """A table for each kind of measure; the cases that read the same features find the same frames."""
+    training, data = ("base", "accumulate"), ("waveforms", "archives", "mindrecord", "processes_1")
+    options = ["--cases", ",".join([*training, *data]), "--repeats", "1", "--utterances", "3", "--batch_size", "4"]
+    done = bench(root, "gains", *options, *TINY[:-2])
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line}
+    assert {*training, *data, "training:", "data:", "extraction:"} <= set(rows) and "fp16" not in rows
+    assert all(float(rows[name][1]) > 0 for name in (*training, *data)) and {rows[name][8] for name in data} == {"3003"}
+    assert float(rows["accumulate"][8]) == pytest.approx(float(rows["base"][8]), rel=0.2)
 
 
 def test_published_network_runs(root):

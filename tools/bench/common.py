@@ -22,7 +22,7 @@ from typing import Any
 from asrlib.utils.cli import Parser
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
-from asrlib.utils.parallel import cores
+from asrlib.utils.parallel import cores, end_with_parent
 
 PACKAGES = ("mindspore", "torch", "torchaudio", "librosa", "numpy", "scipy", "flashlight-text")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -109,7 +109,7 @@ class _Process:
         context = get_context("spawn")
         self.case = case
         self.pipe, child = context.Pipe()
-        self.process = context.Process(target=_serve, args=(child, case), daemon=True)
+        self.process = context.Process(target=_serve, args=(child, case, os.getpid()), daemon=True)
         with _environment(case.env):
             self.process.start()
         child.close()
@@ -141,8 +141,9 @@ class _Process:
         self.process.join()
 
 
-def _serve(pipe, case: Case) -> None:
+def _serve(pipe, case: Case, parent: int) -> None:
     """Sends setup seconds and value, then answers every message with the seconds of one repetition and the peak memory."""
+    end_with_parent(parent)  # a stopped process would stay for ever
     try:
         begin = time.perf_counter()
         repetition = case.make(*case.arguments)

@@ -1,8 +1,5 @@
 """Exports a trained CTC model as MindIR with dynamic batch and time axes, and compares the loaded file with the network."""
 
-import contextlib
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import mindspore as ms
@@ -14,7 +11,7 @@ from asrlib.ms.kernels import plain_operators
 from asrlib.ms.layers.common import tanh
 from asrlib.ms.layers.recurrent import Recurrent
 from asrlib.utils.errors import UserError
-from asrlib.utils.files import atomic_directory
+from asrlib.utils.files import atomic_directory, working_in
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
@@ -38,7 +35,7 @@ def export(exp_dir: Path, out: Path, tolerance: float = 1e-5) -> float:
     inputs = Tensor(shape=(any_size, any_size, dim), dtype=ms.float32), Tensor(shape=(any_size,), dtype=ms.int32)
     with atomic_directory(out) as folder:
         path = folder / "model.mindir"
-        with _working_in(folder):  # MindSpore rejects paths with special characters, such as = in the name of an experiment
+        with working_in(folder):  # MindSpore rejects paths with special characters, such as = in the name of an experiment
             ms.export(portable.step, *inputs, file_name=path.name, file_format="MINDIR")
             graph = nn.GraphCell(ms.load(path.name))
         path.chmod(0o644)
@@ -48,16 +45,6 @@ def export(exp_dir: Path, out: Path, tolerance: float = 1e-5) -> float:
             raise UserError(f"{out}: the exported graph differs from the network by {worst:.3g} of its largest output, more than {tolerance:g}")
     log.info("%s: equal to the network within %.2g of its largest output for %s frames", out / path.name, worst, " and ".join(map(str, FRAMES)))
     return worst
-
-
-@contextlib.contextmanager
-def _working_in(folder: Path) -> Iterator[None]:
-    former = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(former)
 
 
 class AnyLength(nn.Cell):

@@ -41,6 +41,26 @@ class Upstream:
                 state[row, max(0, self.config.model_conf.frames(length)) :] = 0
         return states
 
+    def hidden_states(self, audio: np.ndarray, where: str = "audio") -> list[np.ndarray]:
+        """audio (samples,), 16 kHz, in [-1, 1] -> hidden states (frames, D): the input of the first layer and the output of each.
+
+        ProgRE: with the pitch part before them and the speaker part behind its layer. The waveform is normalised if the model requires it.
+        UserError: less than one frame; the message names `where`.
+        """
+        from asrlib.features.pitch import pitch
+
+        model = self.config.model_conf
+        count = model.frames(len(audio))
+        if count < 1:
+            raise UserError(f"{where}: {len(audio)} samples are shorter than one frame")
+        padded = np.zeros((1, _padded(len(audio))), np.float32)
+        curve = None
+        if self.config.uses_pitch:  # of the waveform as it was recorded
+            curve = np.zeros((1, model.frames(padded.shape[1])), np.float32)
+            curve[0, :count] = pitch(audio)[:count]
+        padded[0, : len(audio)] = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-5) if model.normalize else audio
+        return [state[0, :count] for state in self.states(padded, np.array([len(audio)]), curve)]
+
 
 @dataclass(frozen=True)
 class LayerFrames:
@@ -59,25 +79,8 @@ class LayerFrames:
         model = upstream.config.model_conf
         if not 0 <= self.layer <= model.layers:
             raise UserError(f"--layer {self.layer}: {self.exp_dir} has the hidden states 0 to {model.layers}")
-        uses_pitch, place = upstream.config.uses_pitch, model.state_place(self.layer)
-
-        def frames(audio: np.ndarray, where: str) -> np.ndarray:
-            from asrlib.features.pitch import pitch
-
-            count = model.frames(len(audio))
-            if count < 1:
-                raise UserError(f"{where}: {len(audio)} samples are shorter than one frame")
-            if model.normalize:
-                audio = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-5)
-            padded = np.zeros((1, _padded(len(audio))), np.float32)
-            padded[0, : len(audio)] = audio
-            curve = None
-            if uses_pitch:
-                curve = np.zeros((1, model.frames(padded.shape[1])), np.float32)
-                curve[0, :count] = pitch(audio)[:count]
-            return upstream.states(padded, np.array([len(audio)]), curve)[place][0, :count]
-
-        return frames
+        place = model.state_place(self.layer)
+        return lambda audio, where: upstream.hidden_states(audio, where)[place]
 
 
 def _padded(samples: int) -> int:

@@ -21,6 +21,7 @@ from asrlib.ms.objectives.base import Objective
 from asrlib.ms.training.memory_plan import plan_parts
 from asrlib.ms.training.optim import Ema, make_optimizer
 from asrlib.ms.training.parallel import Ranks, join
+from asrlib.ms.training.profiling import profiling
 from asrlib.ms.training.state import saved_data
 from asrlib.ms.training.step import TrainStep
 from asrlib.ms.training.trainer import Trainer
@@ -37,13 +38,19 @@ RUN = ("model.safetensors", "model.json", "checkpoints", "history.jsonl", "tenso
 
 
 def train(
-    objective: Objective, exp_dir: Path, pretrained: Path | None, device: str, start_over: StartOver = StartOver(), memory_gb: float | None = None  # noqa: B008  (frozen)
+    objective: Objective,
+    exp_dir: Path,
+    pretrained: Path | None,
+    device: str,
+    start_over: StartOver = StartOver(),  # noqa: B008  (frozen)
+    memory_gb: float | None = None,
+    profile: bool = False,
 ) -> None:
     """Trains, or resumes training, in exp_dir; at the end writes exp_dir/model.safetensors.
 
-    pretrained: weights to start from; memory_gb: limit, None: the available memory. Under msrun with N processes every update has N times as many
-    batches, of which each process computes its part; the first process writes. A run on other data in exp_dir is set aside. UserError: exp_dir
-    holds a run with another configuration, or the data are invalid.
+    pretrained: weights to start from; memory_gb: limit, None: the available memory; profile: write a trace of some updates. Under msrun with N
+    processes every update has N times as many batches, of which each process computes its part; the first process writes. A run on other data in
+    exp_dir is set aside. UserError: exp_dir holds a run with another configuration, or the data are invalid.
     """
     config = objective.config
     if config.trainer.precision == "bf16" and device == "CPU":
@@ -68,7 +75,8 @@ def train(
         set_aside(exp_dir, RUN, "the data have changed since the last run")
     ranks.sum(0.0)  # likewise
     trainer = make_trainer(network, objective, exp_dir, ranks, memory_gb)
-    trainer.run()
+    with profiling(trainer, profile and ranks.rank == 0):
+        trainer.run()
     if ranks.rank == 0:
         finish(trainer)
 
