@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from asrlib.config.features import FeatureConfig
+from asrlib.corpora.fingerprint import file_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.kaldi_fix import BAD_UTTS
 from asrlib.corpora.kaldi_ops import select
-from asrlib.corpora.kaldi_table import write_table
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.features.ark import write_ark
 from asrlib.features.compute import compute, prepared
 from asrlib.utils.errors import UserError
@@ -64,12 +65,15 @@ def extract(
     }
 
 
-def read_digest(dump_dir: Path) -> str:
-    """The digest of all features of a dump directory: it changes with them, not with their place. UserError: it is missing."""
-    path = dump_dir / DIGEST
-    if not path.is_file():
-        raise UserError(f"{path} is missing: run stage 2 (with --force true)")
-    return path.read_text().strip()
+def features_digest(dump_dir: Path) -> str:
+    """A digest of the utterances of a dump directory in their order and of their features: it changes with these, not with their place."""
+    locations, whole = read_table(dump_dir / "feats.scp").rows, dump_dir / DIGEST
+    found = hashlib.sha256(whole.read_bytes() if whole.is_file() else b"")
+    for utt in locations:
+        found.update(f"{utt}\n".encode())
+    for archive in sorted({location.rpartition(":")[0] for location in locations.values()}):  # they may have been replaced since
+        found.update((file_digest(archive) if Path(archive).exists() else "missing").encode())
+    return found.hexdigest()
 
 
 def extract_part(

@@ -165,7 +165,7 @@ _inputs_digest() {
             *.yaml) cat "$path" ;;
             *)
                 find -L "$path" -type f -printf '%p %s %T@\n' | sort
-                _audio_files "$path/wav.scp" | sort -u | xargs -r -d '\n' stat -L -c '%n %s %.Y'
+                _audio_files "$path/wav.scp" | sort -u | xargs -r -d '\n' stat -L -c '%n %s %.Y' --
                 ;;
         esac || true # with --dry_run true inputs may be missing
     done <<<"${stage_needs[$1]}" 2>/dev/null | sha256sum

@@ -56,6 +56,6 @@ def test_one_utterance_that_does_not_fit_is_said(conformer, logged):
 def test_a_resumed_run_keeps_its_parts(conformer, tmp_path):
     (tmp_path / DATA).write_text(json.dumps({"train": "a", "valid": "b", PARTS: 3}))
     (tmp_path / CONFIG).write_text(yaml.safe_dump(with_parts(conformer, 3)))
-    assert not _check_run(tmp_path, conformer, {"train": "a", "valid": "b"})
+    assert not _check_run(tmp_path, conformer)
     with pytest.raises(UserError, match="another configuration .batch_bins"):
-        _check_run(tmp_path, conformer | {"batch_bins": 4000}, {"train": "a", "valid": "b"})
+        _check_run(tmp_path, conformer | {"batch_bins": 4000})

@@ -65,6 +65,7 @@ def test_a_new_ctc_model_is_five_files():
     assert list(files()) == [*modules, "conf/toy.yaml", "egs/custom/toy/run.sh"]
 
 
+@pytest.mark.recipe
 def test_a_new_ctc_model_runs_through_all_stages(project, corpus):
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     data = ["--train_dir", str(corpus / "train"), "--test_dirs", str(corpus / "test"), "--valid_portion", "0.2"]

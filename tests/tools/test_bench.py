@@ -67,6 +67,7 @@ def test_searches_find_as_much(ran):
     assert error_rates["beam"] < error_rates["greedy"]
 
 
+@pytest.mark.recipe
 def test_gains(root):
     """A table for each kind of measure; the cases that read the same features find the same frames."""
     training, data = ("base", "accumulate"), ("waveforms", "archives", "mindrecord", "processes_1")

@@ -13,7 +13,7 @@ from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.features.ark import read_matrix
 from asrlib.features.augment import NoiseInjector, draw_speed, perturb_speed, perturb_volume, perturbed_samples, spec_augment
 from asrlib.features.compute import compute, num_frames, prepared
-from asrlib.features.extract import read_digest
+from asrlib.features.extract import features_digest
 from asrlib.ms.data.mindrecord import Shards
 from asrlib.text.tokenizers import Tokenizer
 from asrlib.utils.errors import UserError
@@ -50,7 +50,7 @@ class Dataset:
         if not self.items:
             raise UserError(f"{dump_dir}: no utterances: run stage 2")
         self.noise = NoiseInjector(config.augment, config.features.sample_rate) if train and config.augment.noise_dir else None
-        self.features_digest = read_digest(dump_dir)
+        self.features_digest = features_digest(dump_dir)
         self.shards = Shards.find(dump_dir, config.features.dim)
         log.info("%s: features from %s", dump_dir, f"{len(self.shards.paths)} MindRecord shards" if self.shards else "archives")
 

@@ -21,7 +21,7 @@ from mindspore.mindrecord import FileWriter, MindRecordException
 
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.features.ark import read_matrix
-from asrlib.features.extract import read_digest
+from asrlib.features.extract import features_digest
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_directory, atomic_write
 from asrlib.utils.log import get_logger
@@ -136,12 +136,6 @@ def _rows(paths: Sequence[Path], places: Sequence[int] | None = None) -> Iterato
 def _count(digest, utt: str, feats: np.ndarray) -> None:
     digest.update(f"{utt} {feats.shape}\n".encode())
     digest.update(np.ascontiguousarray(feats))
-
-
-def features_digest(dump_dir: Path) -> str:
-    """A digest of the utterances in their order and of their features."""
-    order = "".join(f"{utt}\n" for utt in read_table(dump_dir / "feats.scp").rows)
-    return hashlib.sha256(f"{read_digest(dump_dir)}\n{order}".encode()).hexdigest()
 
 
 class Shards:

@@ -53,7 +53,10 @@ def load_state(exp_dir: Path, state: TrainState, network: nn.Cell, optimizer: nn
     path = state_file(exp_dir)
     if not path.exists():
         return
-    arrays = load_arrays(path)
+    try:
+        arrays = load_arrays(path)
+    except UserError as error:
+        raise UserError(f"{error}: the training cannot be resumed: start over with --force true") from None
     for prefix, parameters in (("network/", list(network.get_parameters())), ("optimizer/", _own_parameters(optimizer, network))):
         mine = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
         require_complete(assign_arrays(parameters, mine), path)

@@ -1,6 +1,7 @@
 """The flow around a MindIR: binary inputs, inference, and error rates equal to those of decode."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -17,10 +18,12 @@ from asrlib.utils.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def exported(trained):
-    if not (trained / "mindir/model.mindir").exists():
-        export.main(["--exp_dir", str(trained)])
-    return trained
+def exported(trained, tmp_path_factory):
+    """A copy of the experiment with its MindIR."""
+    folder = tmp_path_factory.mktemp("exported") / "exp"
+    shutil.copytree(trained, folder)
+    export.main(["--exp_dir", str(folder)])
+    return folder
 
 
 def flow(exported, dump, out, *options, runtime=("--runtime", "mindspore")):

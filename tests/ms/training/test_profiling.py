@@ -24,7 +24,7 @@ def test_dearest():
     assert lines[1].split()[:6] == ["34.2", "%", "2.00", "ms", "1.0", "calls"]
 
 
-@pytest.mark.parametrize("updates", [2, 5])
+@pytest.mark.parametrize("updates", [2, pytest.param(5, marks=pytest.mark.recipe)])
 def test_profiled_training(dump, tmp_path, logged, updates):
     train.main([*train_arguments(dump, tmp_path / "exp", f"trainer.updates={updates}"), "--profile", "true"])
     traces = list((tmp_path / "exp/profile").glob("*/*/trace_view.json"))

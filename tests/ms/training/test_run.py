@@ -82,7 +82,7 @@ def repeatable_history(folder):
     return [{key: value for key, value in row.items() if key not in ("seconds", "peak_memory_gb")} for row in read_history(folder)]
 
 
-@pytest.mark.parametrize("rows", [2, 6])
+@pytest.mark.parametrize("rows", [2, pytest.param(6, marks=pytest.mark.recipe)])
 def test_killed_and_started_again(trained, dump, tmp_path, root, rows):
     """A process killed by SIGKILL a random while after its second or sixth result, somewhere in an update, a validation or a save."""
     arguments = [sys.executable, "-m", "asrlib.bin.train", *train_arguments(dump, tmp_path, "trainer.save_interval=0")]
