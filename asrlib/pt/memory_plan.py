@@ -50,12 +50,18 @@ def plan_parts(values: Mapping[str, Any], speech: Speech, source: UpstreamSource
 
 
 def with_parts(values: Mapping[str, Any], parts: int) -> dict[str, Any]:
-    """The configuration with batches divided by `parts` and accum_grad multiplied by it."""
+    """The configuration with batches divided by `parts` and accum_grad multiplied by it, to at most the batches of an epoch.
+
+    ESPnet would never update the weights with fewer batches than that.
+    """
     changed = dict(values)
     if parts > 1:
-        changed["accum_grad"] = parts * values.get("accum_grad", 1)
         key = "batch_bins" if values.get("batch_type") in ("numel", "length") else "batch_size"
         changed[key] = max(1, values[key] // parts)
+        samples, numbers = (_shapes(Path(path)) for path in values["train_shape_file"])
+        whole = {"numel": sum(samples) + sum(numbers), "length": max(sum(samples), sum(numbers))}  # of an epoch, counted as batches are
+        batches = whole.get(values.get("batch_type", "folded"), len(samples)) // changed[key]
+        changed["accum_grad"] = max(1, min(parts * values.get("accum_grad", 1), batches))
         if values.get("frontend") == TRAINED:  # which counts updates
             changed["frontend_conf"] = {**values["frontend_conf"], "accum_grad": changed["accum_grad"]}
     return changed

@@ -18,8 +18,9 @@ BASE, STATES = UpstreamSource("hubert_local", "", 13, 768, 320), Speech("states"
 
 @pytest.fixture
 def shapes(tmp_path):
-    write_table(tmp_path / "speech_shape", {"a": str(16 * RATE), "b": str(3 * RATE)})
-    write_table(tmp_path / "text_shape", {"a": "40,1900", "b": "10,1900"})  # a quarter of the numbers in a batch
+    long, short = [f"a{i}" for i in range(100)], [f"b{i}" for i in range(100)]
+    write_table(tmp_path / "speech_shape", dict.fromkeys(long, str(16 * RATE)) | dict.fromkeys(short, str(3 * RATE)))
+    write_table(tmp_path / "text_shape", dict.fromkeys(long, "40,1900") | dict.fromkeys(short, "10,1900"))  # a quarter of the numbers in a batch
     return {"train_shape_file": [str(tmp_path / "speech_shape"), str(tmp_path / "text_shape")]}
 
 
@@ -36,6 +37,14 @@ def test_a_published_batch_is_divided_where_it_does_not_fit(conformer, logged):
     assert plan_parts(conformer, STATES, BASE, 200.0) == 1 and with_parts(conformer, 1) == conformer
     assert plan_parts(conformer | {"ngpu": 1}, STATES, BASE, 20.0) == 1
     assert plan_parts(conformer, STATES, BASE, 10.0) > parts
+
+
+def test_an_epoch_has_an_update(conformer, tmp_path):
+    """A corpus of less than a batch: ESPnet would never update the weights with more batches per update than there are."""
+    write_table(tmp_path / "speech_shape", {f"u{i}": str(5 * RATE) for i in range(10)})
+    write_table(tmp_path / "text_shape", {f"u{i}": "10,100" for i in range(10)})
+    divided = with_parts(conformer, 20)
+    assert divided["batch_bins"] == 400_000 and divided["accum_grad"] == 2, "50 s are 2 batches of 25 s"
 
 
 def test_a_trained_upstream_counts_the_same_updates(root, shapes):
