@@ -55,6 +55,8 @@ def train(
     config = objective.config
     if config.trainer.precision == "bf16" and device == "CPU":
         raise UserError("trainer.precision=bf16: MindSpore has no such convolutions on CPU: set fp32 or fp16")
+    if config.trainer.precision == "fp16" and device == "CPU":
+        log.warning("trainer.precision=fp16: on a CPU float16 is many times slower than float32: set trainer.precision=fp32")
     use_device(device)
     ranks = join(device)
     exp_dir.mkdir(parents=True, exist_ok=True)
