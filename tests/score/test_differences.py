@@ -1,7 +1,6 @@
 """Texts that are written in different ways: what is told and what an option leaves out of the count."""
 
 import json
-import logging
 import unicodedata
 
 import pytest
@@ -10,14 +9,6 @@ from asrlib.bin import compare_systems, score
 from asrlib.report.baselines import read_score
 from asrlib.score.conventions import Conventions
 from asrlib.score.error_rate import score as score_texts
-
-
-@pytest.fixture
-def warnings(caplog):
-    logger = logging.getLogger("asrlib")
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 @pytest.mark.parametrize("text", ["café crème", "Hiếu đến rồi", "한국어 음성", "Ångström"])

@@ -1,6 +1,5 @@
 """Pooled error rates of references with missing, empty, extra and reordered hypotheses."""
 
-import logging
 
 import pytest
 
@@ -11,14 +10,6 @@ from asrlib.utils.errors import UserError
 REF = {"a": "ONE TWO THREE", "b": "FOUR FIVE", "c": "SIX"}
 HYP = {"a": "ONE TOO THREE", "b": "FOUR FIVE SIX", "c": "SIX"}
 LIBRISPEECH = {"dev-clean": (2703, 54402), "test-clean": (2620, 52576)}
-
-
-@pytest.fixture
-def warnings(caplog):
-    logger = logging.getLogger("asrlib")
-    logger.addHandler(caplog.handler)
-    yield caplog
-    logger.removeHandler(caplog.handler)
 
 
 def test_counts_are_pooled_over_utterances():

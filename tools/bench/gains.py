@@ -42,6 +42,7 @@ def training(config: TrainConfig, shape: Shape) -> Callable[[], float]:
     import mindspore as ms  # isort: skip
     from asrlib.ms.models import make_network
     from asrlib.ms.objectives.ctc import CtcLoss
+    from asrlib.ms.training import loss_scale
     from asrlib.ms.training.optim import make_optimizer
     from asrlib.ms.training.run import set_precision
     from asrlib.ms.training.step import TrainStep
@@ -49,8 +50,9 @@ def training(config: TrainConfig, shape: Shape) -> Callable[[], float]:
     ms.set_context(mode=ms.GRAPH_MODE)
     network, parts = make_network(config, LABELS), config.optim.accumulate
     set_precision(network, config)
-    scale = config.trainer.loss_scale if config.trainer.precision == "fp16" else 1.0
-    step = TrainStep(network, CtcLoss(network, LABELS - 1), make_optimizer(network, config.optim), config.optim, scale)
+    half = config.trainer.precision == "fp16"
+    step = TrainStep(network, CtcLoss(network, LABELS - 1), make_optimizer(network, config.optim), config.optim, half)
+    step.loss_scale = loss_scale.start(config.trainer)
     part = Shape(shape.utterances // parts, shape.frames, shape.labels)
     weights, share, seed = np.full(part.utterances, 1 / part.utterances, np.float32), np.array(1 / parts, np.float32), np.array(1, np.int32)
     inputs = *part.batch(config.features.dim), weights, share, seed
