@@ -18,6 +18,8 @@ from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.decode.beam import BeamConfig
 from asrlib.decode.run import decode_all, write_hypotheses
 from asrlib.pt.finetune import INFERENCE, register
+from asrlib.pt.joint.decoder import supported
+from asrlib.pt.joint.search import Hypothesis, Options, joint_search
 from asrlib.utils.errors import UserError
 from asrlib.utils.parallel import run_jobs, split_evenly
 from asrlib.utils.progress import progress
@@ -25,6 +27,7 @@ from asrlib.utils.progress import progress
 RATE = 16000
 FRAME = 400  # samples: the receptive field of HuBERT's convolutions; a window of ESPnet's log-mel features has 512
 UTTERANCES = 8  # minimum per process: starting a process takes longer than decoding a few short utterances
+BATCH = {"cpu": 8, "cuda": 32}  # utterances that are searched together
 Output = str | np.ndarray  # a text, or log-probabilities (T, V) of the tokens
 Answer = tuple[Output, float, float]  # output, seconds of work, seconds of audio
 
@@ -60,22 +63,50 @@ class Recogniser:
         )  # fmt: skip
         self.model, self.device = self.speech2text.asr_model.eval(), device
         self.tokens: list[str] = list(tokens)
+        self.options = Options(
+            self.speech2text.beam_search.beam_size, joint.ctc_weight, joint.penalty, joint.maxlenratio, joint.minlenratio, lm.get("lm_weight", 0.0)
+        )
 
-    def __call__(self, audio: np.ndarray, mode: str) -> Output:
-        """audio (samples,) at 16 kHz -> the text if mode is "joint", otherwise the CTC log-probabilities.
+    def __call__(self, audios: Sequence[np.ndarray], mode: str) -> list[Output]:
+        """audios: (samples,) each, at 16 kHz -> the texts if mode is "joint", otherwise the CTC log-probabilities (T, V).
 
         Audio that is shorter than a frame, or than what the encoder's subsampling needs, has an empty text and no frames.
         """
-        if len(audio) >= FRAME:
-            with contextlib.suppress(TooShortUttError):
-                return self.speech2text(audio)[0][0] if mode == "joint" else self._log_probs(audio)
-        return "" if mode == "joint" else np.empty((0, len(self.tokens)), np.float32)
-
-    def _log_probs(self, audio: np.ndarray) -> np.ndarray:
+        encoded = [self._encode(audio) for audio in audios]
+        if mode == "joint":
+            return self._texts(encoded)
         with torch.inference_mode():
-            speech = torch.from_numpy(audio)[None].to(self.device)
-            encoded, _ = self.model.encode(speech, torch.tensor([len(audio)], device=self.device))
-            return self.model.ctc.log_softmax(encoded[0] if isinstance(encoded, tuple) else encoded)[0].cpu().numpy()
+            empty = np.empty((0, len(self.tokens)), np.float32)
+            return [empty if x is None else self.model.ctc.log_softmax(x[None])[0].cpu().numpy() for x in encoded]
+
+    def _encode(self, audio: np.ndarray) -> torch.Tensor | None:
+        """The encoder's output (T, D); None: the audio is too short. One utterance at a time: padding would change the convolutions' output."""
+        if len(audio) >= FRAME:
+            with contextlib.suppress(TooShortUttError), torch.inference_mode():
+                speech = torch.from_numpy(audio)[None].to(self.device)
+                encoded, _ = self.model.encode(speech, torch.tensor([len(audio)], device=self.device))
+                return (encoded[0] if isinstance(encoded, tuple) else encoded)[0]
+        return None
+
+    def _texts(self, encoded: Sequence[torch.Tensor | None]) -> list[str]:
+        present = [x for x in encoded if x is not None]
+        answers = iter(self._search(present) if present else [])
+        return ["" if x is None else self._text(next(answers)) for x in encoded]
+
+    def _search(self, encoded: list[torch.Tensor]) -> list[list[Hypothesis]]:
+        """The hypotheses of each utterance. Decoders other than the recipes' go through ESPnet's own search."""
+        if supported(self.model.decoder):
+            return joint_search(self.model, encoded, self.options, self.speech2text.beam_search.full_scorers.get("lm"))
+        bounds = {"maxlenratio": self.options.maxlenratio, "minlenratio": self.options.minlenratio}
+        with torch.inference_mode():
+            answers = [self.speech2text.beam_search(x=x, **bounds) for x in encoded]
+        return [[Hypothesis(tuple(h.yseq[1:-1].tolist()), float(h.score)) for h in answer] for answer in answers]
+
+    def _text(self, hypotheses: Sequence[Hypothesis]) -> str:
+        if not hypotheses:
+            return ""
+        tokens = self.speech2text.converter.ids2tokens([token for token in hypotheses[0].tokens if token != 0])
+        return self.speech2text.tokenizer.tokens2text(tokens)
 
 
 def _model_files(exp_dir: Path) -> tuple[Path, Path]:
@@ -95,7 +126,7 @@ class CtcTranscriber:
 
     def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
         """(samples,) each -> (T', V) each."""
-        return [self.model(audio, "ctc") for audio in audios]
+        return self.model(audios, "ctc")
 
 
 def separator(tokens: Sequence[str]) -> str:
@@ -155,17 +186,30 @@ def _write(folder: Path, mode: str, utterances: Sequence[Utterance], answers: Se
 
 def _answers(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, log_dir: Path) -> list[Answer]:
     """The outputs of the utterances, in order."""
+    size = BATCH[torch.device(job.device).type]
     if backend == "slurm":
-        parts = [(job, part) for part in split_evenly(utterances, nj)]
+        parts = [(job, part, size) for part in split_evenly(utterances, nj)]
         return [answer for part in run_jobs(_part, parts, log_dir, nj, backend, "decoding") for answer in part]
-    if nj == 1:
+    size = max(1, min(size, len(utterances) // (2 * nj)))
+    batches = [utterances[i : i + size] for i in range(0, len(utterances), size)]
+    with progress(desc=f"decoding ({job.mode})", total=len(utterances), unit="utt") as bar:
+        if nj > 1:
+            return _in_processes(job, batches, nj, bar)
         _load(job)
-        return [_one(utterance) for utterance in progress(utterances, desc=f"decoding ({job.mode})", unit="utt")]
+        return [answer for batch in batches for answer in _shown(bar, _batch(batch))]
+
+
+def _in_processes(job: Job, batches: Sequence[Sequence[Utterance]], nj: int, bar) -> list[Answer]:
     try:
         with ProcessPoolExecutor(nj, get_context("spawn"), _start, (job,)) as pool:
-            return list(progress(pool.map(_one, utterances), desc=f"decoding ({job.mode})", total=len(utterances), unit="utt"))
+            return [answer for answers in pool.map(_batch, batches) for answer in _shown(bar, answers)]
     except BrokenProcessPool:
         raise UserError(f"a decoding process was killed (out of memory?): try --nj below {nj}") from None
+
+
+def _shown(bar, answers: list[Answer]) -> list[Answer]:
+    bar.update(len(answers))
+    return answers
 
 
 # State of a worker process
@@ -188,15 +232,16 @@ def _start(job: Job) -> None:
         _error = error
 
 
-def _one(utterance: Utterance) -> Answer:
+def _batch(utterances: Sequence[Utterance]) -> list[Answer]:
     if _error is not None:
         raise _error
-    audio = utterance.audio(RATE)
+    audios = [utterance.audio(RATE) for utterance in utterances]
     begin = time.perf_counter()
-    output = _recogniser(audio, _mode)
-    return output, time.perf_counter() - begin, len(audio) / RATE
+    outputs = _recogniser(audios, _mode)
+    seconds = (time.perf_counter() - begin) / len(audios)
+    return [(output, seconds, len(audio) / RATE) for output, audio in zip(outputs, audios, strict=True)]
 
 
-def _part(job: Job, utterances: Sequence[Utterance]) -> list[Answer]:
+def _part(job: Job, utterances: Sequence[Utterance], size: int) -> list[Answer]:
     _load(job)
-    return [_one(utterance) for utterance in utterances]
+    return [answer for i in range(0, len(utterances), size) for answer in _batch(utterances[i : i + size])]
