@@ -46,7 +46,8 @@ def main(argv=None) -> None:
     lm = [f"lm={args.lm}"] if args.lm and "beam" in modes else []
     beam = load_config(None if joint else args.inference_config, BeamConfig, [*([] if joint else args.inference_args), *lm])
     if espnet:
-        from asrlib.pt.decode import JointConfig, decode_dirs
+        from asrlib.pt.decode import decode_dirs
+        from asrlib.pt.recogniser import JointConfig
         from asrlib.utils.parallel import cores
 
         search = load_config(args.inference_config if joint else None, JointConfig, args.inference_args if joint else [])

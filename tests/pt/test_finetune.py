@@ -19,8 +19,8 @@ from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 from asrlib.bin import decode, dump_speech, finetune, make_tokens, transcribe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table, write_table
-from asrlib.pt.decode import JointConfig, Recogniser
-from asrlib.pt.finetune import EpochProgress
+from asrlib.pt.finetune import EpochProgress, register
+from asrlib.pt.recogniser import JointConfig, Recogniser
 from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +82,7 @@ def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
     from espnet2.tasks.asr import ASRTask
 
     taking_audio = Recogniser(experiment, JointConfig())
+    register()
     trained, _ = ASRTask.build_model_from_file(str(experiment / "config.yaml"), str(experiment / "valid.acc.ave.pth"), "cpu")
     states = kaldiio.load_scp(str(dumps / "dev/feats.scp"))
     for utterance in KaldiDir.read(tones_dir / "dev").utterances():
@@ -100,14 +101,33 @@ def test_decoding(experiment, tones_dir, tmp_path):
         assert json.loads((tmp_path / f"decode_{mode}/dev/rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
 
 
-def test_texts_of_the_joint_search_are_espnets(experiment, tones_dir):
-    """Speech2Text on one utterance at a time; a clip that is too short among them."""
-    recogniser = Recogniser(experiment, JointConfig(beam_size=3))
+def speech2text(experiment):
+    """ESPnet's own decoding with our frontends."""
+    from espnet2.bin.asr_inference import Speech2Text
+
+    register()
+    files = {"asr_train_config": str(experiment / "inference/config.yaml"), "asr_model_file": str(experiment / "inference/model.pth")}
+    return Speech2Text(**files, beam_size=3, ctc_weight=0.5, lm_weight=0.0)
+
+
+def test_texts_of_the_joint_search_are_espnets(experiment, tones_dir, monkeypatch):
+    """espnet2.bin.asr_inference on one utterance at a time; a clip that is too short among them; and the way of other decoders."""
+    recogniser, theirs = Recogniser(experiment, JointConfig(beam_size=3)), speech2text(experiment)
     audios = [utterance.audio(16000) for utterance in KaldiDir.read(tones_dir / "dev").utterances()]
-    expected = [recogniser.speech2text(audio)[0][0] for audio in audios]
-    assert recogniser([audios[0][:100], *audios], "joint") == ["", *expected]
-    recogniser.model.decoder.normalize_before = False  # such a decoder goes through ESPnet's search, which then gives other texts or the same
-    assert recogniser(audios, "joint") == [recogniser.speech2text(audio)[0][0] for audio in audios]
+    expected = ["".join(theirs(audio)[0][0].split()) for audio in audios]
+    assert recogniser([audios[0][:100], *audios], "joint") == ["", *expected] and any(expected)
+    monkeypatch.setattr("asrlib.pt.recogniser.supported", lambda decoder: False)
+    assert recogniser(audios, "joint") == expected
+
+
+def test_the_model_is_the_one_of_espnets_task(experiment):
+    """Classes, names and values of the parameters, and settings."""
+    recogniser, theirs = Recogniser(experiment, JointConfig()), speech2text(experiment).asr_model
+    ours, expected = recogniser.model.state_dict(), theirs.state_dict()
+    assert ours.keys() == expected.keys() and all(torch.equal(ours[name], expected[name]) for name in ours)
+    theirs.specaug = None  # used in training only
+    assert [type(module) for module in recogniser.model.modules()] == [type(module) for module in theirs.modules()]
+    assert (recogniser.model.ctc_weight, recogniser.model.sos) == (theirs.ctc_weight, theirs.sos)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ ESPnet's own step computes the keys and values of all encoder frames and all for
 """
 
 import torch
-from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 from espnet.nets.pytorch_backend.transformer.attention import MultiHeadedAttention
 from espnet.nets.pytorch_backend.transformer.decoder_layer import DecoderLayer
 from espnet.nets.pytorch_backend.transformer.embedding import PositionalEncoding
+from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 from torch.nn.functional import scaled_dot_product_attention
 
 

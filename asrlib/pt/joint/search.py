@@ -28,7 +28,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Options:
-    """The settings of JointConfig. Ratios: relative to the encoder's frames; maxlenratio 0: at most one token per frame, and the search detects the end."""
+    """The settings of JointConfig; ratios are relative to the frames of the encoder. maxlenratio 0: the search detects the end."""
 
     beam_size: int
     ctc_weight: float

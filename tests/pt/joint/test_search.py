@@ -4,14 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from espnet2.asr.ctc import CTC
-from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
-from espnet2.lm.transformer_lm import TransformerLM
 from espnet.nets.batch_beam_search import BatchBeamSearch
 from espnet.nets.beam_search import BeamSearch
 from espnet.nets.ctc_prefix_score import CTCPrefixScoreTH
 from espnet.nets.scorers.ctc import CTCPrefixScorer
 from espnet.nets.scorers.length_bonus import LengthBonus
+from espnet2.asr.ctc import CTC
+from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
+from espnet2.lm.transformer_lm import TransformerLM
 
 from asrlib.pt.joint.ctc_prefix import CtcPrefixScorer
 from asrlib.pt.joint.decoder import StepDecoder, supported
