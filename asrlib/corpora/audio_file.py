@@ -4,6 +4,7 @@ A place is `FILE.ark:BYTE`, as ESPnet (audio_format wav.ark, flac.ark) and kaldi
 with the length of one. A command ends in `|` and writes an audio file to its output.
 """
 
+import dataclasses
 import functools
 import io
 import os
@@ -15,7 +16,8 @@ from pathlib import Path
 import soundfile
 
 from asrlib.corpora import flac
-from asrlib.corpora.containers import Finding, Truncated, examine
+from asrlib.corpora.containers import examine, tag_before
+from asrlib.corpora.findings import Finding, Truncated
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import other_form
 from asrlib.utils.log import get_logger
@@ -147,17 +149,20 @@ def _enter(stream: _View, offset: int, entry: str | Path) -> None:
 
 def _opened(stream: _View, name: str | Path, path: str | None) -> tuple[soundfile.SoundFile, Finding]:
     """path: the file, if the view is all of it; libsndfile then reads it itself, unless its header is to be corrected."""
+    skipped = tag_before(stream)
+    stream.narrow(skipped, stream.size - skipped)
     try:
-        finding = examine(stream, stream.size)
+        finding = dataclasses.replace(examine(stream, stream.size), skipped=skipped)
     except Truncated as error:
         raise UserError(f"audio file {name} is truncated ({error}): download or create it again") from error
     except UserError as error:
         raise UserError(f"audio file {name} {error}") from error
     stream.narrow(finding.replaced, stream.size - finding.replaced, finding.header)
-    if path is not None and not finding.header:
+    itself = path is not None and finding.plain
+    if itself:
         stream.close()
     try:
-        sound = soundfile.SoundFile(stream if path is None or finding.header else os.fsencode(path))
+        sound = soundfile.SoundFile(os.fsencode(path) if path is not None and itself else stream)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: soundfile needs rate and channels for the extension .raw
         reason = getattr(error, "error_string", "raw samples without a header").rstrip(". ")
         raise UserError(f"audio file {name} is not wav, flac or ogg audio ({reason}): convert it, or correct its entry") from error
