@@ -6,16 +6,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asrlib.corpora.audio_file import is_pipe
+from asrlib.corpora.faults import BAD_UTTS, list_bad
 from asrlib.corpora.kaldi_dir import KaldiDir, read_tables
 from asrlib.corpora.kaldi_ops import select
-from asrlib.corpora.kaldi_table import FILES, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table, summarise, write_table
+from asrlib.corpora.kaldi_table import FILES, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table, summarise
 from asrlib.corpora.kaldi_validate import Rules, check, mended, recordings
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
-
-BAD_UTTS = "bad_utts.txt"
 
 
 @dataclass
@@ -33,11 +32,7 @@ class Repair:
     def write(self, folder: str | Path) -> None:
         """Writes the directory, and the dropped utterances as `utterance reason` lines in bad_utts.txt (removed if there are none)."""
         self.data.write(folder)
-        path = Path(folder) / BAD_UTTS
-        if self.dropped:
-            write_table(path, {utt: " ".join(reason.split()) for utt, reason in self.dropped.items()})
-        else:
-            path.unlink(missing_ok=True)
+        list_bad(self.dropped, Path(folder) / BAD_UTTS)
 
 
 def fix(folder: str | Path, rules: Rules = Rules()) -> Repair:  # noqa: B008 (frozen)

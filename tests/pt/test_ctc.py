@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,14 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 
 from asrlib.bin import decode, dump_speech, finetune, finetune_sweep, make_tokens, report_sweep, score, transcribe
 from asrlib.config.systems import System, write_systems
 from asrlib.corpora.kaldi_dir import KaldiDir
-from asrlib.corpora.kaldi_table import read_table
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt.average import average_epochs, mean_state
 from asrlib.utils.errors import UserError
 
@@ -168,6 +171,28 @@ def test_decoding(experiment, tones_dir, tmp_path):
         for name in ("dev", "train"):
             assert read_table(tmp_path / f"decode_{mode}/{name}/text").rows.keys() == KaldiDir.read(tones_dir / name).text.keys()
     assert (tmp_path / "alone/decode_beam/train/text").read_text() == (tmp_path / "decode_beam/train/text").read_text()
+
+
+def test_decoding_passes_over_what_cannot_be_read(experiment, tmp_path, logged):
+    """The others have a hypothesis; the faults are logged once and listed with each mode, and the exit code is 1."""
+    rows = {f"a-{number}": str(tmp_path / f"{number}.wav") for number in range(3)}
+    for wav in rows.values():
+        soundfile.write(wav, 0.1 * np.random.default_rng(0).normal(size=8000), 16000)
+    Path(rows["a-1"]).write_bytes(Path(rows["a-1"]).read_bytes()[:-1000])
+    for table, value in (("wav.scp", rows), ("utt2spk", dict.fromkeys(rows, "a"))):
+        write_table(tmp_path / "eval" / table, value)
+    options = ["--exp_dir", str(experiment), "--data_dirs", str(tmp_path / "eval"), "--modes", "greedy beam", "--nj", "1"]
+    assert decode.main([*options, "--out", str(tmp_path / "out")]) == 1
+    for mode in ("greedy", "beam"):
+        folder = tmp_path / f"out/decode_{mode}/eval"
+        assert list(read_table(folder / "text").rows) == ["a-0", "a-2"]
+        assert re.match("utterance a-1: audio file .*1.wav is truncated", read_table(folder / "bad_utts.txt").rows["a-1"])
+    assert sum("passed over: utterance a-1" in line for line in logged) == 1
+    assert logged[-1].startswith(f"{tmp_path}/eval: 1 utterances passed over, listed in {tmp_path}/out/decode_greedy/eval/bad_utts.txt")
+    for path in rows.values():
+        Path(path).write_bytes(b"")
+    with pytest.raises(UserError, match="eval: no utterance can be read, utterance a-0"):
+        decode.main([*options, "--out", str(tmp_path / "none")])
 
 
 def test_joint_decoding_has_no_decoder(experiment, tones_dir, tmp_path):
