@@ -13,7 +13,7 @@ from asrlib.text.tags import split_tags
 
 APOSTROPHES = str.maketrans(dict.fromkeys("‘’‛ʼʻ＇ꞌ′´`", "'"))
 PRONOUNCED = "&%@#§‰{}"  # punctuation in Unicode, but read aloud as words, or signs of alternatives
-ALTERNATIVES = re.compile(r"\{[^{}]*\S\s*/\s*\S[^{}]*\}")
+ALTERNATIVES = re.compile(r"\{[^{}]*[^\s{}]\s*/\s*[^\s{}][^{}]*\}")
 # All signs between two digits (spaced ones, if they join numbers), a minus or a point before a digit, a slash or the sign of minutes after one.
 NUMBER_SIGN = r"(?<=\d)[^\w\s]+(?=\d)|(?<=[\d%])\s*[-‐‑‒–/:]\s*(?=[-.]?\d)|(?<![-–—])[-‐‑‒–/](?=[.$€£¥]?\d)|(?<!\.)\.(?=\d)|(?<=\d)[/']"
 APOSTROPHE = "(?<=[A-Z0-9À-ÖØ-Þ\u0300-\u036f])'|'(?=[A-Z])"
