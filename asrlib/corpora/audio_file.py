@@ -29,6 +29,21 @@ EXTENSIONS = {
     **{"wav": {"WAV", "WAVEX", "RF64"}, "rf64": {"RF64"}, "w64": {"W64"}, "flac": {"FLAC"}, "ogg": {"OGG"}, "oga": {"OGG"}, "opus": {"OGG"}},
     **{"mp3": {"MP3", "MPEG"}, "sph": {"NIST"}, "aif": {"AIFF"}, "aiff": {"AIFF"}, "aifc": {"AIFF"}, "au": {"AU"}, "snd": {"AU"}, "caf": {"CAF"}},
 }
+FFMPEG = "convert it with ffmpeg -i IN OUT.wav, or name a command in wav.scp"
+OTHERS = [  # place and bytes (lower case) by which other files are known
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the audio itself: run git lfs pull"),
+    (0, b"<!doctype", "a web page, not audio: download it again"),
+    (0, b"<html", "a web page, not audio: download it again"),
+    (0, b"<?xml", "an XML text, not audio: download it again"),
+    (0, b"\x1f\x8b", "compressed with gzip: unpack it"),
+    (0, b"pk\3\4", "a zip archive: unpack it"),
+    (0, b"ajkg", "compressed with shorten: convert it with sph2pipe or shorten -x, or name a command in wav.scp"),
+    (0, b"wvpk", f"WavPack audio: {FFMPEG}"),
+    (4, b"ftyp", f"MP4 (m4a) audio: {FFMPEG}"),
+    (0, bytes.fromhex("3026b275"), f"Windows media audio: {FFMPEG}"),
+    (0, b"#!amr", f"AMR audio: {FFMPEG}"),
+    (0, b"\x1a\x65\xdf\xa3", f"WebM or Matroska audio: {FFMPEG}"),
+]
 LONGEST = 1 << 48  # libsndfile gives more frames for files whose length is left open
 
 
@@ -51,6 +66,8 @@ def open_entry(entry: str | Path) -> tuple[soundfile.SoundFile, Finding]:
     UserError: the file is missing, empty, truncated, compressed SPHERE or not audio; the archive holds no audio at that byte.
     """
     path, offset = place(entry)
+    if not os.path.exists(path) and re.search(r"\.ark(:[0-9]+)?\[[0-9:,]*\]$", path):
+        raise UserError(f"{entry}: ranges of archives ([FIRST:LAST]) are not read: name the part in `segments`, or write the audio to files")
     if not os.path.exists(path):
         raise UserError(f"audio file {path} does not exist: {other_form(path) or 'check its path'}")
     if not os.path.isfile(path):
@@ -164,6 +181,8 @@ def _opened(stream: _View, name: str | Path, path: str | None) -> tuple[soundfil
     try:
         sound = soundfile.SoundFile(os.fsencode(path) if path is not None and itself else stream)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: soundfile needs rate and channels for the extension .raw
+        if what := _what_it_is(stream if path is None or not itself else path):
+            raise UserError(f"audio file {name} is {what}") from error
         reason = getattr(error, "error_string", "raw samples without a header").rstrip(". ")
         raise UserError(f"audio file {name} is not wav, flac or ogg audio ({reason}): convert it, or correct its entry") from error
     try:
@@ -174,6 +193,17 @@ def _opened(stream: _View, name: str | Path, path: str | None) -> tuple[soundfil
         sound.close()
         raise
     return sound, finding
+
+
+def _what_it_is(source: _View | str) -> str:
+    """What a file is that libsndfile does not read, with the remedy; "" if that is not known."""
+    if isinstance(source, str):
+        with open(source, "rb") as file:
+            start = file.read(64)
+    else:
+        source.seek(0)
+        start = source.read(64)
+    return next((what for place, magic, what in OTHERS if start[place : place + len(magic)].lower() == magic), "")
 
 
 def _check(sound: soundfile.SoundFile, name: str | Path) -> None:

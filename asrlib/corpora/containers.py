@@ -5,6 +5,7 @@ an error. `examine` finds such files, by the layouts of RIFF and RIFX/WAVE, RF64
 FLAC (RFC 9639) and Ogg (RFC 3533), and makes another header with which libsndfile reads a whole recording with a wrong size to its end.
 """
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -59,6 +60,8 @@ def _judge(stream: Source, size: int, samples: Samples) -> Finding:
     promised, there = samples.length, size - samples.begin
     if promised == there or there <= 0:
         return Finding()
+    if promised is None or not promised or is_open(promised, UNLIMITED):
+        there -= _chunks_at_end(stream, samples.begin, size, samples.chunks)
     stream.seek(0)
     whole = partial(Finding, header=samples.corrected(stream.read(samples.begin), there), replaced=samples.begin)
     if promised is None or is_open(promised, UNLIMITED):
@@ -121,6 +124,25 @@ def _are_chunks(stream: Source, position: int, size: int, layout: str) -> bool:
             return False
         end = begin + length
     return end > position and size - end <= 8  # padding
+
+
+def _chunks_at_end(stream: Source, begin: int, size: int, layout: str) -> int:
+    """Bytes of the chunks of known names with which a RIFF or AIFF file ends, behind samples whose length was left open."""
+    if layout not in ("<", ">"):
+        return 0
+    start = max(begin, size - PADDING)
+    stream.seek(start)
+    tail = stream.read(size - start)
+    places = sorted(found.start() for name in CHUNKS for found in re.finditer(re.escape(name), tail))
+    for place in places:
+        end = place
+        for name, content, length in _chunks(stream, start + place, size, layout):
+            if name not in CHUNKS or content + length > size:
+                break
+            end = content + length - start
+        if end in (len(tail), len(tail) - 1):
+            return len(tail) - place
+    return 0
 
 
 def _riff(stream: Source, size: int) -> Samples | None:

@@ -252,3 +252,15 @@ def test_caf_of_an_open_size_and_with_a_wrong_one(tmp_path):
     content = content_of(tmp_path, "caf", "CAF")
     path.write_bytes(with_size(bytearray(content), "caf", -5 + (1 << 64)))
     assert np.array_equal(audio.read_audio(path), SAMPLES) and audio.audio_info(path).note == ""
+
+
+LIST = b"LIST" + struct.pack("<I", 26) + b"INFOISFT" + struct.pack("<I", 14) + b"Lavf58.29.100\0"
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+@pytest.mark.parametrize("rest", [LIST, LIST + b"id3 \4\0\0\0abcd"])
+def test_chunks_after_samples_of_an_open_size_are_no_samples(tmp_path, size, rest):
+    """As a recorder leaves it that adds its name, and not the size, at the end."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(with_size(content_of(tmp_path, "wav", "WAV"), "wav", size) + rest)
+    assert np.array_equal(audio.read_audio(path), SAMPLES)
