@@ -175,7 +175,7 @@ def mended(words: str, rules: Rules) -> str:
 
 def _wav(wav: Table, rules: Rules) -> Iterator[Problem]:
     for key, value in wav.rows.items():
-        if "~" in value:
+        if value.startswith("~"):
             yield wav.problem(key, "~ in wav.scp is not expanded", key, "write the full path, or --fix true drops the line")
         if is_pipe(value) and not rules.allow_pipes:
             fix = "give --allow_pipes true if you trust the commands, or write plain paths"

@@ -342,3 +342,15 @@ def test_fix_unifies_ids_and_paths_before_it_drops(tmp_path, logged):
     fix(folder, Rules(audio=True))
     assert read_table(folder / "text").rows == {composed: "WORDS"} and read_table(folder / "wav.scp").rows == {composed: f"{tmp_path}/a.wav"}
     assert messages(folder, audio=True) == []
+
+
+def test_a_tilde_inside_a_path_is_a_letter(tmp_path):
+    """As in short names of Windows; at the beginning it stands for a home that no command expands."""
+    folder = tmp_path / "PROGRA~1"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", np.zeros(1600), 16000)
+    for name, value in (("wav.scp", f"{folder}/a.wav"), ("text", "WORDS"), ("utt2spk", "s"), ("spk2utt", "s-1")):
+        write_table(tmp_path / "data" / name, {"s" if name == "spk2utt" else "s-1": value})
+    assert messages(tmp_path / "data", audio=True) == []
+    write_table(tmp_path / "data" / "wav.scp", {"s-1": "~/a.wav"})
+    assert "~ in wav.scp is not expanded" in "\n".join(messages(tmp_path / "data"))
