@@ -1,8 +1,9 @@
 """Decoding of Kaldi directories with a fine-tuned ESPnet model on all cores: CTC best path, CTC prefix beam search or joint beam search."""
 
 import contextlib
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 
 from asrlib.config.base import read_yaml
@@ -54,11 +56,12 @@ class Recogniser:
         config, model = _model_files(exp_dir)
         tokens = read_yaml(config)["token_list"]
         lm = {"lm_train_config": joint.lm_config, "lm_file": joint.lm_model, "lm_weight": joint.lm_weight} if joint.lm_model else {"lm_weight": 0.0}
-        self.speech2text = Speech2Text(
-            asr_train_config=str(config), asr_model_file=str(model), device=device,
-            beam_size=min(joint.beam_size, len(tokens)), ctc_weight=joint.ctc_weight,
-            penalty=joint.penalty, maxlenratio=joint.maxlenratio, minlenratio=joint.minlenratio, **lm,
-        )  # fmt: skip
+        with _upstream_found(config) as found:
+            self.speech2text = Speech2Text(
+                asr_train_config=str(found), asr_model_file=str(model), device=device,
+                beam_size=min(joint.beam_size, len(tokens)), ctc_weight=joint.ctc_weight,
+                penalty=joint.penalty, maxlenratio=joint.maxlenratio, minlenratio=joint.minlenratio, **lm,
+            )  # fmt: skip
         self.model, self.device = self.speech2text.asr_model.eval(), device
         self.tokens: list[str] = list(tokens)
 
@@ -85,6 +88,29 @@ def _model_files(exp_dir: Path) -> tuple[Path, Path]:
     if not (config.is_file() and model.is_file()):
         raise UserError(f"{config.parent} has no model: finish the fine-tuning (run stage 5)")
     return config, model
+
+
+@contextlib.contextmanager
+def _upstream_found(config: Path) -> Iterator[Path]:
+    """The configuration, or a copy for use from other folders: the path of the upstream is relative to that of the fine-tuning, a recipe's.
+
+    UserError: the upstream is missing.
+    """
+    values = read_yaml(config)
+    inner = (values.get("frontend_conf") or {}).get("frontend_conf") or {}
+    name = str(inner.get("path_or_url") or "")
+    if not name or "://" in name:
+        yield config
+        return
+    places = [*(folder / name for folder in config.resolve().parents), Path(name)]
+    place = next((place for place in places if place.is_file()), None)
+    if place is None:
+        raise UserError(f"{config}: its upstream {name} is missing: put it back, or correct frontend_conf.frontend_conf.path_or_url there")
+    inner["path_or_url"] = str(place)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "config.yaml"
+        copy.write_text(yaml.safe_dump(values, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        yield copy
 
 
 class CtcTranscriber:

@@ -206,6 +206,28 @@ def test_transcribing(experiment, tones_dir, tmp_path):
     assert [line.split()[0] for line in (tmp_path / "out").read_text().splitlines()] == ["dev00", "dev01", "dev02"]
 
 
+def test_transcribing_from_another_folder(experiment, hubert_package, tones_dir, tmp_path, monkeypatch):
+    """The path of the upstream is relative to the recipe; a file of its name in the current folder is another one."""
+    recipe = tmp_path / "recipe"
+    shutil.copytree(experiment / "inference", recipe / "exp/asr/inference")
+    config = recipe / "exp/asr/inference/config.yaml"
+    values = yaml.safe_load(config.read_text())
+    values["frontend_conf"]["frontend_conf"]["path_or_url"] = "exp/hubert/pt/s3prl.pt"
+    config.write_text(yaml.safe_dump(values))
+    (recipe / "exp/hubert/pt").mkdir(parents=True)
+    audio, elsewhere = str(next(tones_dir.glob("dev*.wav"))), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(UserError, match="its upstream exp/hubert/pt/s3prl.pt is missing"):
+        transcribe.main(["--exp_dir", str(recipe / "exp/asr"), audio])
+    (elsewhere / "exp/hubert/pt").mkdir(parents=True)
+    (elsewhere / "exp/hubert/pt/s3prl.pt").write_text("another")
+    shutil.copy(hubert_package, recipe / "exp/hubert/pt/s3prl.pt")
+    for name, exp in (("here", experiment), ("there", recipe / "exp/asr")):
+        assert transcribe.main(["--exp_dir", str(exp), "--out", name, audio]) == 0
+    assert (elsewhere / "here").read_text() == (elsewhere / "there").read_text()
+
+
 def test_log_mel_features_need_an_encoder(dumps, tmp_path):
     words = arguments(dumps, tmp_path, "")
     words[words.index("--upstream") + 1] = ""
