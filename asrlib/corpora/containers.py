@@ -2,7 +2,7 @@
 
 libsndfile reads what it finds: a file that was cut gives fewer samples, one whose header has a size that is too small gives a part, both without
 an error. `examine` finds such files, by the layouts of RIFF and RIFX/WAVE, RF64 and BW64 (EBU Tech 3306), W64 (Sony), AIFF, AU, CAF, NIST SPHERE,
-FLAC (RFC 9639) and Ogg (RFC 3533), and makes another header with which libsndfile reads a whole recording with a wrong size to its end.
+FLAC (RFC 9639), MP3 and Ogg (RFC 3533), and makes another header with which libsndfile reads a whole recording with a wrong size to its end.
 """
 
 import re
@@ -13,6 +13,7 @@ from functools import partial
 
 from asrlib.corpora.findings import Finding, Source, Truncated, is_open
 from asrlib.corpora.flac import examine_flac
+from asrlib.corpora.mp3 import examine_mp3, is_mp3
 from asrlib.utils.errors import UserError
 
 UNLIMITED = 1 << 40  # sizes of 64 bits beyond it are no sizes
@@ -48,6 +49,10 @@ def examine(stream: Source, size: int) -> Finding:
     if magic == b"OggS":
         _check_ogg(stream, size)
         return Finding()
+    if is_mp3(magic) or magic[:3] == b"ID3":
+        begin = id3_length(stream)
+        stream.seek(begin)
+        return examine_mp3(stream, size, begin) if is_mp3(stream.read(4)) else Finding()
     reader = READERS.get(magic)
     try:
         samples = reader(stream, size) if reader else None
@@ -90,13 +95,19 @@ def _more_samples(stream: Source, position: int, size: int, layout: str) -> bool
     return not (start.startswith(TAGS) or any(_are_chunks(stream, place, size, layout) for place in places))
 
 
-def tag_before(stream: Source) -> int:
-    """Bytes of an ID3v2 tag before audio of a format that `examine` knows, which hides it from libsndfile or from `examine`."""
+def id3_length(stream: Source) -> int:
+    """Bytes of an ID3v2 tag at the beginning, 0 if there is none."""
     stream.seek(0)
     head = stream.read(10)
     if len(head) < 10 or head[:3] != b"ID3" or max(head[6:]) > 127:
         return 0
-    length = 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 0x10 else 0)
+    return 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 0x10 else 0)
+
+
+def tag_before(stream: Source) -> int:
+    """Bytes of an ID3v2 tag before audio of a format that `examine` knows, which hides it from libsndfile or from `examine`."""
+    if not (length := id3_length(stream)):
+        return 0
     stream.seek(length)
     return length if stream.read(4) in (*READERS, b"OggS", b"fLaC") else 0
 
