@@ -49,7 +49,8 @@ def main(argv=None) -> int:
     if espnet:
         from asrlib.corpora.faults import exit_code
         from asrlib.corpora.kaldi_table import read_table
-        from asrlib.pt.decode import JointConfig, decode_dirs
+        from asrlib.pt.decode import decode_dirs
+        from asrlib.pt.recogniser import JointConfig
         from asrlib.utils.parallel import cores
 
         search = load_config(args.inference_config if joint else None, JointConfig, args.inference_args if joint else [])

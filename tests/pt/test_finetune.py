@@ -19,8 +19,8 @@ from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 from asrlib.bin import decode, dump_speech, finetune, make_tokens, transcribe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table, write_table
-from asrlib.pt.decode import JointConfig, Recogniser
-from asrlib.pt.finetune import EpochProgress
+from asrlib.pt.finetune import EpochProgress, register
+from asrlib.pt.recogniser import JointConfig, Recogniser
 from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +82,7 @@ def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
     from espnet2.tasks.asr import ASRTask
 
     taking_audio = Recogniser(experiment, JointConfig())
+    register()
     trained, _ = ASRTask.build_model_from_file(str(experiment / "config.yaml"), str(experiment / "valid.acc.ave.pth"), "cpu")
     states = kaldiio.load_scp(str(dumps / "dev/feats.scp"))
     for utterance in KaldiDir.read(tones_dir / "dev").utterances():
@@ -89,7 +90,7 @@ def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
             matrix = torch.from_numpy(states[utterance.id].copy())[None]
             encoded, _ = trained.eval().encode(matrix, torch.tensor([matrix.shape[1]]))
             expected = trained.ctc.log_softmax(encoded)[0].numpy()
-        np.testing.assert_allclose(taking_audio(utterance.audio(16000), "greedy"), expected, atol=1e-4)
+        np.testing.assert_allclose(taking_audio([utterance.audio(16000)], "greedy")[0], expected, atol=1e-4)
 
 
 def test_decoding(experiment, tones_dir, tmp_path):
@@ -98,6 +99,35 @@ def test_decoding(experiment, tones_dir, tmp_path):
     for mode in ("greedy", "beam", "joint"):
         assert read_table(tmp_path / f"decode_{mode}/dev/text").rows.keys() == KaldiDir.read(tones_dir / "dev").text.keys()
         assert json.loads((tmp_path / f"decode_{mode}/dev/rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
+
+
+def speech2text(experiment):
+    """ESPnet's own decoding with our frontends."""
+    from espnet2.bin.asr_inference import Speech2Text
+
+    register()
+    files = {"asr_train_config": str(experiment / "inference/config.yaml"), "asr_model_file": str(experiment / "inference/model.pth")}
+    return Speech2Text(**files, beam_size=3, ctc_weight=0.5, lm_weight=0.0)
+
+
+def test_texts_of_the_joint_search_are_espnets(experiment, tones_dir, monkeypatch):
+    """espnet2.bin.asr_inference on one utterance at a time; a clip that is too short among them; and the way of other decoders."""
+    recogniser, theirs = Recogniser(experiment, JointConfig(beam_size=3)), speech2text(experiment)
+    audios = [utterance.audio(16000) for utterance in KaldiDir.read(tones_dir / "dev").utterances()]
+    expected = ["".join(theirs(audio)[0][0].split()) for audio in audios]
+    assert recogniser([audios[0][:100], *audios], "joint") == ["", *expected] and any(expected)
+    monkeypatch.setattr("asrlib.pt.recogniser.supported", lambda decoder: False)
+    assert recogniser(audios, "joint") == expected
+
+
+def test_the_model_is_the_one_of_espnets_task(experiment):
+    """Classes, names and values of the parameters, and settings."""
+    recogniser, theirs = Recogniser(experiment, JointConfig()), speech2text(experiment).asr_model
+    ours, expected = recogniser.model.state_dict(), theirs.state_dict()
+    assert ours.keys() == expected.keys() and all(torch.equal(ours[name], expected[name]) for name in ours)
+    theirs.specaug = None  # used in training only
+    assert [type(module) for module in recogniser.model.modules()] == [type(module) for module in theirs.modules()]
+    assert (recogniser.model.ctc_weight, recogniser.model.sos) == (theirs.ctc_weight, theirs.sos)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +192,7 @@ def test_what_the_encoder_finds_too_short_has_no_frames(experiment, clips, monke
     audio = 0.1 * np.random.default_rng(0).normal(size=400).astype(np.float32)
     with pytest.raises(TooShortUttError), torch.no_grad():
         recogniser.model.encode(torch.from_numpy(audio)[None], torch.tensor([400]))
-    assert recogniser(audio, "greedy").shape == (0, len(recogniser.tokens)) and recogniser(audio, "joint") == ""
+    assert recogniser([audio], "greedy")[0].shape == (0, len(recogniser.tokens)) and recogniser([audio], "joint") == [""]
 
 
 def test_another_configuration_in_the_same_folder_is_refused(experiment, dumps, progre_package):
