@@ -31,8 +31,8 @@ UNUSED = ("postencoder", "input_size", "use_adapter")  # keys whose other values
 
 
 def load_asr_model(config: Path, weights: Path, device: str = "cpu") -> ESPnetASRModel:
-    """The model in evaluation mode. UserError: the weights do not fit the configuration."""
-    values = read_yaml(config)
+    """The model in evaluation mode. UserError: the weights do not fit the configuration, or its upstream is missing."""
+    values = _with_upstream(read_yaml(config), config)
     upstreams.register()
     model = _build(values) if known(values) else _build_with_task(values)
     state = torch.load(weights, map_location="cpu", weights_only=True)
@@ -43,6 +43,18 @@ def load_asr_model(config: Path, weights: Path, device: str = "cpu") -> ESPnetAS
     if hasattr(model.frontend, "pretrained_params"):
         model.frontend.pretrained_params = None  # s3prl's frontend keeps a copy of the upstream's weights
     return model.to(device).eval()
+
+
+def _with_upstream(values: dict[str, Any], config: Path) -> dict[str, Any]:
+    """The values with the place of the upstream, whose path is relative to where the fine-tuning ran: the folder of the recipe, above the model's."""
+    conf = values.get("frontend_conf") or {}
+    name = str((conf.get("frontend_conf") or {}).get("path_or_url") or "")
+    if not name or "://" in name:
+        return values
+    place = next((place for place in [*(folder / name for folder in config.resolve().parents), Path(name)] if place.is_file()), None)
+    if place is None:
+        raise UserError(f"{config}: its upstream {name} is missing: put it back, or correct frontend_conf.frontend_conf.path_or_url there")
+    return {**values, "frontend_conf": {**conf, "frontend_conf": {**conf["frontend_conf"], "path_or_url": str(place)}}}
 
 
 def known(values: dict[str, Any]) -> bool:

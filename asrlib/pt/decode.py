@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from asrlib.config.base import read_yaml
+from asrlib.corpora.faults import BAD_UTTS, list_bad, pass_over
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.decode.beam import BeamConfig
 from asrlib.decode.run import decode_all, write_hypotheses
@@ -44,24 +46,35 @@ def decode_dirs(
     nj: int,
     device: str = "cpu",
     backend: str = "local",
-) -> None:
+) -> dict[Path, Path]:
     """Writes OUT/decode_MODE/SET/text and rtf.json for every mode (greedy, beam, joint) and Kaldi directory.
 
-    UserError: no model, mode joint without an attention decoder, audio that cannot be read.
+    Utterances that cannot be read are passed over, logged, and listed with the reason in OUT/decode_MODE/SET/bad_utts.txt: returns these lists of
+    the first mode by the directory. UserError: no model, mode joint without an attention decoder, no utterance of a set can be read.
     """
     if "joint" in modes and read_yaml(model_files(exp_dir)[0]).get("model_conf", {}).get("ctc_weight") == 1.0:
         raise UserError(f"{exp_dir} was trained with CTC only and has no attention decoder: choose greedy or beam")
-    sets = {path.name: list(KaldiDir.read(path).utterances()) for path in data_dirs}
+    sets = {path: list(KaldiDir.read(path).utterances()) for path in data_dirs}
     utterances = [utterance for part in sets.values() for utterance in part]
     nj = max(1, min(nj, len(utterances) // UTTERANCES))
+    lists: dict[Path, Path] = {}
     for group in ([mode for mode in modes if mode != "joint"], [mode for mode in modes if mode == "joint"]):  # CTC modes share the outputs
         if not group:
             continue
         answers = iter(_answers(Job(exp_dir, group[0], joint, device), utterances, nj, backend, out / "log"))
-        for name, part in sets.items():
+        for path, part in sets.items():
             outputs = [next(answers) for _ in part]
+            bad = {utterance.id: output for utterance, output in zip(part, outputs, strict=True) if isinstance(output, str)}
             for mode in group:
-                _write(out / f"decode_{mode}" / name, mode, part, outputs, exp_dir, beam, nj)
+                folder = out / f"decode_{mode}" / path.name
+                (list_bad if path in lists else pass_over)(bad, folder / BAD_UTTS)
+                if bad:
+                    lists.setdefault(path, folder / BAD_UTTS)
+                if len(bad) == len(part):
+                    raise UserError(f"{path}: no utterance can be read, {next(iter(bad.values()))}")
+                read = [utterance for utterance in part if utterance.id not in bad]
+                _write(folder, mode, read, [output for output in outputs if not isinstance(output, str)], exp_dir, beam, nj)
+    return lists
 
 
 def _write(folder: Path, mode: str, utterances: Sequence[Utterance], answers: Sequence[Answer], exp_dir: Path, beam: BeamConfig, nj: int) -> None:
@@ -74,8 +87,8 @@ def _write(folder: Path, mode: str, utterances: Sequence[Utterance], answers: Se
     write_hypotheses(folder, texts, sum(answer[2] for answer in answers), seconds, {"processes": nj})
 
 
-def _answers(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, log_dir: Path) -> list[Answer]:
-    """The outputs of the utterances, in order."""
+def _answers(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, log_dir: Path) -> list[Answer | str]:
+    """The outputs of the utterances, in order, or why one cannot be read."""
     size = BATCH[torch.device(job.device).type]
     if backend == "slurm":
         parts = [(job, part, size) for part in split_evenly(utterances, nj)]
@@ -89,7 +102,7 @@ def _answers(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, l
         return [answer for batch in batches for answer in _shown(bar, _batch(batch))]
 
 
-def _in_processes(job: Job, batches: Sequence[Sequence[Utterance]], nj: int, bar) -> list[Answer]:
+def _in_processes(job: Job, batches: Sequence[Sequence[Utterance]], nj: int, bar) -> list[Answer | str]:
     try:
         with ProcessPoolExecutor(nj, get_context("spawn"), _start, (job,)) as pool:
             return [answer for answers in pool.map(_batch, batches) for answer in _shown(bar, answers)]
@@ -97,7 +110,7 @@ def _in_processes(job: Job, batches: Sequence[Sequence[Utterance]], nj: int, bar
         raise UserError(f"a decoding process was killed (out of memory?): try --nj below {nj}") from None
 
 
-def _shown(bar, answers: list[Answer]) -> list[Answer]:
+def _shown(bar, answers: list[Answer | str]) -> list[Answer | str]:
     bar.update(len(answers))
     return answers
 
@@ -122,16 +135,25 @@ def _start(job: Job) -> None:
         _error = error
 
 
-def _batch(utterances: Sequence[Utterance]) -> list[Answer]:
+def _batch(utterances: Sequence[Utterance]) -> list[Answer | str]:
+    """The outputs of the utterances, or why one cannot be read."""
     if _error is not None:
         raise _error
-    audios = [utterance.audio(RATE) for utterance in utterances]
+    read = [_audio(utterance) for utterance in utterances]
+    audios = [audio for audio in read if not isinstance(audio, str)]
     begin = time.perf_counter()
-    outputs = _recogniser(audios, _mode)
-    seconds = (time.perf_counter() - begin) / len(audios)
-    return [(output, seconds, len(audio) / RATE) for output, audio in zip(outputs, audios, strict=True)]
+    outputs = iter(_recogniser(audios, _mode) if audios else [])
+    seconds = (time.perf_counter() - begin) / max(1, len(audios))
+    return [audio if isinstance(audio, str) else (next(outputs), seconds, len(audio) / RATE) for audio in read]
 
 
-def _part(job: Job, utterances: Sequence[Utterance], size: int) -> list[Answer]:
+def _audio(utterance: Utterance) -> np.ndarray | str:
+    try:
+        return utterance.audio(RATE)
+    except UserError as error:
+        return str(error)
+
+
+def _part(job: Job, utterances: Sequence[Utterance], size: int) -> list[Answer | str]:
     _load(job)
     return [answer for i in range(0, len(utterances), size) for answer in _batch(utterances[i : i + size])]
