@@ -19,8 +19,9 @@ from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 from asrlib.bin import decode, dump_speech, finetune, make_tokens, transcribe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table, write_table
+from asrlib.pt import decode as decoding
 from asrlib.pt.decode import JointConfig, Recogniser
-from asrlib.pt.finetune import EpochProgress
+from asrlib.pt.device import Device, OutOfMemory
 from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,9 +101,38 @@ def test_decoding(experiment, tones_dir, tmp_path):
         assert json.loads((tmp_path / f"decode_{mode}/dev/rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
 
 
+def test_one_process_for_each_card(experiment, tones_dir, tmp_path, monkeypatch):
+    """17 utterances are enough for two processes of at least eight."""
+    asked = []
+    monkeypatch.setattr(decoding, "choose", lambda kind: Device("cuda", ("T4",) * 3))
+    monkeypatch.setattr(decoding, "_answers", lambda job, utterances, names, *_: asked.append(names) or [("", 1.0, 1.0)] * len(utterances))
+    folders = f"{tones_dir / 'train'} {tones_dir / 'dev'}"
+    for nj in ("16", "1"):
+        decode.main(["--exp_dir", str(experiment), "--data_dirs", folders, "--modes", "joint", "--out", str(tmp_path), "--nj", nj])
+    assert asked == [["cuda:0", "cuda:1"], ["cuda:0"]]
+    assert json.loads((tmp_path / "decode_joint/dev/rtf.json").read_text())["processes"] == 1
+
+
+def test_running_out_of_memory_names_the_utterance(experiment, tones_dir, monkeypatch):
+    def full(audio, mode):
+        raise OutOfMemory("1.2 s of audio on cuda:0: CUDA out of memory")
+
+    utterance = next(KaldiDir.read(tones_dir / "dev").utterances())
+    monkeypatch.setattr(decoding, "_recogniser", full)
+    monkeypatch.setattr(decoding, "_mode", "joint")
+    message = f"^utterance {utterance.id}: 1.2 s of audio on cuda:0: CUDA out of memory: cut it .segments., or give a smaller beam_size"
+    with pytest.raises(UserError, match=message):
+        decoding._one(utterance)
+    recogniser = Recogniser(experiment, JointConfig())
+    monkeypatch.setattr(recogniser, "_log_probs", lambda audio: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried")))
+    with pytest.raises(OutOfMemory, match="^1.0 s of audio on cpu: CUDA out of memory$"):
+        recogniser(np.zeros(16000, np.float32), "greedy")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--asr_device", "npu"], "--asr_device npu: torch_npu is not installed"),
         (["--modes", "magic"], "--modes: 'magic' is not one of greedy beam joint"),
         (["--modes", ""], "need at least one value"),
         (["--data_dirs", ""], "need at least one value"),
@@ -184,7 +214,7 @@ def test_a_run_on_other_data_is_set_aside(experiment, dumps, progre_package, tmp
     path.write_text(path.read_text().replace('"data": "', '"data": "0'))
     words = command(tmp_path / "dumps", tmp_path / "exp", "--upstream", "progre_local", "--upstream_model", progre_package)
     began = []
-    monkeypatch.setattr("asrlib.pt.finetune._train", lambda exp_dir, values: began.append(sorted(path.name for path in exp_dir.iterdir())))
+    monkeypatch.setattr("asrlib.pt.finetune.train", lambda config, *_: began.append(sorted(path.name for path in config.parent.iterdir())))
     monkeypatch.setattr("asrlib.pt.finetune._finish", lambda *arguments: None)
     finetune.main(words[3:])
     assert len(began) == 1 and {"asr.yaml", "data.json", "former"} <= set(began[0])
@@ -211,17 +241,3 @@ def test_the_upstream_in_training(tones_dir, dumps, progre_package, tmp_path):
 def test_no_model_yet(tmp_path):
     with pytest.raises(UserError, match="run stage 5"):
         Recogniser(tmp_path, JointConfig())
-
-
-def test_progress_follows_espnets_log(capsys):
-    import logging
-
-    handler = EpochProgress(2)
-    for message in (
-        "[train] Batch sampler: NumElementsBatchSampler(N-batch=4, batch_bins=1)",
-        "1epoch:train:1-3batch: iter_time=0.1, loss=2.500, acc=0.250",
-        "1epoch results: [train] loss=2.0, acc=0.5, time=1 second, [valid] loss=3.0, acc=0.4, cer_ctc=0.9",
-    ):
-        handler.emit(logging.LogRecord("root", logging.INFO, "", 0, message, None, None))
-    assert (handler.bar.n, handler.bar.total) == (4, 8)
-    handler.close()
