@@ -275,7 +275,7 @@ def test_pretraining_on_several_devices(call):
 def test_fine_tuning_on_several_devices(call, options, expected):
     """The processes of stage 3 are also those of stage 5, unless it has its own."""
     output, _ = call(AISHELL1, "--mini", "true", "--stage", "5", "--dry_run", "true", *options)
-    assert f"asrlib.bin.finetune --asr_config" in output and f" {expected} --force" in output
+    assert "asrlib.bin.finetune --asr_config" in output and f" {expected} --force" in output
     assert f"--device {'Ascend' if 'Ascend' in options else 'CPU'} --asr_device {expected.split()[1]} --cmd_backend" in output, "decoding"
 
 
