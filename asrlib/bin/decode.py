@@ -8,6 +8,7 @@ Modes: greedy (CTC best path), beam (CTC prefix beam search, with an n-gram mode
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, assignments, paths, run
+from asrlib.utils.devices import add_asr_device, add_ms_device
 
 MODES = ("greedy", "beam", "joint")
 
@@ -22,8 +23,9 @@ def main(argv=None) -> int:
     parser.add_argument("--inference_args", default="", type=assignments, help='settings that override --inference_config, "key=value key=value"')
     parser.add_argument("--lm", type=Path, help="n-gram language model in ARPA format, for the beam search")
     parser.add_argument("--model", type=Path, help="weights to use instead of the experiment's model.safetensors")
-    parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
-    parser.add_argument("--nj", type=int, default=0, help="number of search processes; 0: as many as cores")
+    add_ms_device(parser, "where a model trained from scratch computes (MindSpore)")
+    add_asr_device(parser, "where a fine-tuned model computes, one process on each card")
+    parser.add_argument("--nj", type=int, default=0, help="number of processes; 0: as many as cores, for the network of a fine-tuned model as cards")
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the processes run (fine-tuned models only)")
     args = parser.parse_args(argv)
 
@@ -54,8 +56,7 @@ def main(argv=None) -> int:
         from asrlib.utils.parallel import cores
 
         search = load_config(args.inference_config if joint else None, JointConfig, args.inference_args if joint else [])
-        device = "cuda" if args.device == "GPU" else "cpu"
-        lists = decode_dirs(args.exp_dir, data_dirs, args.out, modes, beam, search, args.nj or cores(), device, args.cmd_backend)
+        lists = decode_dirs(args.exp_dir, data_dirs, args.out, modes, beam, search, args.nj or cores(), args.asr_device, args.cmd_backend)
         return max([0, *(exit_code(len(read_table(path).rows), folder, path) for folder, path in lists.items())])
 
     from asrlib.ms.inference.acoustic import AcousticModel

@@ -7,6 +7,7 @@ layer weights), tensorboard/ and inference/ (a model that takes audio) into --ex
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, assignments, run
+from asrlib.utils.devices import add_asr_device
 from asrlib.utils.former import start_over
 
 
@@ -21,16 +22,18 @@ def main(argv=None) -> None:
     parser.add_argument("--upstream", default="", help="upstream of s3prl: progre_local, hubert_local, ...; empty: log-mel features")
     parser.add_argument("--upstream_model", default="", help="checkpoint of the upstream")
     parser.add_argument("--seed", type=int, help="seed; default: the configuration's")
-    parser.add_argument("--ngpu", type=int, default=0, help="GPUs; 0: CPU")
+    add_asr_device(parser, "where to train")
+    parser.add_argument("--ngpu", type=int, default=1, help="processes, which divide every batch: each takes a card, or a share of the cores; 0: CPU")
     parser.add_argument("--force", type=start_over, default="false", help="true: start over instead of resuming")
-    parser.add_argument("--memory_gb", type=float, help="memory limit of training in GB; default: the available memory")
+    parser.add_argument("--memory_gb", type=float, help="memory limit of training on CPUs in GB; default: the available memory")
     args = parser.parse_args(argv)
 
     from asrlib.pt.finetune import Request, finetune
 
     overrides = (*args.asr_args, *([f"seed={args.seed}"] if args.seed is not None else []))
-    data = args.train_dir, args.valid_dir, args.tokens
-    finetune(Request(args.asr_config, overrides, *data, args.exp_dir, args.upstream, args.upstream_model, args.ngpu, args.memory_gb), args.force)
+    data, upstream = (args.train_dir, args.valid_dir, args.tokens), (args.upstream, args.upstream_model)
+    request = Request(args.asr_config, overrides, *data, args.exp_dir, *upstream, args.asr_device, args.ngpu, args.memory_gb)
+    finetune(request, args.force)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ model.safetensors into --exp_dir.
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, assignments, boolean, run
+from asrlib.utils.devices import add_ms_device
 from asrlib.utils.former import start_over
 
 
@@ -20,7 +21,7 @@ def main(argv=None) -> None:
     parser.add_argument("--exp_dir", required=True, type=Path, help="output folder")
     parser.add_argument("--pretrained_model", type=Path, help="weights to start from, as convert --to ms writes them, with their token list")
     parser.add_argument("--seed", type=int, help="random seed; overrides trainer.seed")
-    parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
+    add_ms_device(parser)
     parser.add_argument("--force", type=start_over, default="false", help="true: delete the run in --exp_dir and start over instead of resuming it")
     parser.add_argument("--memory_gb", type=float, help="GB of memory that training may use; default: what the machine or its container has")
     parser.add_argument(

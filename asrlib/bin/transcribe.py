@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, run
+from asrlib.utils.devices import add_asr_device, add_ms_device
 
 
 def main(argv=None) -> int:
@@ -27,7 +28,8 @@ def main(argv=None) -> int:
     parser.add_argument("--channel", type=int, help="channel to transcribe, from 1; default: recordings whose channels differ are passed over")
     parser.add_argument("--window", type=float, default=30.0, help="length of a window in seconds")
     parser.add_argument("--overlap", type=float, default=4.0, help="overlap of two windows in seconds")
-    parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="where the model computes")
+    add_ms_device(parser, "where a model trained from scratch computes (MindSpore)")
+    add_asr_device(parser, "where a fine-tuned model computes")
     args = parser.parse_args(argv)
     if args.format in ("ctm", "srt") and args.mode == "beam":
         parser.error(f"--format {args.format} needs times, which --mode beam does not give")
@@ -45,7 +47,7 @@ def main(argv=None) -> int:
     from asrlib.utils.progress import progress
 
     log = get_logger(__name__)
-    model = _model(args.exp_dir, args.device)
+    model = _model(args.exp_dir, args.asr_device if (args.exp_dir / "inference").is_dir() else args.device)
     beam = load_config(None, BeamConfig, [f"lm={args.lm}"] if args.lm else [])
     settings = Settings(args.mode, args.format, args.window, args.overlap, args.channel and args.channel - 1, beam)
     files, faults = find_audio(args.audio)
@@ -80,7 +82,7 @@ def _model(exp_dir: Path, device: str):
     if (exp_dir / "inference").is_dir():
         from asrlib.pt.recogniser import CtcTranscriber
 
-        return CtcTranscriber(exp_dir, "cuda" if device == "GPU" else "cpu")
+        return CtcTranscriber(exp_dir, device)
     from asrlib.ms.inference.acoustic import CtcTranscriber
 
     return CtcTranscriber(exp_dir, device)

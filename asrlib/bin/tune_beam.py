@@ -6,6 +6,7 @@ Writes the beam settings with the best weights to --out (for decode --inference_
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, assignments, run
+from asrlib.utils.devices import add_ms_device
 
 
 def main(argv=None) -> None:
@@ -18,7 +19,7 @@ def main(argv=None) -> None:
     parser.add_argument("--alphas", default="0.3 0.7 1.2 2.0", help="weights of the language model to try")
     parser.add_argument("--betas", default="0 1.5 3", help="word bonuses to try")
     parser.add_argument("--inference_args", default="", type=assignments, help='other settings of the beam search, "key=value key=value"')
-    parser.add_argument("--device", choices=("CPU", "GPU", "Ascend"), default="CPU", help="MindSpore's device target")
+    add_ms_device(parser)
     parser.add_argument("--nj", type=int, default=0, help="processes; 0: as many as cores")
     args = parser.parse_args(argv)
 

@@ -6,7 +6,7 @@ from asrlib.utils.errors import UserError
 
 
 def use_device(device: str, number: int | None = None) -> None:
-    """Sets graph mode on CPU, GPU or Ascend, and the number of the device if one is given.
+    """Sets graph mode on CPU, Ascend, or GPU, which MindSpore's wheels do not have, and the number of the device if one is given.
 
     A device that is already set is not set again: MindSpore refuses that once an operator has run. UserError: MindSpore is not built for it, or finds
     none.

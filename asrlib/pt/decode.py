@@ -1,4 +1,4 @@
-"""Decoding of Kaldi directories with a fine-tuned ESPnet model on all cores: CTC best path, CTC prefix beam search or joint beam search."""
+"""Decoding of Kaldi directories with a fine-tuned ESPnet model on all cores or cards: CTC best path, CTC prefix beam search or joint beam search."""
 
 import time
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,14 @@ from asrlib.corpora.faults import BAD_UTTS, list_bad, pass_over
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.decode.beam import BeamConfig
 from asrlib.decode.run import decode_all, write_hypotheses
+from asrlib.pt.device import OutOfMemory, choose
 from asrlib.pt.recogniser import RATE, JointConfig, Output, Recogniser, model_files, separator
 from asrlib.utils.errors import UserError
 from asrlib.utils.parallel import run_jobs, split_evenly
 from asrlib.utils.progress import progress
 
 UTTERANCES = 8  # minimum per process: starting a process takes longer than decoding a few short utterances
-BATCH = {"cpu": 8, "cuda": 32}  # utterances that are searched together
+ON_CPU, ON_CARD = 8, 32  # utterances that are searched together
 Answer = tuple[Output, float, float]  # output, seconds of work, seconds of audio
 
 
@@ -33,7 +35,7 @@ class Job:
     exp_dir: Path
     mode: str
     joint: JointConfig
-    device: str
+    device: str  # a kind: auto, cpu, cuda or npu
 
 
 def decode_dirs(
@@ -49,19 +51,22 @@ def decode_dirs(
 ) -> dict[Path, Path]:
     """Writes OUT/decode_MODE/SET/text and rtf.json for every mode (greedy, beam, joint) and Kaldi directory.
 
+    nj: processes on CPUs, at most; with cards there is one for each, and nj for the search of mode beam.
     Utterances that cannot be read are passed over, logged, and listed with the reason in OUT/decode_MODE/SET/bad_utts.txt: returns these lists of
-    the first mode by the directory. UserError: no model, mode joint without an attention decoder, no utterance of a set can be read.
+    the first mode by the directory. UserError: no model, no such device, mode joint without an attention decoder, no utterance of a set can be read.
     """
     if "joint" in modes and read_yaml(model_files(exp_dir)[0]).get("model_conf", {}).get("ctc_weight") == 1.0:
         raise UserError(f"{exp_dir} was trained with CTC only and has no attention decoder: choose greedy or beam")
     sets = {path: list(KaldiDir.read(path).utterances()) for path in data_dirs}
     utterances = [utterance for part in sets.values() for utterance in part]
     nj = max(1, min(nj, len(utterances) // UTTERANCES))
+    names = [""] * nj if backend == "slurm" else choose(device).names()  # a job of the cluster chooses its own
+    names = names * nj if names == ["cpu"] else names[:nj]
     lists: dict[Path, Path] = {}
     for group in ([mode for mode in modes if mode != "joint"], [mode for mode in modes if mode == "joint"]):  # CTC modes share the outputs
         if not group:
             continue
-        answers = iter(_answers(Job(exp_dir, group[0], joint, device), utterances, nj, backend, out / "log"))
+        answers = iter(_answers(Job(exp_dir, group[0], joint, device), utterances, names, backend, out / "log"))
         for path, part in sets.items():
             outputs = [next(answers) for _ in part]
             bad = {utterance.id: output for utterance, output in zip(part, outputs, strict=True) if isinstance(output, str)}
@@ -73,41 +78,52 @@ def decode_dirs(
                 if len(bad) == len(part):
                     raise UserError(f"{path}: no utterance can be read, {next(iter(bad.values()))}")
                 read = [utterance for utterance in part if utterance.id not in bad]
-                _write(folder, mode, read, [output for output in outputs if not isinstance(output, str)], exp_dir, beam, nj)
+                _write(folder, mode, read, [output for output in outputs if not isinstance(output, str)], exp_dir, beam, nj, len(names))
     return lists
 
 
-def _write(folder: Path, mode: str, utterances: Sequence[Utterance], answers: Sequence[Answer], exp_dir: Path, beam: BeamConfig, nj: int) -> None:
-    outputs, seconds, begin = [answer[0] for answer in answers], sum(answer[1] for answer in answers) / nj, time.perf_counter()
+def _write(
+    folder: Path, mode: str, utterances: Sequence[Utterance], answers: Sequence[Answer], exp_dir: Path, beam: BeamConfig, nj: int, processes: int
+) -> None:
+    outputs, seconds, begin = [answer[0] for answer in answers], sum(answer[1] for answer in answers) / processes, time.perf_counter()
     if mode != "joint":
         tokens = list(read_yaml(model_files(exp_dir)[0])["token_list"])
         outputs = decode_all(outputs, tokens, 0, mode, beam, nj, separator(tokens))
     seconds += time.perf_counter() - begin
     texts = {utterance.id: text for utterance, text in zip(utterances, outputs, strict=True)}
-    write_hypotheses(folder, texts, sum(answer[2] for answer in answers), seconds, {"processes": nj})
+    write_hypotheses(folder, texts, sum(answer[2] for answer in answers), seconds, {"processes": processes})
 
 
-def _answers(job: Job, utterances: Sequence[Utterance], nj: int, backend: str, log_dir: Path) -> list[Answer | str]:
-    """The outputs of the utterances, in order, or why one cannot be read."""
-    size = BATCH[torch.device(job.device).type]
+def _answers(job: Job, utterances: Sequence[Utterance], names: Sequence[str], backend: str, log_dir: Path) -> list[Answer | str]:
+    """The outputs of the utterances, in order, or why one cannot be read. names: the device of each process."""
+    nj = len(names)
     if backend == "slurm":
-        parts = [(job, part, size) for part in split_evenly(utterances, nj)]
+        parts = [(job, part) for part in split_evenly(utterances, nj)]
         return [answer for part in run_jobs(_part, parts, log_dir, nj, backend, "decoding") for answer in part]
-    size = max(1, min(size, len(utterances) // (2 * nj)))
-    batches = [utterances[i : i + size] for i in range(0, len(utterances), size)]
+    batches = _batches(utterances, names[0], nj)
     with progress(desc=f"decoding ({job.mode})", total=len(utterances), unit="utt") as bar:
         if nj > 1:
-            return _in_processes(job, batches, nj, bar)
-        _load(job)
+            return _in_processes(job, batches, names, bar)
+        _load(job, names[0])
         return [answer for batch in batches for answer in _shown(bar, _batch(batch))]
 
 
-def _in_processes(job: Job, batches: Sequence[Sequence[Utterance]], nj: int, bar) -> list[Answer | str]:
+def _batches(utterances: Sequence[Utterance], device: str, nj: int) -> list[Sequence[Utterance]]:
+    """At least two for each process."""
+    size = max(1, min(ON_CPU if device == "cpu" else ON_CARD, len(utterances) // (2 * nj)))
+    return [utterances[i : i + size] for i in range(0, len(utterances), size)]
+
+
+def _in_processes(job: Job, batches: Sequence[Sequence[Utterance]], names: Sequence[str], bar) -> list[Answer | str]:
+    context = get_context("spawn")
+    devices = context.SimpleQueue()
+    for name in names:
+        devices.put(name)
     try:
-        with ProcessPoolExecutor(nj, get_context("spawn"), _start, (job,)) as pool:
+        with ProcessPoolExecutor(len(names), context, _start, (job, devices)) as pool:
             return [answer for answers in pool.map(_batch, batches) for answer in _shown(bar, answers)]
     except BrokenProcessPool:
-        raise UserError(f"a decoding process was killed (out of memory?): try --nj below {nj}") from None
+        raise UserError(f"a decoding process was killed (out of memory?): try --nj below {len(names)}") from None
 
 
 def _shown(bar, answers: list[Answer | str]) -> list[Answer | str]:
@@ -121,16 +137,16 @@ _error: UserError | None = None
 _mode = ""
 
 
-def _load(job: Job) -> None:
+def _load(job: Job, device: str) -> None:
     global _recogniser, _mode
-    _recogniser, _mode = Recogniser(job.exp_dir, job.joint, job.device), job.mode
+    _recogniser, _mode = Recogniser(job.exp_dir, job.joint, device), job.mode
 
 
-def _start(job: Job) -> None:
+def _start(job: Job, devices: SimpleQueue) -> None:
     global _error
     torch.set_num_threads(1)
     try:
-        _load(job)
+        _load(job, devices.get())
     except UserError as error:  # raised by the first utterance: an exception here would break the pool without a message
         _error = error
 
@@ -139,12 +155,9 @@ def _batch(utterances: Sequence[Utterance]) -> list[Answer | str]:
     """The outputs of the utterances, or why one cannot be read."""
     if _error is not None:
         raise _error
-    read = [_audio(utterance) for utterance in utterances]
-    audios = [audio for audio in read if not isinstance(audio, str)]
-    begin = time.perf_counter()
-    outputs = iter(_recogniser(audios, _mode) if audios else [])
-    seconds = (time.perf_counter() - begin) / max(1, len(audios))
-    return [audio if isinstance(audio, str) else (next(outputs), seconds, len(audio) / RATE) for audio in read]
+    read = [(utterance, _audio(utterance)) for utterance in utterances]
+    answers = iter(_recognise([(utterance, audio) for utterance, audio in read if not isinstance(audio, str)]))
+    return [audio if isinstance(audio, str) else next(answers) for _, audio in read]
 
 
 def _audio(utterance: Utterance) -> np.ndarray | str:
@@ -154,6 +167,22 @@ def _audio(utterance: Utterance) -> np.ndarray | str:
         return str(error)
 
 
-def _part(job: Job, utterances: Sequence[Utterance], size: int) -> list[Answer | str]:
-    _load(job)
-    return [answer for i in range(0, len(utterances), size) for answer in _batch(utterances[i : i + size])]
+def _recognise(read: Sequence[tuple[Utterance, np.ndarray]]) -> list[Answer]:
+    """The outputs of utterances and their audio, in smaller batches if the memory is not enough."""
+    begin = time.perf_counter()
+    try:
+        outputs = _recogniser([audio for _, audio in read], _mode) if read else []
+    except OutOfMemory as error:
+        if len(read) > 1:
+            half = len(read) // 2
+            return [*_recognise(read[:half]), *_recognise(read[half:])]
+        smaller = "a smaller beam_size (--inference_config)" if _mode == "joint" else "fewer processes (--nj)"
+        raise UserError(f"utterance {read[0][0].id}: {error}: cut it (segments), or give {smaller} or --asr_device cpu") from None
+    seconds = (time.perf_counter() - begin) / max(1, len(read))
+    return [(output, seconds, len(audio) / RATE) for output, (_, audio) in zip(outputs, read, strict=True)]
+
+
+def _part(job: Job, utterances: Sequence[Utterance]) -> list[Answer | str]:
+    device = choose(job.device).names()[0]
+    _load(job, device)
+    return [answer for batch in _batches(utterances, device, 1) for answer in _batch(batch)]

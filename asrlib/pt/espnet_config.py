@@ -24,6 +24,18 @@ LOGMEL = {  # frontend without an upstream: 80-bin log-mel every 10 ms; conv2d s
     "frontend": "default", "frontend_conf": {"fs": "16k", "n_fft": 512, "win_length": 400, "hop_length": 160},
     "preencoder": None, "preencoder_conf": {}, "normalize": "utterance_mvn", "freeze_param": [],
 }  # fmt: skip
+OURS = {  # ESPnet's keys that the fine-tuning sets, by what sets them
+    "--ngpu (recipes: --asr_ngpu), which starts the processes": (
+        "ngpu", "dist_backend", "dist_init_method", "dist_world_size", "dist_rank", "local_rank", "dist_master_addr", "dist_master_port",
+        "dist_launcher", "multiprocessing_distributed",
+    ),
+    "--exp_dir (recipes: --expdir and --tag)": ("output_dir",),
+    "--force true, to start over": ("resume",),
+    "--train_dir (recipes: --datadir)": ("train_data_path_and_name_and_type", "train_shape_file"),
+    "--valid_dir (recipes: --datadir)": ("valid_data_path_and_name_and_type", "valid_shape_file"),
+    "--tokens (recipes: --token_type and --nbpe)": ("token_list", "token_type", "bpemodel"),
+    "stage 5, which needs it to be true": ("use_preprocessor",),
+}  # fmt: skip
 EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?e[-+]?\d+", re.IGNORECASE)
 
 
@@ -34,6 +46,13 @@ def read_asr_config(path: Path, overrides: Sequence[str]) -> dict:
     values = _with_numbers(values)
     check_keys(values, path)
     return values
+
+
+def check_not_ours(values: dict, where: str | Path) -> None:
+    """UserError: a key that the fine-tuning sets, with the option that changes it."""
+    for option, keys in OURS.items():
+        if given := [key for key in keys if key in values]:
+            raise UserError(f"{where} or --asr_args: {given[0]} is set by {option}: remove {given[0]}")
 
 
 def _with_numbers(value: Any) -> Any:

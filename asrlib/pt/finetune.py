@@ -1,20 +1,18 @@
-"""Fine-tuning with ESPnet's trainer in this process, with our frontends and a progress bar; the result is a model that takes audio."""
+"""Fine-tuning with ESPnet's trainer, with our frontends and a progress bar; the result is a model that takes audio."""
 
 import json
-import logging
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
 import yaml
-from espnet2.tasks.asr import ASRTask
 
 from asrlib.corpora.fetch import digest
-from asrlib.pt import frontends, upstreams
 from asrlib.pt.average import average_epochs
+from asrlib.pt.device import Device, choose
 from asrlib.pt.dump import Speech, read_speech
 from asrlib.pt.espnet_config import (
+    check_not_ours,
     inference_frontend,
     read_asr_config,
     s3prl_frontend,
@@ -28,29 +26,29 @@ from asrlib.pt.frontends import TRAINED
 from asrlib.pt.memory_plan import plan_parts, with_parts
 from asrlib.pt.recogniser import INFERENCE
 from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream
-from asrlib.pt.saves import whole_saves
+from asrlib.pt.training import register, train
 from asrlib.report.layers import plot_layer_weights
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.former import StartOver, remove, set_aside
 from asrlib.utils.log import get_logger
-from asrlib.utils.memory import GB, peak_memory
-from asrlib.utils.progress import progress
 
 log = get_logger(__name__)
 
 CONFIG = "asr.yaml"  # the resolved configuration, as given to ESPnet
 PARTS = "parts"  # in data.json: in how many parts batches are divided to fit into memory
 DATA = "data.json"  # digests of the training and validation dumps
-
-RUN = (INFERENCE, "*.pth", "images", "tensorboard", "config.yaml", "train.log", CONFIG, DATA)  # the files of a run, its data last
+RUN = (INFERENCE, "*.pth", "images", "tensorboard", "config.yaml", "train*.log", CONFIG, DATA)  # the files of a run, its data last
 REMEDY = "give another --exp_dir, or --force true to start over"
 
 
 @dataclass(frozen=True)
 class Request:
-    """A requested fine-tuning. train, valid: dumps of asrlib.pt.dump; overrides: "key=value" strings; upstream: s3prl's name, "" for log-mel."""
+    """A requested fine-tuning.
+
+    train, valid: dumps of asrlib.pt.dump; overrides: "key=value" strings; upstream: s3prl's name, "" for log-mel.
+    """
 
     asr_config: Path
     overrides: tuple[str, ...]
@@ -60,12 +58,13 @@ class Request:
     exp_dir: Path
     upstream: str = ""
     upstream_model: str = ""
-    ngpu: int = 0
+    device: str = "auto"  # auto|cpu|cuda|npu
+    ngpu: int = 1  # processes, each on a card of its own or on a share of the CPU's cores; 0: one on the CPU
     memory_gb: float | None = None  # limit of training; None: what is free
 
     def options(self) -> list[str]:
         """The request as options of asrlib.bin.finetune."""
-        names = {"train": "train_dir", "valid": "valid_dir", "overrides": "asr_args"}
+        names = {"train": "train_dir", "valid": "valid_dir", "overrides": "asr_args", "device": "asr_device"}
         values = {field.name: getattr(self, field.name) for field in fields(self)} | {"overrides": " ".join(self.overrides)}
         return [part for name, value in values.items() if value is not None for part in (f"--{names.get(name, name)}", str(value))]
 
@@ -73,8 +72,8 @@ class Request:
 def finetune(request: Request, start_over: StartOver = StartOver()) -> Path:  # noqa: B008  (frozen)
     """Trains in exp_dir, resumes after the last epoch, or does nothing if finished; returns the folder of the model (EXP_DIR/inference).
 
-    A run on other data, or with an upstream that has changed, is set aside. UserError: an invalid configuration, or exp_dir holds a run with another
-    configuration.
+    A run on other data, or with an upstream that has changed, is set aside. UserError: an invalid configuration, a missing device, or exp_dir holds
+    a run with another configuration.
     """
     register()
     exp_dir, (values, data, speech, source) = request.exp_dir, _resolve(request)
@@ -87,18 +86,32 @@ def finetune(request: Request, start_over: StartOver = StartOver()) -> Path:  # 
     if _check_run(exp_dir, values):
         log.info("%s is finished: skipping the training", exp_dir)
         return exp_dir / INFERENCE
+    device, processes = _device(request, values), max(1, request.ngpu)
     write_text_shapes(values, load_tokenizer(request.tokens))
     parts = _parts_before(exp_dir) or 0  # a resumed run keeps its batches, unless less memory is asked for
-    if not parts or request.memory_gb is not None:
-        parts = max(parts, plan_parts(values, speech, source, request.memory_gb))
+    if device.kind == "cpu" and (not parts or request.memory_gb is not None):
+        parts = max(parts, plan_parts(values, speech, source, request.memory_gb, processes))
+    parts = max(1, parts)
     values = with_parts(values, parts)
     with atomic_write(exp_dir / DATA) as stream:
         json.dump(data | {PARTS: parts}, stream)
     with atomic_write(exp_dir / CONFIG) as stream:
         yaml.safe_dump(values, stream, sort_keys=False, allow_unicode=True, width=120)
-    _train(exp_dir, values)
-    log.info("peak memory %.1f GB", peak_memory() / GB)
+    train(exp_dir / CONFIG, values, device, processes)
     return _finish(exp_dir, values, speech, source)
+
+
+def _device(request: Request, values: dict) -> Device:
+    """The device of a request. UserError: a card is missing, or mixed precision is asked for on the CPU."""
+    if request.ngpu == 0 and request.device not in ("auto", "cpu"):
+        raise UserError(f"--ngpu 0 is the CPU, and --asr_device is {request.device}: give one of them")
+    device = choose("cpu" if request.ngpu == 0 else request.device, request.ngpu)
+    if device.kind == "cpu" and values.get("use_amp"):
+        raise UserError("use_amp=true: mixed precision needs a card, and this fine-tuning is on the CPU: remove it, or give --asr_device cuda or npu")
+    if values.get("use_amp"):
+        half = device.kind == "cuda" and torch.cuda.is_bf16_supported()  # ESPnet's own choice
+        log.info("use_amp: %s", "bfloat16" if half else "float16 with a scaled loss")
+    return device
 
 
 def is_finished(request: Request) -> bool:
@@ -116,6 +129,7 @@ def _resolve(request: Request) -> tuple[dict, dict[str, str], Speech, UpstreamSo
         raise UserError(f"{train} holds the hidden states of {cached}, not of {wanted}: run dump_speech again")
     source = describe_upstream(upstream, upstream_model) if upstream else None
     values = read_asr_config(asr_config, request.overrides)
+    check_not_ours(values, asr_config)
     if speech.kind == "states" and not cacheable(values):
         what = f"{train} holds hidden states, but {asr_config} trains the upstream or uses only its last layer"
         raise UserError(f"{what}: run dump_speech with --cache_states false")
@@ -124,17 +138,11 @@ def _resolve(request: Request) -> tuple[dict, dict[str, str], Speech, UpstreamSo
     values = with_frontend(values, speech, upstream, upstream_model)
     values = with_data(values, train, request.valid, speech, request.exp_dir)
     values = with_tokens(values, load_tokenizer(request.tokens), request.tokens.with_suffix(".model"))
-    values |= {"output_dir": str(request.exp_dir), "ngpu": request.ngpu, "resume": True, "use_preprocessor": True}
+    values |= {"output_dir": str(request.exp_dir), "resume": True, "use_preprocessor": True}
     data = {"train": speech.data, "valid": read_speech(request.valid).data}
     if upstream_model and speech.kind == "audio":  # the digest of cached hidden states covers the upstream
         data["upstream"] = digest(Path(upstream_model), "sha256")
     return values, data, speech, source
-
-
-def register() -> None:
-    """Registers our upstreams with s3prl and our frontends with ESPnet in this process."""
-    upstreams.register()
-    frontends.register()
 
 
 def _on_other_data(exp_dir: Path, data: dict[str, str]) -> bool:
@@ -161,67 +169,6 @@ def _parts_before(exp_dir: Path) -> int | None:
     """In how many parts the run in this folder divides its batches; None: there is no run."""
     path = exp_dir / DATA
     return json.loads(path.read_text()).get(PARTS, 1) if path.is_file() else None
-
-
-def _train(exp_dir: Path, values: dict) -> None:
-    """Runs ESPnet's main with its log in EXP_DIR/train.log and a progress bar. UserError: it failed; the log has its traceback."""
-    file = exp_dir / "train.log"
-    handlers = [logging.FileHandler(file, encoding="utf-8"), EpochProgress(values.get("max_epoch", 40))]
-    handlers[0].setFormatter(logging.Formatter("%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s"))
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    root.handlers, root.level = handlers, logging.INFO
-    try:
-        with whole_saves():
-            ASRTask.main(cmd=["--config", str(exp_dir / CONFIG)])
-    except Exception as error:
-        root.exception("fine-tuning failed")
-        raise UserError(f"ESPnet failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}: see {file}") from error
-    finally:
-        handlers[1].close()
-        handlers[0].close()
-        root.handlers, root.level = before, level
-
-
-class EpochProgress(logging.Handler):
-    """Turns ESPnet's log into a progress bar over all batches and a line per epoch."""
-
-    BATCHES = re.compile(r"\[train\] Batch sampler: .*N-batch=(\d+)")
-    STEP = re.compile(r"(\d+)epoch:train:\d+-(\d+)batch: (.*)")
-    EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(, \[att_plot\].*)?$")
-    SHOWN = ("loss", "acc", "cer_ctc", "cer")
-
-    def __init__(self, epochs: int):
-        super().__init__(logging.INFO)
-        self.epochs, self.batches, self.bar = epochs, 0, None
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if found := self.BATCHES.search(message):
-            self.batches = int(found[1])
-        elif found := self.STEP.search(message):
-            self._to((int(found[1]) - 1) * self.batches + int(found[2]), self._numbers(found[3]))
-        elif found := self.EPOCH.search(message):
-            self._to(int(found[1]) * self.batches, "")
-            log.info("epoch %s: training %s; validation %s", found[1], self._numbers(found[2]), self._numbers(found[3]))
-        elif record.levelno >= logging.ERROR:
-            log.error("%s", message.splitlines()[0])
-
-    def _to(self, position: int, text: str) -> None:
-        if self.bar is None:
-            self.bar = progress(desc="fine-tuning", total=self.epochs * self.batches, unit="batch", initial=position)
-        self.bar.set_postfix_str(text, refresh=False)
-        self.bar.update(position - self.bar.n)
-
-    def _numbers(self, text: str) -> str:
-        values = dict(part.split("=", 1) for part in text.split(", ") if "=" in part)
-        return " ".join(f"{name} {values[name]}" for name in self.SHOWN if values.get(name, "nan") != "nan")
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
-        super().close()
 
 
 def _finish(exp_dir: Path, values: dict, speech: Speech, source: UpstreamSource | None) -> Path:

@@ -27,17 +27,17 @@ PER_WIDTH, PER_FEED_FORWARD, PER_SCORE = 60.0, 8.0, 16.0  # per frame and encode
 SUBSAMPLING = {"conv2d": 4, "conv2d1": 1, "conv2d2": 2, "conv2d6": 6, "conv2d8": 8}
 
 
-def plan_parts(values: Mapping[str, Any], speech: Speech, source: UpstreamSource | None, memory_gb: float | None) -> int:
-    """Parts of each batch.
+def plan_parts(values: Mapping[str, Any], speech: Speech, source: UpstreamSource | None, memory_gb: float | None, processes: int = 1) -> int:
+    """Parts of each batch of a training on the CPU.
 
-    values: the configuration for ESPnet, with its shape files; memory_gb: the limit, None: the available memory.
+    values: the configuration for ESPnet, with its shape files; memory_gb: the limit, None: the available memory; processes: share memory and batches.
     """
     samples, numbers = (_shapes(Path(path)) for path in values["train_shape_file"])
-    size = batch_seconds(values, samples, numbers)
-    if values.get("ngpu") or not size:
+    size = batch_seconds(values, samples, numbers) / processes
+    if not size:
         return 1
     longest = max(samples, default=0) / RATE
-    free = available_memory() if memory_gb is None else memory_gb * GB
+    free = (available_memory() if memory_gb is None else memory_gb * GB) / processes
     per_second = FLOAT * MARGIN * floats_per_second(values, speech, source, longest)
     fitting = max(longest, (free - PROCESS) / per_second)
     parts = max(1, math.ceil(size / fitting))

@@ -12,6 +12,7 @@ from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 from asrlib.config.base import read_yaml
 from asrlib.decode.greedy import tokens_to_text
 from asrlib.pt.asr_model import load_asr_model
+from asrlib.pt.device import OutOfMemory, activate, choose, memory_faults
 from asrlib.pt.joint.decoder import supported
 from asrlib.pt.joint.espnet_search import espnet_search, load_lm
 from asrlib.pt.joint.search import Hypothesis, Options, joint_search
@@ -39,9 +40,10 @@ class JointConfig:
 
 
 class Recogniser:
-    """A fine-tuned model. UserError: exp_dir has none."""
+    """A fine-tuned model. device: PyTorch's name, "cpu" or "cuda:0". UserError: exp_dir has none."""
 
     def __init__(self, exp_dir: Path, joint: JointConfig, device: str = "cpu"):
+        activate(device)
         config, weights = model_files(exp_dir)
         self.tokens: list[str] = list(read_yaml(config)["token_list"])
         self.model, self.device = load_asr_model(config, weights, device), device
@@ -52,10 +54,12 @@ class Recogniser:
     def __call__(self, audios: Sequence[np.ndarray], mode: str) -> list[Output]:
         """audios: (samples,) each, at 16 kHz -> the texts if mode is "joint", otherwise the CTC log-probabilities (T, V).
 
-        Audio that is shorter than a frame, or than what the encoder's subsampling needs, has an empty text and no frames.
+        Audio that is shorter than a frame, or than what the encoder's subsampling needs, has an empty text and no frames. OutOfMemory: the device has
+        too little of it.
         """
-        encoded = [self.encode(audio) for audio in audios]
-        return self.texts(encoded) if mode == "joint" else [self._log_probs(x) for x in encoded]
+        with memory_faults(f"{sum(map(len, audios)) / RATE:.1f} s of audio on {self.device}"):
+            encoded = [self.encode(audio) for audio in audios]
+            return self.texts(encoded) if mode == "joint" else [self._log_probs(x) for x in encoded]
 
     def encode(self, audio: np.ndarray) -> torch.Tensor | None:
         """The encoder's output (T, D); None: the audio is too short. One utterance at a time: padding would change the convolutions' output."""
@@ -101,12 +105,16 @@ class CtcTranscriber:
     """A fine-tuned model that returns the CTC log-probabilities of audio."""
 
     def __init__(self, exp_dir: Path, device: str = "cpu"):
-        self.model, self.rate, self.blank = Recogniser(exp_dir, JointConfig(), device), RATE, 0
+        """device: a kind, auto, cpu, cuda or npu."""
+        self.model, self.rate, self.blank = Recogniser(exp_dir, JointConfig(), choose(device).names()[0]), RATE, BLANK
         self.tokens, self.separator = self.model.tokens, separator(self.model.tokens)
 
     def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
         """(samples,) each -> (T', V) each."""
-        return self.model(audios, "ctc")
+        try:
+            return self.model(audios, "ctc")
+        except OutOfMemory as error:
+            raise UserError(f"{error}: give a smaller --window, or --asr_device cpu") from None
 
 
 def separator(tokens: Sequence[str]) -> str:

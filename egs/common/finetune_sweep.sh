@@ -17,7 +17,7 @@ option sweep text "" 'ESPnet key and the values to try with every checkpoint: "o
 option baseline text "" "name of the system to compare the others with; none: the last checkpoint"
 option asr_config path "" "ESPnet configuration; none: asr_wav2vec2_ctc.yaml (conf/mini with --mini true)"
 option asr_args text "" 'keys of asr_config to override, e.g. "optim_conf.lr=1e-4 max_epoch=30"'
-run_option finetune_nj int 0 "parallel fine-tuning jobs, which share the cores; 0: one per core, or one on a GPU"
+run_option finetune_nj int 0 "parallel fine-tuning jobs, which share cores and cards; 0: one per core, or per --asr_ngpu cards"
 option decode_modes 'words:greedy|beam' "greedy beam" "decoding modes, of \"greedy beam\"; the curve shows the error rates of the first"
 option published path "" "Markdown table of published results for RESULTS.md; none: the recipe's published.md"
 
@@ -71,7 +71,7 @@ stage_5() {
     asr make_systems --exp_dir "$pretrained_exp" --upstream "${model}_local" --asr_exp "$asr_exp" --out "$systems" \
         ${updates:+--updates "${updates[*]}"} ${upstreams:+--others "$upstreams"} ${sweep:+--axis "$sweep"}
     asr finetune_sweep --systems "$systems" --asr_config "$asr_config" --train_dir "$audio/train" --valid_dir "$audio/dev" --tokens "$tokens" \
-        --nj "$finetune_nj" --cmd_backend "$cmd_backend" --ngpu "$espnet_ngpu" --force "$start_over" \
+        --nj "$finetune_nj" --cmd_backend "$cmd_backend" --asr_device "$asr_device" --ngpu "${asr_ngpu:-$ngpu}" --force "$start_over" \
         ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 

@@ -16,9 +16,13 @@ run_option inference_nj int 0 "parallel jobs in stage 6; 0: one per core"
 run_option cmd_backend 'choice:local|slurm' local "where jobs run"
 run_option memory_gb int "" "memory limit of training and fine-tuning on each machine, in GB; none: the available memory"
 run_option profile bool false "write MindSpore's trace of ten updates of the training to EXP/profile and log their dearest operators"
-option ngpu int 1 "number of devices for training on each machine"
+option ngpu int 1 "processes of training on each machine, one on each device; also of fine-tuning, without --asr_ngpu"
 option num_nodes int 1 "number of machines for training"
-option device 'choice:CPU|GPU|Ascend' CPU "type of device for training"
+option device 'choice:CPU|Ascend|GPU' CPU \
+    "device of MindSpore: stages 3 and 4, and 6 of models trained from scratch; GPU is refused: MindSpore's wheels have no CUDA"
+run_option asr_device 'choice:auto|cpu|cuda|npu' auto \
+    "device of ESPnet, stages 5 and 6; auto: CUDA if PyTorch sees a card, else an NPU if torch_npu sees one, else the CPU"
+run_option asr_ngpu int "" "processes of fine-tuning in ESPnet, which divide every batch, each on a card, or on a share of the cores; none: --ngpu"
 option download_dir path downloads "directory of downloads"
 option datadir path data "directory of the Kaldi data directories"
 option dumpdir path dump "directory of features and tokens"
@@ -32,6 +36,9 @@ option inference_config path "" "configuration of the beam search (of the joint 
 run_option force bool false "run the stages even if nothing has changed, and start training over"
 run_option dry_run bool false "print the plan without running anything"
 parse_options "$@"
+[ "$device" != GPU ] ||
+    _refuse "--device GPU: MindSpore's wheels compute on CPU and Ascend, not on CUDA: give --device CPU or Ascend for MindSpore (stages 3 and 4), \
+--asr_device cuda for ESPnet (stages 5 and 6), or --pretrained_model FILE instead of pretraining"
 
 # shellcheck source=path.sh
 . "$common/../../path.sh" || exit # path.sh has printed the error
@@ -51,8 +58,6 @@ data_names=(train dev "${test_names[@]}")
 data_dirs=("${data_names[@]/#/"$datadir/"}")
 tokens=$dumpdir/tokens.txt
 command_line=$0$(_quoted "$@")
-espnet_ngpu=0
-[ "$device" != GPU ] || espnet_ngpu=1
 
 asr() { run python -m "asrlib.bin.$1" "${@:2}"; }
 
@@ -111,7 +116,7 @@ folder_name() {
 
 stage 0 "download" "$download_dir" makes "${sources[@]}" "${fetched[@]}"
 stage_0() {
-    asr preflight --download_dir "$download_dir"
+    asr preflight --download_dir "$download_dir" --asr_device "$asr_device"
     corpus_fetch
 }
 
@@ -121,7 +126,8 @@ stage_1() { corpus_prepare; }
 # decode_sets EXP DIR: decodes DIR/SET of all test sets in all modes to EXP/decode_MODE/SET.
 decode_sets() {
     asr decode --exp_dir "$1" --data_dirs "$(path_list "${test_names[@]/#/"$2/"}")" --modes "${decode_modes[*]}" --out "$1" --nj "$inference_nj" \
-        --device "$device" --cmd_backend "$cmd_backend" ${inference_config:+--inference_config "$inference_config"} ${lm:+--lm "$lm"}
+        --device "$device" --asr_device "$asr_device" --cmd_backend "$cmd_backend" \
+        ${inference_config:+--inference_config "$inference_config"} ${lm:+--lm "$lm"}
 }
 
 # score_sets EXP: computes word and character error rates in EXP/decode_MODE/SET for all modes and test sets.

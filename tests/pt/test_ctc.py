@@ -156,7 +156,7 @@ def test_a_finished_one_is_left_alone(experiment, dumps, hubert_package, tmp_pat
     shutil.copytree(experiment, tmp_path / "asr", symlinks=True)
     settings = tmp_path / "asr/asr.yaml"
     settings.write_text(settings.read_text().replace(str(hubert_package), str(other)).replace(str(experiment), str(tmp_path / "asr")))
-    monkeypatch.setattr("asrlib.pt.finetune._train", lambda *_: None)
+    monkeypatch.setattr("asrlib.pt.finetune.train", lambda *_: None)
     monkeypatch.setattr("asrlib.pt.finetune._finish", lambda *_: None)
     finetune.main(arguments(dumps, tmp_path / "asr", other))
     assert (tmp_path / "asr/former/1/inference/model.pth").is_file(), "the upstream has changed since"

@@ -19,8 +19,10 @@ from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 from asrlib.bin import decode, dump_speech, finetune, make_tokens, transcribe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table, write_table
-from asrlib.pt.finetune import EpochProgress, register
+from asrlib.pt import decode as decoding
+from asrlib.pt.device import Device, OutOfMemory
 from asrlib.pt.recogniser import JointConfig, Recogniser
+from asrlib.pt.training import register
 from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,6 +132,42 @@ def test_the_model_is_the_one_of_espnets_task(experiment):
     assert (recogniser.model.ctc_weight, recogniser.model.sos) == (theirs.ctc_weight, theirs.sos)
 
 
+def test_one_process_for_each_card(experiment, tones_dir, tmp_path, monkeypatch):
+    """17 utterances are enough for two processes of at least eight."""
+    asked = []
+    monkeypatch.setattr(decoding, "choose", lambda kind: Device("cuda", ("T4",) * 3))
+    monkeypatch.setattr(decoding, "_answers", lambda job, utterances, names, *_: asked.append(names) or [("", 1.0, 1.0)] * len(utterances))
+    folders = f"{tones_dir / 'train'} {tones_dir / 'dev'}"
+    for nj in ("16", "1"):
+        decode.main(["--exp_dir", str(experiment), "--data_dirs", folders, "--modes", "joint", "--out", str(tmp_path), "--nj", nj])
+    assert asked == [["cuda:0", "cuda:1"], ["cuda:0"]]
+    assert json.loads((tmp_path / "decode_joint/dev/rtf.json").read_text())["processes"] == 1
+
+
+def test_running_out_of_memory_divides_the_batch_and_then_names_the_utterance(experiment, tones_dir, monkeypatch):
+    """Three utterances are too many, one never fits."""
+    utterances = list(KaldiDir.read(tones_dir / "dev").utterances())[:3]
+    too_long = utterances[1].audio(16000)
+
+    def full(audios, mode):
+        if len(audios) > 1 or (len(audios[0]) == len(too_long) and np.array_equal(audios[0], too_long) and never):
+            raise OutOfMemory("1.2 s of audio on cuda:0: CUDA out of memory")
+        return ["text"]
+
+    monkeypatch.setattr(decoding, "_recogniser", full)
+    monkeypatch.setattr(decoding, "_mode", "joint")
+    never = False
+    assert [answer[0] for answer in decoding._batch(utterances)] == ["text"] * 3
+    never = True
+    message = f"^utterance {utterances[1].id}: 1.2 s of audio on cuda:0: CUDA out of memory: cut it .segments., or give a smaller beam_size"
+    with pytest.raises(UserError, match=message):
+        decoding._batch(utterances)
+    recogniser = Recogniser(experiment, JointConfig())
+    monkeypatch.setattr(recogniser, "_log_probs", lambda encoded: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried")))
+    with pytest.raises(OutOfMemory, match="^1.0 s of audio on cpu: CUDA out of memory$"):
+        recogniser([np.zeros(16000, np.float32)], "greedy")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -143,6 +181,11 @@ def test_decoding_of_what_is_not_there(tmp_path, capsys, options, message):
     with pytest.raises((UserError, SystemExit)) as caught:
         decode.main(["--exp_dir", str(tmp_path), "--data_dirs", "dev", "--out", str(tmp_path), *options])
     assert message in str(caught.value) + capsys.readouterr().err
+
+
+def test_decoding_on_a_device_that_is_not_there(experiment, tones_dir, tmp_path):
+    with pytest.raises(UserError, match="^--asr_device npu: torch_npu is not installed"):
+        decode.main(["--exp_dir", str(experiment), "--data_dirs", str(tones_dir / "dev"), "--out", str(tmp_path), "--asr_device", "npu"])
 
 
 @pytest.mark.parametrize("kind", ["text", "json", "ctm", "srt"])
@@ -214,7 +257,7 @@ def test_a_run_on_other_data_is_set_aside(experiment, dumps, progre_package, tmp
     path.write_text(path.read_text().replace('"data": "', '"data": "0'))
     words = command(tmp_path / "dumps", tmp_path / "exp", "--upstream", "progre_local", "--upstream_model", progre_package)
     began = []
-    monkeypatch.setattr("asrlib.pt.finetune._train", lambda exp_dir, values: began.append(sorted(path.name for path in exp_dir.iterdir())))
+    monkeypatch.setattr("asrlib.pt.finetune.train", lambda config, *_: began.append(sorted(path.name for path in config.parent.iterdir())))
     monkeypatch.setattr("asrlib.pt.finetune._finish", lambda *arguments: None)
     finetune.main(words[3:])
     assert len(began) == 1 and {"asr.yaml", "data.json", "former"} <= set(began[0])
@@ -241,17 +284,3 @@ def test_the_upstream_in_training(tones_dir, dumps, progre_package, tmp_path):
 def test_no_model_yet(tmp_path):
     with pytest.raises(UserError, match="run stage 5"):
         Recogniser(tmp_path, JointConfig())
-
-
-def test_progress_follows_espnets_log(capsys):
-    import logging
-
-    handler = EpochProgress(2)
-    for message in (
-        "[train] Batch sampler: NumElementsBatchSampler(N-batch=4, batch_bins=1)",
-        "1epoch:train:1-3batch: iter_time=0.1, loss=2.500, acc=0.250",
-        "1epoch results: [train] loss=2.0, acc=0.5, time=1 second, [valid] loss=3.0, acc=0.4, cer_ctc=0.9",
-    ):
-        handler.emit(logging.LogRecord("root", logging.INFO, "", 0, message, None, None))
-    assert (handler.bar.n, handler.bar.total) == (4, 8)
-    handler.close()

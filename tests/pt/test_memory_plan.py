@@ -35,7 +35,7 @@ def test_a_published_batch_is_divided_where_it_does_not_fit(conformer, logged):
     assert parts > 1 and divided["accum_grad"] == parts and divided["batch_bins"] == conformer["batch_bins"] // parts
     assert any(f"divided into {parts} parts" in line for line in logged)
     assert plan_parts(conformer, STATES, BASE, 200.0) == 1 and with_parts(conformer, 1) == conformer
-    assert plan_parts(conformer | {"ngpu": 1}, STATES, BASE, 20.0) == 1
+    assert plan_parts(conformer, STATES, BASE, 2 * 20.0, processes=2) == -(-parts // 2), "two processes: each half of the batch, half of the memory"
     assert plan_parts(conformer, STATES, BASE, 10.0) > parts
 
 

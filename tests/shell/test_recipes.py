@@ -264,6 +264,32 @@ def test_pretraining_on_several_devices(call):
     assert f"{launcher} --log_dir=mini/exp/progre/log/msrun" in output
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "--asr_device auto --ngpu 1"),
+        (["--ngpu", "8", "--device", "Ascend"], "--asr_device auto --ngpu 8"),
+        (["--ngpu", "8", "--asr_ngpu", "2", "--asr_device", "cuda"], "--asr_device cuda --ngpu 2"),
+    ],
+)
+def test_fine_tuning_on_several_devices(call, options, expected):
+    """The processes of stage 3 are also those of stage 5, unless it has its own."""
+    output, _ = call(AISHELL1, "--mini", "true", "--stage", "5", "--dry_run", "true", *options)
+    assert "asrlib.bin.finetune --asr_config" in output and f" {expected} --force" in output
+    assert f"--device {'Ascend' if 'Ascend' in options else 'CPU'} --asr_device {expected.split()[1]} --cmd_backend" in output, "decoding"
+
+
+def test_another_device_of_fine_tuning_does_not_rerun_stages(call):
+    call(AISHELL1, "--mini", "true")
+    assert call(AISHELL1, "--mini", "true", "--asr_device", "cpu", "--asr_ngpu", "2")[1] == []
+
+
+@pytest.mark.parametrize("recipe", [AISHELL1, LIBRISPEECH, MANDARIN])
+def test_mindspore_has_no_cuda(call, recipe):
+    output, calls = call(recipe, "--mini", "true", "--device", "GPU", code=2)
+    assert "--device GPU: MindSpore's wheels compute on CPU and Ascend" in output and "--asr_device cuda" in output and calls == []
+
+
 def test_a_pretrained_model_instead_of_pretraining(call, project):
     (project / "mandarin.pt").write_text("")
     output, calls = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", "mandarin.pt")

@@ -42,6 +42,8 @@ def test_threads(sleeper, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     run_command("sleeper", [str(sleeper), "0"], 3)
     assert sleeper.read_text().split()[0] == "7"
+    run_command("sleeper", [str(sleeper), "0"], 3, variables={"OMP_NUM_THREADS": "5"})
+    assert sleeper.read_text().split()[0] == "5"
 
 
 def test_it_ends_with_a_killed_parent(sleeper):

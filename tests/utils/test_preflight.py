@@ -29,6 +29,14 @@ def test_this_environment_is_fit(capsys):
     assert int(lines["cores"]) >= 1
 
 
+def test_cards_are_named(monkeypatch, capsys, logged):
+    monkeypatch.setattr("asrlib.pt.device.find_cards", lambda: {"cuda": (("A100", "A100"), ""), "npu": ((), "torch_npu is not installed")})
+    main(["--disk_gb", "0.001", "--asr_device", "npu"])
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["cuda"] == "2 x A100" and lines["npu"] == "none: torch_npu is not installed"
+    assert logged == ["--asr_device npu: stages 5 and 6 will need such a card, and this machine has none"]
+
+
 def test_lock_with_markers_and_comments(lock):
     path = lock("# made by hand\na==1.0 ; python_version < '3'\n\nb==2.0 ; python_version >= '3'  # kept\nc-d==3\n")
     assert list(preflight.read_lock(path)) == [("b", "2.0"), ("c-d", "3")]
