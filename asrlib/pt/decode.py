@@ -57,11 +57,12 @@ class Recogniser:
         config, model = _model_files(exp_dir)
         tokens = read_yaml(config)["token_list"]
         lm = {"lm_train_config": joint.lm_config, "lm_file": joint.lm_model, "lm_weight": joint.lm_weight} if joint.lm_model else {"lm_weight": 0.0}
-        self.speech2text = Speech2Text(
-            asr_train_config=str(config), asr_model_file=str(model), device=device,
-            beam_size=min(joint.beam_size, len(tokens)), ctc_weight=joint.ctc_weight,
-            penalty=joint.penalty, maxlenratio=joint.maxlenratio, minlenratio=joint.minlenratio, **lm,
-        )  # fmt: skip
+        with memory_faults(f"the model on {device}"):
+            self.speech2text = Speech2Text(
+                asr_train_config=str(config), asr_model_file=str(model), device=device,
+                beam_size=min(joint.beam_size, len(tokens)), ctc_weight=joint.ctc_weight,
+                penalty=joint.penalty, maxlenratio=joint.maxlenratio, minlenratio=joint.minlenratio, **lm,
+            )  # fmt: skip
         self.model, self.device = self.speech2text.asr_model.eval(), device
         self.tokens: list[str] = list(tokens)
 

@@ -132,7 +132,6 @@ def test_running_out_of_memory_names_the_utterance(experiment, tones_dir, monkey
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--asr_device", "npu"], "--asr_device npu: torch_npu is not installed"),
         (["--modes", "magic"], "--modes: 'magic' is not one of greedy beam joint"),
         (["--modes", ""], "need at least one value"),
         (["--data_dirs", ""], "need at least one value"),
