@@ -7,7 +7,7 @@
 #   --torch_index URL   like --cpu, but from this package index, and fail if it has no CPU build; PyTorch's is https://download.pytorch.org/whl/cpu
 #   --force             create the environment again from scratch
 # Without options an existing environment keeps its variant. The variable PYTHON selects the Python (3.10 to 3.12); default: the first suitable one of
-# python3.11, python3.10, python3.12 and python3. Package indexes are those that pip and uv are configured for.
+# python3.11, python3.10, python3.12 and python3, for root one that other users may execute, too, if there is one. Package indexes are those that pip and uv are configured for.
 
 set -Eeuo pipefail
 unset CDPATH # with CDPATH, cd prints its target and may go to another directory of that name
@@ -71,15 +71,29 @@ if not os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")
 ' 2>/dev/null || echo "does not run"
 }
 
+# is_private PYTHON: whether root would make an environment that no other user can use, as of a Python in /root.
+is_private() {
+    [ "$EUID" -eq 0 ] && [ -z "${PYTHON:-}" ] && [ "$("$1" -c '
+import os, stat, sys
+path = os.path.realpath(sys.executable)
+while path != "/" and os.stat(path).st_mode & stat.S_IXOTH:
+    path = os.path.dirname(path)
+print("" if path == "/" else "private")
+' 2>/dev/null)" = private ]
+}
+
 find_python() {
-    local candidate candidates=(python3.11 python3.10 python3.12 python3) fault faults=
+    local candidate candidates=(python3.11 python3.10 python3.12 python3) fault faults='' private=''
     [ -z "${PYTHON:-}" ] || candidates=("$PYTHON")
-    for candidate in "${candidates[@]}"; do
+    for candidate in "${candidates[@]}" /usr/bin/python3.11 /usr/bin/python3.10 /usr/bin/python3.12; do
+        [[ $candidate != /usr/bin/* ]] || [ -n "$private" ] || [ "$candidate" = "${PYTHON:-}" ] || break
         command -v "$candidate" >/dev/null || continue
         fault=$(python_fault "$candidate" | head -n 1)
-        [ -n "$fault" ] || { echo "$candidate" && return; }
-        faults+="; $candidate $fault"
+        [ -n "$fault" ] || is_private "$candidate" || { echo "$candidate" && return; }
+        [ -n "$fault" ] || private=${private:-$candidate}
+        faults+=${fault:+"; $candidate $fault"}
     done
+    [ -z "$private" ] || { say "other users may not execute $private and cannot use this environment" && echo "$private" && return; }
     die "no suitable Python (3.10, 3.11 or 3.12 with venv and headers)$faults: install one, or set the variable PYTHON to one"
 }
 

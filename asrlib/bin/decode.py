@@ -1,6 +1,7 @@
 """Decodes data sets with a trained model; writes the hypotheses (text) and the real-time factor (rtf.json) to OUT/decode_MODE/SET.
 
-A model trained from scratch reads dump directories with features; a model fine-tuned with ESPnet reads Kaldi directories.
+A model trained from scratch reads dump directories with features; a model fine-tuned with ESPnet reads Kaldi directories. Utterances that cannot be
+read are passed over, named, and listed in OUT/decode_MODE/SET/bad_utts.txt; the exit code is then 1.
 Modes: greedy (CTC best path), beam (CTC prefix beam search, with an n-gram model if --lm is given), joint (ESPnet's CTC/attention beam search).
 """
 
@@ -12,7 +13,7 @@ from asrlib.utils.devices import add_asr_device, add_ms_device
 MODES = ("greedy", "beam", "joint")
 
 
-def main(argv=None) -> None:
+def main(argv=None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("--exp_dir", required=True, type=Path, help="experiment of train or of finetune")
     parser.add_argument("--data_dirs", required=True, type=paths, help='data sets, "DIR ...": dump directories with features, or Kaldi directories')
@@ -48,18 +49,22 @@ def main(argv=None) -> None:
     lm = [f"lm={args.lm}"] if args.lm and "beam" in modes else []
     beam = load_config(None if joint else args.inference_config, BeamConfig, [*([] if joint else args.inference_args), *lm])
     if espnet:
-        from asrlib.pt.decode import JointConfig, decode_dirs
+        from asrlib.corpora.faults import exit_code
+        from asrlib.corpora.kaldi_table import read_table
+        from asrlib.pt.decode import decode_dirs
+        from asrlib.pt.recogniser import JointConfig
         from asrlib.utils.parallel import cores
 
         search = load_config(args.inference_config if joint else None, JointConfig, args.inference_args if joint else [])
-        decode_dirs(args.exp_dir, data_dirs, args.out, modes, beam, search, args.nj or cores(), args.asr_device, args.cmd_backend)
-        return
+        lists = decode_dirs(args.exp_dir, data_dirs, args.out, modes, beam, search, args.nj or cores(), args.asr_device, args.cmd_backend)
+        return max([0, *(exit_code(len(read_table(path).rows), folder, path) for folder, path in lists.items())])
 
     from asrlib.ms.inference.acoustic import AcousticModel
     from asrlib.ms.inference.decode import decode_dumps
 
     model = AcousticModel.load(args.exp_dir, args.model, args.device)
     decode_dumps(model, data_dirs, args.out, modes, beam, args.nj)
+    return 0
 
 
 if __name__ == "__main__":

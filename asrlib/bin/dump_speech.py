@@ -4,7 +4,8 @@
   dump_speech --data_dirs "data/train data/dev" --out dump/asr --upstream progre_local --upstream_model exp/TAG/pt/progre.pt
 
 The first line dumps audio (for log-mel features, or an upstream that is trained). The second one dumps hidden states: with --cache_states auto only
-if they take at most --cache_gb and the configuration in --asr_config, if given, does not train the upstream.
+if they take at most --cache_gb and the configuration in --asr_config, if given, does not train the upstream. Utterances that cannot be read are
+passed over, named, and listed in OUT/NAME/bad_utts.txt; the exit code is then 1.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from asrlib.utils.cli import Parser, assignments, paths, run
 
 
-def main(argv=None) -> None:
+def main(argv=None) -> int:
     parser = Parser(__doc__)
     parser.add_argument("--data_dirs", required=True, type=paths, help="Kaldi directories")
     parser.add_argument("--out", required=True, type=Path, help="output folder")
@@ -28,6 +29,7 @@ def main(argv=None) -> None:
     parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
     args = parser.parse_args(argv)
 
+    from asrlib.corpora.faults import BAD_UTTS, exit_code
     from asrlib.pt.dump import Caching, Limits, dump, upstream_to_cache
     from asrlib.utils.files import named_folder
     from asrlib.utils.log import get_logger
@@ -36,9 +38,12 @@ def main(argv=None) -> None:
     log = get_logger(__name__)
     caching = Caching(args.cache_states, args.cache_gb, args.asr_config, args.asr_args)
     source = upstream_to_cache(args.upstream, args.upstream_model, args.data_dirs, caching)
+    code = 0
     for folder in map(named_folder, args.data_dirs):
-        count = dump(folder, args.out / folder.name, source, Limits(args.shortest, args.longest), args.nj or cores(), args.cmd_backend)
+        count, bad = dump(folder, args.out / folder.name, source, Limits(args.shortest, args.longest), args.nj or cores(), args.cmd_backend)
         log.info("%s: %s of %d utterances -> %s", folder, "hidden states" if source else "audio", count, args.out / folder.name)
+        code |= exit_code(len(bad), folder, args.out / folder.name / BAD_UTTS)
+    return code
 
 
 if __name__ == "__main__":

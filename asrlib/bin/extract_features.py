@@ -21,6 +21,7 @@ def main(argv=None) -> int:
     args = parser.parse_args(argv)
 
     from asrlib.config.families import load_train_config
+    from asrlib.corpora.faults import BAD_UTTS, exit_code
     from asrlib.features.extract import extract
     from asrlib.utils.log import get_logger
 
@@ -31,10 +32,7 @@ def main(argv=None) -> int:
         "%s: %d utterances, %.2f hours, %d frames of %d bins -> %s",
         args.data_dir, facts["utterances"], facts["hours"], facts["frames"], config.features.dim, args.dump_dir,
     )  # fmt: skip
-    if facts["passed_over"]:
-        remedy = "repair them, or drop them with validate_data --audio true --fix true"
-        log.error("%s: %d utterances passed over, listed in %s: %s", args.data_dir, facts["passed_over"], args.dump_dir / "bad_utts.txt", remedy)
-    return 1 if facts["passed_over"] else 0
+    return exit_code(int(facts["passed_over"]), args.data_dir, args.dump_dir / BAD_UTTS)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ token list (Mandarin, or an open vocabulary). A tag such as [noise] is one unit,
 text are left out with a warning. With --valid_text the perplexity on that text is logged.
 """
 
+import functools
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, run
@@ -22,14 +23,19 @@ def main(argv=None) -> int | None:
     from asrlib.decode.lm import perplexity
     from asrlib.decode.ngram import estimate, write_arpa
     from asrlib.score.texts import read_text
-    from asrlib.text.tags import characters
+    from asrlib.text.tags import characters, find_tags
     from asrlib.text.tokenizers import RESERVED, SPACE
     from asrlib.utils.log import get_logger
 
     log = get_logger(__name__)
 
     def sentences(path: Path) -> list[list[str]]:
-        units = [text.split() if args.unit == "word" else characters(text, " ") for text in read_text(path).values()]
+        texts = list(read_text(path).values())
+        units = [text.split() if args.unit == "word" else characters(text, " ") for text in texts]
+        if phrases := {tag for text in texts for tag in find_tags(text) if " " in tag}:  # no words of an ARPA file
+            log.warning("%s: tags with spaces are left out, as %s: normalise_text removes tags", path, min(phrases))
+            bare = [functools.reduce(lambda text, tag: text.replace(tag, " "), phrases, text) for text in texts]
+            units = [text.split() if args.unit == "word" else characters(text, " ") for text in bare]
         if found := [unit for sentence in units for unit in sentence if unit in RESERVED]:
             log.warning("%s: %d reserved symbols are left out: %s", path, len(found), " ".join(sorted(set(found))))
         return [[SPACE if unit == " " else unit for unit in sentence if unit not in RESERVED] for sentence in units]

@@ -6,6 +6,7 @@
   make_targets --type speakers --speakers labels|clusters ...                   speaker of every utterance (ProgRE)
 
 Clusters are learnt on --data_dir, or taken from --centroids. A table beside them tells how well they match the characters of the transcripts.
+Utterances that cannot be read are passed over, named, and listed in DUMP_DIR/targets/NAME.bad_utts.txt; the exit code is then 1.
 """
 
 from pathlib import Path
@@ -35,15 +36,16 @@ def get_parser() -> Parser:
     return parser
 
 
-def main(argv=None) -> None:
+def main(argv=None) -> int:
     parser = get_parser()
     args = parser.parse_args(argv)
     if args.type == "layer" and args.exp_dir is None:
         parser.error("--type layer needs --exp_dir")
 
+    from asrlib.corpora.faults import exit_code
     from asrlib.corpora.kaldi_dir import KaldiDir
     from asrlib.features.clusters import Learning, cluster_targets
-    from asrlib.features.targets import Jobs, MfccFrames, make_pitch, make_speakers
+    from asrlib.features.targets import Jobs, MfccFrames, bad_listing, make_pitch, make_speakers
     from asrlib.utils.log import get_logger
     from asrlib.utils.parallel import cores
 
@@ -53,10 +55,11 @@ def main(argv=None) -> None:
     jobs = Jobs(args.nj or cores(), args.cmd_backend, targets / "log" / args.type)
     if args.type == "pitch":
         path = targets / "pitch.safetensors"
-        log.info("%s: pitch of %d utterances -> %s", args.data_dir, len(make_pitch(utterances, path, jobs)), path)
+        curves, bad = make_pitch(utterances, path, jobs)
+        log.info("%s: pitch of %d utterances -> %s", args.data_dir, len(curves), path)
     elif args.type == "speakers":
         path = targets / "speakers.json"
-        classes = make_speakers(utterances, args.speakers, args.num_speakers, args.seed, path, jobs)
+        classes, bad = make_speakers(utterances, args.speakers, args.num_speakers, args.seed, path, jobs)
         log.info("%s: %d speakers -> %s", args.data_dir, classes, path)
     else:
         if args.type == "mfcc":
@@ -67,10 +70,11 @@ def main(argv=None) -> None:
             frames = LayerFrames(args.exp_dir, args.layer)
         path = targets / f"{args.name}.safetensors"
         how = args.centroids or Learning(args.type, args.num_clusters, args.portion, args.max_gb, args.inits, args.seed)
-        labels, quality = cluster_targets(utterances, frames, path, how, jobs)
+        labels, quality, bad = cluster_targets(utterances, frames, path, how, jobs)
         log.info("%s: clusters of %d utterances -> %s", args.data_dir, len(labels), path)
         for name, value in quality.items():
             print(f"{name:20} {value:.4g}")
+    return exit_code(len(bad), args.data_dir, bad_listing(path))
 
 
 if __name__ == "__main__":

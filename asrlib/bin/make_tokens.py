@@ -24,10 +24,12 @@ def main(argv=None) -> None:
         parser.error("--labels and --type sentencepiece are mutually exclusive: SentencePiece learns its pieces from --text")
 
     from asrlib.score.texts import read_text
+    from asrlib.text.tags import report_phrases
     from asrlib.text.vocabulary import check_texts, make_tokenizer, read_tokenizer
     from asrlib.utils.log import get_logger
 
     files = {str(path): read_text(path) for path in [args.text, *args.check]}
+    report_phrases(files[str(args.text)], "words" if args.type == "word" else "one token")
     tokenizer = read_tokenizer(args.type, args.labels) if args.labels else make_tokenizer(args.type, files[str(args.text)], args.nbpe)
     check_texts(tokenizer, files)
     tokenizer.save(args.out)

@@ -3,8 +3,9 @@
   normalise_text --language en --text data/train/text --out data/train/text
 
 Digits, signs of numbers and symbols that are read aloud are kept and reported; with --spoken true they become words where there is one way to
-read them. Tags of sounds ([noise], <sil>, (uh)) are removed; tags of words that were spoken but not written (<unk>, [inaudible]) stay:
---remove_tags all removes them, too, none keeps all. The log counts the tags. An utterance whose transcript becomes empty is kept and reported.
+read them. Tags of sounds ([noise], <sil>, (uh), (F えー)) are removed; tags of words that were spoken but not written (<unk>, [inaudible]) stay:
+--remove_tags all removes them, too, none keeps all. The marks of CSJ give way to the words in them, (W said;meant) to what was said. The log counts
+the tags, and says if words in other round brackets stay. An utterance whose transcript becomes empty is kept and reported.
 """
 
 from pathlib import Path
@@ -27,7 +28,7 @@ def main(argv=None) -> None:
     from asrlib.corpora.kaldi_table import write_table
     from asrlib.score.texts import read_text
     from asrlib.text.normalise import normalise_en, normalise_zh, unspelled
-    from asrlib.text.tags import remove_tags, report_tags, stands_for_words
+    from asrlib.text.tags import remove_tags, report_brackets, report_tags, stands_for_words
     from asrlib.utils.log import get_logger
 
     log = get_logger(__name__)
@@ -36,6 +37,7 @@ def main(argv=None) -> None:
     kept = {"sounds": stands_for_words, "all": lambda tag: False, "none": lambda tag: True}[args.remove_tags]
     report_tags(before, kept)
     after = {utt: remove_tags(text, kept) for utt, text in before.items()}
+    report_brackets(after)
     if args.spoken:
         from asrlib.text.spoken import spoken_en
 

@@ -80,7 +80,7 @@ def main(argv=None) -> int:
 def _model(exp_dir: Path, device: str):
     """An asrlib.decode.transcribe.Transcriber."""
     if (exp_dir / "inference").is_dir():
-        from asrlib.pt.decode import CtcTranscriber
+        from asrlib.pt.recogniser import CtcTranscriber
 
         return CtcTranscriber(exp_dir, device)
     from asrlib.ms.inference.acoustic import CtcTranscriber

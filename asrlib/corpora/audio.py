@@ -14,7 +14,7 @@ import soxr
 
 from asrlib.corpora.audio_file import is_pipe, open_command, open_entry, warn_of_header
 from asrlib.corpora.channels import Channel, one_channel
-from asrlib.corpora.containers import Finding
+from asrlib.corpora.findings import Finding
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
@@ -151,7 +151,7 @@ def _check_finite(samples: np.ndarray, name: str | Path, first: int) -> None:
 
 def _info(sound: soundfile.SoundFile, finding: Finding, path: str | Path) -> AudioInfo:
     _check_last_frame(sound, path)
-    return AudioInfo(sound.samplerate, sound.channels, sound.frames, finding.note, not finding.header)
+    return AudioInfo(sound.samplerate, sound.channels, sound.frames, finding.note, finding.plain)
 
 
 def _check_last_frame(sound: soundfile.SoundFile, name: str | Path) -> None:

@@ -4,6 +4,7 @@ A place is `FILE.ark:BYTE`, as ESPnet (audio_format wav.ark, flac.ark) and kaldi
 with the length of one. A command ends in `|` and writes an audio file to its output.
 """
 
+import dataclasses
 import functools
 import io
 import os
@@ -15,7 +16,8 @@ from pathlib import Path
 import soundfile
 
 from asrlib.corpora import flac
-from asrlib.corpora.containers import Finding, Truncated, examine
+from asrlib.corpora.containers import examine, tag_before
+from asrlib.corpora.findings import Finding, Truncated
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import other_form
 from asrlib.utils.log import get_logger
@@ -27,6 +29,21 @@ EXTENSIONS = {
     **{"wav": {"WAV", "WAVEX", "RF64"}, "rf64": {"RF64"}, "w64": {"W64"}, "flac": {"FLAC"}, "ogg": {"OGG"}, "oga": {"OGG"}, "opus": {"OGG"}},
     **{"mp3": {"MP3", "MPEG"}, "sph": {"NIST"}, "aif": {"AIFF"}, "aiff": {"AIFF"}, "aifc": {"AIFF"}, "au": {"AU"}, "snd": {"AU"}, "caf": {"CAF"}},
 }
+FFMPEG = "convert it with ffmpeg -i IN OUT.wav, or name a command in wav.scp"
+OTHERS = [  # place and bytes (lower case) by which other files are known
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the audio itself: run git lfs pull"),
+    (0, b"<!doctype", "a web page, not audio: download it again"),
+    (0, b"<html", "a web page, not audio: download it again"),
+    (0, b"<?xml", "an XML text, not audio: download it again"),
+    (0, b"\x1f\x8b", "compressed with gzip: unpack it"),
+    (0, b"pk\3\4", "a zip archive: unpack it"),
+    (0, b"ajkg", "compressed with shorten: convert it with sph2pipe or shorten -x, or name a command in wav.scp"),
+    (0, b"wvpk", f"WavPack audio: {FFMPEG}"),
+    (4, b"ftyp", f"MP4 (m4a) audio: {FFMPEG}"),
+    (0, bytes.fromhex("3026b275"), f"Windows media audio: {FFMPEG}"),
+    (0, b"#!amr", f"AMR audio: {FFMPEG}"),
+    (0, b"\x1a\x65\xdf\xa3", f"WebM or Matroska audio: {FFMPEG}"),
+]
 LONGEST = 1 << 48  # libsndfile gives more frames for files whose length is left open
 
 
@@ -49,6 +66,8 @@ def open_entry(entry: str | Path) -> tuple[soundfile.SoundFile, Finding]:
     UserError: the file is missing, empty, truncated, compressed SPHERE or not audio; the archive holds no audio at that byte.
     """
     path, offset = place(entry)
+    if not os.path.exists(path) and re.search(r"\.ark(:[0-9]+)?\[[0-9:,]*\]$", path):
+        raise UserError(f"{entry}: ranges of archives ([FIRST:LAST]) are not read: name the part in `segments`, or write the audio to files")
     if not os.path.exists(path):
         raise UserError(f"audio file {path} does not exist: {other_form(path) or 'check its path'}")
     if not os.path.isfile(path):
@@ -147,18 +166,23 @@ def _enter(stream: _View, offset: int, entry: str | Path) -> None:
 
 def _opened(stream: _View, name: str | Path, path: str | None) -> tuple[soundfile.SoundFile, Finding]:
     """path: the file, if the view is all of it; libsndfile then reads it itself, unless its header is to be corrected."""
+    skipped = tag_before(stream)
+    stream.narrow(skipped, stream.size - skipped)
     try:
-        finding = examine(stream, stream.size)
+        finding = dataclasses.replace(examine(stream, stream.size), skipped=skipped)
     except Truncated as error:
         raise UserError(f"audio file {name} is truncated ({error}): download or create it again") from error
     except UserError as error:
         raise UserError(f"audio file {name} {error}") from error
     stream.narrow(finding.replaced, stream.size - finding.replaced, finding.header)
-    if path is not None and not finding.header:
+    itself = path is not None and finding.plain
+    if itself:
         stream.close()
     try:
-        sound = soundfile.SoundFile(stream if path is None or finding.header else os.fsencode(path))
+        sound = soundfile.SoundFile(os.fsencode(path) if path is not None and itself else stream)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: soundfile needs rate and channels for the extension .raw
+        if what := _what_it_is(stream if path is None or not itself else path):
+            raise UserError(f"audio file {name} is {what}") from error
         reason = getattr(error, "error_string", "raw samples without a header").rstrip(". ")
         raise UserError(f"audio file {name} is not wav, flac or ogg audio ({reason}): convert it, or correct its entry") from error
     try:
@@ -169,6 +193,17 @@ def _opened(stream: _View, name: str | Path, path: str | None) -> tuple[soundfil
         sound.close()
         raise
     return sound, finding
+
+
+def _what_it_is(source: _View | str) -> str:
+    """What a file is that libsndfile does not read, with the remedy; "" if that is not known."""
+    if isinstance(source, str):
+        with open(source, "rb") as file:
+            start = file.read(64)
+    else:
+        source.seek(0)
+        start = source.read(64)
+    return next((what for place, magic, what in OTHERS if start[place : place + len(magic)].lower() == magic), "")
 
 
 def _check(sound: soundfile.SoundFile, name: str | Path) -> None:

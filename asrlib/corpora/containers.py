@@ -1,47 +1,26 @@
 """What the header of an audio file promises, compared with the samples that are in the file.
 
 libsndfile reads what it finds: a file that was cut gives fewer samples, one whose header has a size that is too small gives a part, both without
-an error. `examine` finds such files, by the layouts of RIFF and RIFX/WAVE, RF64 and BW64 (EBU Tech 3306), W64 (Sony), AIFF, AU, NIST SPHERE, FLAC
-(RFC 9639) and Ogg (RFC 3533), and makes another header with which libsndfile reads a whole recording with a wrong size to its end.
+an error. `examine` finds such files, by the layouts of RIFF and RIFX/WAVE, RF64 and BW64 (EBU Tech 3306), W64 (Sony), AIFF, AU, CAF, NIST SPHERE,
+FLAC (RFC 9639), MP3 and Ogg (RFC 3533), and makes another header with which libsndfile reads a whole recording with a wrong size to its end.
 """
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
-from asrlib.corpora.flac import filled_header
+from asrlib.corpora.findings import Finding, Source, Truncated, is_open
+from asrlib.corpora.flac import examine_flac
+from asrlib.corpora.mp3 import examine_mp3, is_mp3
 from asrlib.utils.errors import UserError
 
-OPEN = (0x7F000000, 0x7FFFF000, 0x80000000, 0xFFFFFFFF)  # written on a pipe instead of a size (sox: the first two), some minus the header's length
-NEAR = 4096  # bytes around them
 UNLIMITED = 1 << 40  # sizes of 64 bits beyond it are no sizes
 PADDING = 1 << 16  # zero bytes that may follow the samples
 TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS")  # of MP3 players
 CHUNKS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"cue ", b"iXML", b"JUNK", b"PAD ", b"FLLR", b"fact", b"PEAK")  # which follow samples, also cut ones
 HEADER = 128  # bytes that a writer may count too many (its own header: 4 to 68), 4 ms at 16 kHz
-
-
-class Source(Protocol):
-    """What is read of a binary file."""
-
-    def seek(self, offset: int, /) -> int: ...
-
-    def read(self, size: int, /) -> bytes: ...
-
-
-class Truncated(UserError):
-    """The file is shorter than its header says."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong with a header ("": nothing), and if it must be replaced, the one in place of the first `replaced` bytes of the file."""
-
-    note: str = ""
-    header: bytes = b""
-    replaced: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,12 +45,14 @@ def examine(stream: Source, size: int) -> Finding:
     stream.seek(0)
     magic = stream.read(4)
     if magic == b"fLaC":
-        if (header := filled_header(stream, size)) is None:
-            raise Truncated("its last frame is incomplete")
-        return Finding("", header, len(header))
+        return examine_flac(stream, size)
     if magic == b"OggS":
         _check_ogg(stream, size)
         return Finding()
+    if is_mp3(magic) or magic[:3] == b"ID3":
+        begin = id3_length(stream)
+        stream.seek(begin)
+        return examine_mp3(stream, size, begin) if is_mp3(stream.read(4)) else Finding()
     reader = READERS.get(magic)
     try:
         samples = reader(stream, size) if reader else None
@@ -84,9 +65,11 @@ def _judge(stream: Source, size: int, samples: Samples) -> Finding:
     promised, there = samples.length, size - samples.begin
     if promised == there or there <= 0:
         return Finding()
+    if promised is None or not promised or is_open(promised, UNLIMITED):
+        there -= _chunks_at_end(stream, samples.begin, size, samples.chunks)
     stream.seek(0)
     whole = partial(Finding, header=samples.corrected(stream.read(samples.begin), there), replaced=samples.begin)
-    if promised is None or _is_open(promised):
+    if promised is None or is_open(promised, UNLIMITED):
         return whole()
     if promised > there:
         if promised - there > min(HEADER, samples.begin):
@@ -112,16 +95,30 @@ def _more_samples(stream: Source, position: int, size: int, layout: str) -> bool
     return not (start.startswith(TAGS) or any(_are_chunks(stream, place, size, layout) for place in places))
 
 
-def _is_open(length: int) -> bool:
-    return length >= UNLIMITED or any(abs(length - mark) <= NEAR for mark in OPEN)
+def id3_length(stream: Source) -> int:
+    """Bytes of an ID3v2 tag at the beginning, 0 if there is none."""
+    stream.seek(0)
+    head = stream.read(10)
+    if len(head) < 10 or head[:3] != b"ID3" or max(head[6:]) > 127:
+        return 0
+    return 10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) + (10 if head[5] & 0x10 else 0)
+
+
+def tag_before(stream: Source) -> int:
+    """Bytes of an ID3v2 tag before audio of a format that `examine` knows, which hides it from libsndfile or from `examine`."""
+    if not (length := id3_length(stream)):
+        return 0
+    stream.seek(length)
+    return length if stream.read(4) in (*READERS, b"OggS", b"fLaC") else 0
 
 
 def _chunks(stream: Source, position: int, size: int, layout: str) -> Iterator[tuple[bytes, int, int]]:
-    """(name, position of its content, length) of each chunk. layout: "<" or ">" (4-byte name and size), "w64" (16-byte name, size with header)."""
-    head, step = (24, 8) if layout == "w64" else (8, 2)
+    """(name, position of its content, length) of each chunk. layout: "<" or ">" (4-byte name and size), "caf" (4-byte name, 8-byte size), "w64"
+    (16-byte name, size with header)."""
+    head, step, form = {"w64": (24, 8, "<16sQ"), "caf": (12, 1, ">4sQ")}.get(layout, (8, 2, f"{layout}4sI"))
     while position + head <= size:
         stream.seek(position)
-        name, length = struct.unpack("<16sQ" if layout == "w64" else f"{layout}4sI", stream.read(head))
+        name, length = struct.unpack(form, stream.read(head))
         if layout == "w64":
             length -= head
         yield name, position + head, length
@@ -138,6 +135,25 @@ def _are_chunks(stream: Source, position: int, size: int, layout: str) -> bool:
             return False
         end = begin + length
     return end > position and size - end <= 8  # padding
+
+
+def _chunks_at_end(stream: Source, begin: int, size: int, layout: str) -> int:
+    """Bytes of the chunks of known names with which a RIFF or AIFF file ends, behind samples whose length was left open."""
+    if layout not in ("<", ">"):
+        return 0
+    start = max(begin, size - PADDING)
+    stream.seek(start)
+    tail = stream.read(size - start)
+    places = sorted(found.start() for name in CHUNKS for found in re.finditer(re.escape(name), tail))
+    for place in places:
+        end = place
+        for name, content, length in _chunks(stream, start + place, size, layout):
+            if name not in CHUNKS or content + length > size:
+                break
+            end = content + length - start
+        if end in (len(tail), len(tail) - 1):
+            return len(tail) - place
+    return 0
 
 
 def _riff(stream: Source, size: int) -> Samples | None:
@@ -215,6 +231,17 @@ def _au_header(order: str, head: bytes, length: int) -> bytes:
     return head[:8] + struct.pack(f"{order}I", min(length, 0xFFFFFFFF)) + head[12:]
 
 
+def _caf(stream: Source, size: int) -> Samples | None:
+    for name, begin, length in _chunks(stream, 8, size, "caf"):
+        if name == b"data":  # 4 bytes, a number of edits, are before the samples; -1: left open
+            return Samples(begin + 4, length if length >= UNLIMITED else max(0, length - 4), _caf_header, "caf")
+    return None
+
+
+def _caf_header(head: bytes, length: int) -> bytes:
+    return head[:-12] + struct.pack(">Q", length + 4) + head[-4:]
+
+
 def _sphere(stream: Source, size: int) -> Samples | None:
     stream.seek(0)
     lines = stream.read(16).split(b"\n")
@@ -242,7 +269,7 @@ def _sphere_header(head: bytes, _: int) -> bytes:
 
 READERS: dict[bytes, Callable[[Source, int], Samples | None]] = {
     **{b"RIFF": _riff, b"RIFX": _riff, b"RF64": _riff, b"BW64": _riff, b"riff": _w64},
-    **{b"FORM": _aiff, b".snd": _au, b"dns.": _au, b"NIST": _sphere},
+    **{b"FORM": _aiff, b".snd": _au, b"dns.": _au, b"NIST": _sphere, b"caff": _caf},
 }
 
 

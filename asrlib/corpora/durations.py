@@ -16,7 +16,7 @@ log = get_logger(__name__)
 def durations(data: KaldiDir, nj: int = 8) -> dict[str, float]:
     """Seconds of every utterance, summed over its parts. nj: headers read in parallel.
 
-    UserError: a file cannot be read, wav.scp has a command, utt2dur has an invalid number.
+    UserError: files cannot be read or wav.scp has commands (each is logged), utt2dur has an invalid number.
     """
     known = {utt: _number(utt, value) for utt, value in data.tables.get("utt2dur", {}).items() if utt in data.utt2spk}
     if len(known) == len(data):
@@ -24,11 +24,27 @@ def durations(data: KaldiDir, nj: int = 8) -> dict[str, float]:
     unknown = [utterance for utterance in data.utterances() if utterance.id not in known]
     with ThreadPoolExecutor(nj) as pool:
         try:
-            lengths = progress(pool.map(Utterance.seconds, unknown), desc="lengths of audio files", total=len(unknown), unit="utt", delay=2)
-            return known | {utterance.id: seconds for utterance, seconds in zip(unknown, lengths, strict=True)}
+            lengths = progress(pool.map(_seconds, unknown), desc="lengths of audio files", total=len(unknown), unit="utt", delay=2)
+            found = {utterance.id: seconds for utterance, seconds in zip(unknown, lengths, strict=True)}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    bad = [reason for reason in found.values() if isinstance(reason, str)]
+    if len(bad) > 1:
+        for reason in bad:
+            log.error("%s", reason)
+        raise UserError(f"{len(bad)} of {len(data)} utterances cannot be read, {bad[0]}; drop them with validate_data --audio true --fix true")
+    if bad:
+        raise UserError(bad[0])
+    return known | {utt: seconds for utt, seconds in found.items() if isinstance(seconds, float)}
+
+
+def _seconds(utterance: Utterance) -> float | str:
+    """The duration, or why it cannot be read."""
+    try:
+        return float(utterance.seconds())
+    except UserError as error:
+        return str(error)
 
 
 def with_durations(data: KaldiDir, nj: int = 8) -> KaldiDir:

@@ -2,20 +2,21 @@
 
 import os
 import shutil
+import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from asrlib.corpora.audio_file import is_pipe
+from asrlib.corpora.faults import BAD_UTTS, list_bad
 from asrlib.corpora.kaldi_dir import KaldiDir, read_tables
 from asrlib.corpora.kaldi_ops import select
-from asrlib.corpora.kaldi_table import FILES, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table, summarise, write_table
+from asrlib.corpora.kaldi_table import FILES, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table, summarise
 from asrlib.corpora.kaldi_validate import Rules, check, mended, recordings
+from asrlib.utils.characters import odd_spaces, plain
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
-
-BAD_UTTS = "bad_utts.txt"
 
 
 @dataclass
@@ -33,11 +34,7 @@ class Repair:
     def write(self, folder: str | Path) -> None:
         """Writes the directory, and the dropped utterances as `utterance reason` lines in bad_utts.txt (removed if there are none)."""
         self.data.write(folder)
-        path = Path(folder) / BAD_UTTS
-        if self.dropped:
-            write_table(path, {utt: " ".join(reason.split()) for utt, reason in self.dropped.items()})
-        else:
-            path.unlink(missing_ok=True)
+        list_bad(self.dropped, Path(folder) / BAD_UTTS)
 
 
 def fix(folder: str | Path, rules: Rules = Rules()) -> Repair:  # noqa: B008 (frozen)
@@ -101,6 +98,8 @@ def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
     """
     if "utt2spk" not in tables and "spk2utt" in tables:
         tables = {"utt2spk": _invert(tables["spk2utt"]), **tables}
+    _unify_ids(tables)
+    _mend_paths(tables, rules)
     seconds: dict[str, float] = {}
     problems = check(folder, tables, rules, seconds)
     fatal = [problem for problem in problems if problem.fatal]
@@ -162,3 +161,27 @@ def _complete(data: KaldiDir) -> KaldiDir:
 
 def _invert(spk2utt: Table) -> Table:
     return Table(spk2utt.path.with_name("utt2spk"), {utt: speaker for speaker, utts in spk2utt.rows.items() for utt in utts.split()})
+
+
+def _unify_ids(tables: dict[str, Table]) -> None:
+    """Gives the ids of all tables the Unicode normal form that they have in utt2spk."""
+    wanted = {unicodedata.normalize("NFC", utt): utt for utt in tables["utt2spk"].rows} if "utt2spk" in tables else {}
+    own = () if {"segments", "utt2parts"} & tables.keys() else ("wav.scp",)
+    for name in (*UTT_FILES, *own):
+        rows = tables[name].rows if name in tables else {}
+        others = {key: wanted.get(unicodedata.normalize("NFC", key), key) for key in rows}
+        changed = [key for key, utt in others.items() if utt != key and utt not in rows]
+        if changed:
+            renamed = {others[key] if key in changed else key: value for key, value in rows.items()}
+            rows.clear()
+            rows.update(renamed)
+            log.info("%s: %d ids in the Unicode form of utt2spk, the first is %s", tables[name].path, len(changed), changed[0])
+
+
+def _mend_paths(tables: dict[str, Table], rules: Rules) -> None:
+    """Removes white space and invisible characters beside or in the paths of wav.scp where this gives a file."""
+    rows = tables["wav.scp"].rows if "wav.scp" in tables else {}
+    for key, value in rows.items():
+        path, mended_path = (os.path.join(rules.audio_root or "", name) for name in (value, plain(value)))
+        if odd_spaces(value) and not is_pipe(value) and not os.path.exists(path) and os.path.exists(mended_path):
+            rows[key] = plain(value)

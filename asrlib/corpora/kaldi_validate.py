@@ -17,7 +17,7 @@ from asrlib.corpora.audio_file import is_pipe
 from asrlib.corpora.channels import Channel
 from asrlib.corpora.kaldi_dir import KaldiDir, parse_segment, read_tables
 from asrlib.corpora.kaldi_table import FIX, REC_FILES, SPK_FILES, UTT_FILES, Problem, Table
-from asrlib.utils.characters import JOINERS, code_point, odd_spaces, plain
+from asrlib.utils.characters import JOINERS, code_point, odd_spaces, plain, same_letters
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 from asrlib.utils.progress import progress
@@ -110,10 +110,11 @@ def _keys(tables: dict[str, Table]) -> Iterator[Problem]:
                 continue
             table = tables[name]
             for key in sorted(table.rows.keys() - wanted):
-                yield table.problem(key, f"id is not in {source}", key)
+                yield table.problem(key, f"id is not in {source}", key + same_letters(key, wanted))
             for key in sorted(wanted - table.rows.keys() - table.bad):
                 thing = "id" if names is UTT_FILES or name == "wav.scp" else "file"
-                yield Problem(table.path, None, f"missing id of {source}", key, f"add it, or --fix true drops the {thing}", drop=key)
+                detail = key + same_letters(key, table.rows)
+                yield Problem(table.path, None, f"missing id of {source}", detail, f"add it, or --fix true drops the {thing}", drop=key)
 
 
 def _speakers(utt2spk: Table, spk2utt: Table | None, rules: Rules) -> Iterator[Problem]:
@@ -174,7 +175,7 @@ def mended(words: str, rules: Rules) -> str:
 
 def _wav(wav: Table, rules: Rules) -> Iterator[Problem]:
     for key, value in wav.rows.items():
-        if "~" in value:
+        if value.startswith("~"):
             yield wav.problem(key, "~ in wav.scp is not expanded", key, "write the full path, or --fix true drops the line")
         if is_pipe(value) and not rules.allow_pipes:
             fix = "give --allow_pipes true if you trust the commands, or write plain paths"

@@ -13,7 +13,7 @@ import numpy as np
 from asrlib.corpora.kaldi_dir import Utterance
 from asrlib.features.kmeans import learn, load_centroids, save_centroids
 from asrlib.features.quality import cluster_quality, even_alignment
-from asrlib.features.targets import Frames, Jobs, make_clusters, sample_frames
+from asrlib.features.targets import Bad, Frames, Jobs, make_clusters, sample_frames
 from asrlib.utils.arrays import Arrays
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
@@ -38,14 +38,15 @@ class Learning:
 
 def cluster_targets(
     utterances: Sequence[Utterance], frames: Frames, path: Path, how: Learning | Path, jobs: Jobs
-) -> tuple[Arrays, dict[str, float]]:
+) -> tuple[Arrays, dict[str, float], Bad]:
     """Writes the clusters of every utterance to `path`. how: learns them, or the file of centroids that are applied.
 
-    Returns utterance -> clusters (frames,) uint16, and their quality ({} without transcripts). UserError: see learn and load_centroids.
+    Returns utterance -> clusters (frames,) uint16, their quality ({} without transcripts), and what cannot be read. UserError: see learn and
+    load_centroids.
     """
     centroids = load_centroids(how) if isinstance(how, Path) else _learn(utterances, frames, path.with_suffix(".centroids.safetensors"), how, jobs)
-    labels = make_clusters(utterances, frames, centroids, path, jobs)
-    return labels, _write_quality(utterances, labels, path.with_suffix(".quality.json"))
+    labels, bad = make_clusters(utterances, frames, centroids, path, jobs)
+    return labels, _write_quality(utterances, labels, path.with_suffix(".quality.json")), bad
 
 
 def _learn(utterances: Sequence[Utterance], frames: Frames, path: Path, how: Learning, jobs: Jobs) -> np.ndarray:

@@ -7,19 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from asrlib.config.features import FeatureConfig
+from asrlib.corpora.faults import BAD_UTTS, pass_over
 from asrlib.corpora.fingerprint import file_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
-from asrlib.corpora.kaldi_fix import BAD_UTTS
 from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.features.ark import write_ark
 from asrlib.features.compute import compute, prepared
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
-from asrlib.utils.log import get_logger
 from asrlib.utils.parallel import run_jobs, split_evenly
-
-log = get_logger(__name__)
 
 DIGEST = "feats.sha256"
 Row = tuple[str, str, int, int, str]  # utterance, location, frames, samples, digest of the features
@@ -47,7 +44,7 @@ def extract(
     bad = {utt: reason for _, faults in results for utt, reason in faults.items()}
     if len(rows) + len(bad) != len(utterances):
         raise UserError(f"{dump_dir}: only {len(rows)} of {len(utterances)} utterances have features: see {dump_dir / 'log'}")
-    _report(bad, dump_dir / BAD_UTTS)
+    pass_over(bad, dump_dir / BAD_UTTS)
     if not rows:
         raise UserError(f"{data_dir}: no utterance can be read, {next(iter(bad.values()))}")
     select(data, [utt for utt, *_ in rows]).write(dump_dir)
@@ -95,12 +92,3 @@ def extract_part(
             yield utterance.id, feats
 
     return [(utt, location, frames, samples[utt], digests[utt]) for utt, location, frames in write_ark(ark, features(), compress)], bad
-
-
-def _report(bad: dict[str, str], path: Path) -> None:
-    for reason in bad.values():
-        log.error("passed over: %s", reason)
-    if bad:
-        write_table(path, {utt: " ".join(reason.split()) for utt, reason in bad.items()})
-    else:
-        path.unlink(missing_ok=True)

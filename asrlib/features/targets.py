@@ -1,17 +1,19 @@
 """Pretraining targets of a Kaldi directory, on all cores or on a cluster: clusters and pitch of every frame, speaker of every utterance.
 
 Files in DUMP_DIR/targets: NAME.safetensors (utterance -> clusters (frames,) uint16), pitch.safetensors (utterance -> pitch (frames,) float32),
-speakers.json ({"classes": N, "utterances": {utterance: number}}).
+speakers.json ({"classes": N, "utterances": {utterance: number}}). Utterances that cannot be read are passed over, logged, and listed with the reason
+in NAME.bad_utts.txt beside them; the functions return them, {utterance: reason}.
 """
 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from asrlib.corpora.faults import BAD_UTTS, pass_over
 from asrlib.corpora.kaldi_dir import Utterance
 from asrlib.features.kmeans import nearest
 from asrlib.features.mfcc import DIM, FRAME, RATE, mfcc_frames
@@ -27,6 +29,7 @@ from asrlib.utils.parallel import run_jobs, split_evenly
 log = get_logger(__name__)
 
 FLOAT = 4  # bytes
+Bad = dict[str, str]  # utterance that cannot be read -> reason
 FrameFunction = Callable[[np.ndarray, str], np.ndarray]  # samples, name of the utterance -> (frames, dim)
 
 
@@ -77,42 +80,46 @@ def sample_frames(utterances: Sequence[Utterance], frames: Frames, portion: floa
     chosen = sorted(rng.permutation(len(utterances))[: max(1, round(portion * len(utterances)))])
     picked = [utterances[i] for i in chosen]
     parts = jobs.map(_sample, picked, frames, max_gb * GB / FLOAT / frames.dim / len(picked), seed, desc="frames for k-means")
-    if not any(len(part) for part, _ in parts):
-        raise UserError(f"none of the {len(picked)} utterances drawn for k-means is as long as a frame ({FRAME} samples): give a larger --portion")
-    found, whole = sum(len(part) for part, _ in parts), sum(count for _, count in parts)
+    if not any(len(part) for part, *_ in parts):
+        why = next((reason for *_, bad in parts for reason in bad.values()), "")
+        lack = f"can be read, {why}" if why else f"is as long as a frame ({FRAME} samples)"
+        raise UserError(f"none of the {len(picked)} utterances drawn for k-means {lack}: give a larger --portion")
+    found, whole = sum(len(part) for part, *_ in parts), sum(count for _, count, _ in parts)
     if found < whole:
         log.warning("k-means learns from %d of %d frames: raise --max_gb %g for more (a portion of %g)", found, whole, max_gb, portion)
-    return np.concatenate([part for part, _ in parts if len(part)])
+    return np.concatenate([part for part, *_ in parts if len(part)])
 
 
-def make_clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np.ndarray, path: Path, jobs: Jobs) -> Arrays:
+def make_clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np.ndarray, path: Path, jobs: Jobs) -> tuple[Arrays, Bad]:
     """Writes and returns the clusters of every utterance; utterances shorter than a frame are skipped and listed in a file beside `path`."""
     parts = jobs.map(_clusters, utterances, frames, centroids, desc="clusters")
-    labels = _joined(parts, path)
+    labels, bad = _joined(parts, path)
     save_arrays(path, labels)
-    return labels
+    return labels, bad
 
 
-def make_pitch(utterances: Sequence[Utterance], path: Path, jobs: Jobs) -> Arrays:
+def make_pitch(utterances: Sequence[Utterance], path: Path, jobs: Jobs) -> tuple[Arrays, Bad]:
     """Writes and returns the pitch of every utterance; logs how many have no voiced frame."""
-    values = _joined(jobs.map(_pitch, utterances, desc="pitch"), path)
+    values, bad = _joined(jobs.map(_pitch, utterances, desc="pitch"), path)
     silent = [utt for utt, value in values.items() if not value.any()]
     if silent:
         log.warning("%d of %d utterances have no voiced frame, the first is %s: their pitch is 0", len(silent), len(values), silent[0])
     save_arrays(path, values)
-    return values
+    return values, bad
 
 
-def make_speakers(utterances: Sequence[Utterance], kind: str, clusters: int, seed: int, path: Path, jobs: Jobs) -> int:
+def make_speakers(utterances: Sequence[Utterance], kind: str, clusters: int, seed: int, path: Path, jobs: Jobs) -> tuple[int, Bad]:
     """Writes the speaker class of every utterance; returns the number of classes. kind: "labels" (utt2spk) or "clusters" (of voices)."""
+    bad: Bad = {}
     if kind == "labels":
         numbers = speaker_labels({utterance.id: utterance.speaker for utterance in utterances})
     else:
-        numbers = speaker_clusters(_joined(jobs.map(_voices, utterances, desc="voices"), path), clusters, seed)
+        voices, bad = _joined(jobs.map(_voices, utterances, desc="voices"), path)
+        numbers = speaker_clusters(voices, clusters, seed)
     classes = max(numbers.values()) + 1
     with atomic_write(path) as stream:
         json.dump({"classes": classes, "utterances": numbers}, stream)
-    return classes
+    return classes, bad
 
 
 def read_targets(path: Path) -> Arrays:
@@ -130,31 +137,52 @@ def read_speakers(path: Path) -> tuple[int, dict[str, int]]:
     return content["classes"], content["utterances"]
 
 
-def _joined(parts: list[tuple[Arrays, list[str]]], path: Path) -> Arrays:
-    short, listing = [utt for _, skipped in parts for utt in skipped], path.with_name(f"{path.stem}.too_short.txt")
+def bad_listing(path: Path) -> Path:
+    """The list of the utterances that cannot be read, beside the targets in `path`."""
+    return path.with_name(f"{path.stem}.{BAD_UTTS}")
+
+
+class _Part(NamedTuple):
+    """What a job has made of its utterances, the ids of those shorter than a frame, and those that cannot be read."""
+
+    arrays: Arrays
+    short: list[str]
+    bad: Bad
+
+
+def _joined(parts: list[_Part], path: Path) -> tuple[Arrays, Bad]:
+    bad = {utt: reason for part in parts for utt, reason in part.bad.items()}
+    pass_over(bad, bad_listing(path))
+    short, listing = [utt for part in parts for utt in part.short], path.with_name(f"{path.stem}.too_short.txt")
     with atomic_write(listing) as stream:
         stream.writelines(f"{utt}\n" for utt in short)
     if short:
         log.warning("skipped %d utterances shorter than a frame, the first is %s: see %s", len(short), short[0], listing)
-    if not any(arrays for arrays, _ in parts):
-        raise UserError(f"no utterance is as long as a frame ({FRAME} samples): see {listing}")
-    return {utt: array for arrays, _ in parts for utt, array in arrays.items()}
+    if not any(part.arrays for part in parts):
+        if bad and not short:
+            raise UserError(f"no utterance can be read, {next(iter(bad.values()))}")
+        raise UserError(f"no utterance that can be read is as long as a frame ({FRAME} samples): see {listing}")
+    return {utt: array for part in parts for utt, array in part.arrays.items()}, bad
 
 
-def _each(utterances: Sequence[Utterance], compute: Callable[[np.ndarray, str], np.ndarray]) -> tuple[Arrays, list[str]]:
-    """compute() of every utterance that is at least a frame long, and the ids of the others."""
-    found, short = {}, []
+def _each(utterances: Sequence[Utterance], compute: Callable[[np.ndarray, str], np.ndarray]) -> _Part:
+    """compute() of every utterance that can be read and is at least a frame long."""
+    found = _Part({}, [], {})
     for utterance in utterances:
-        audio = utterance.audio(RATE)
+        try:
+            audio = utterance.audio(RATE)
+        except UserError as error:
+            found.bad[utterance.id] = str(error)
+            continue
         if len(audio) < FRAME:
-            short.append(utterance.id)
+            found.short.append(utterance.id)
         else:
-            found[utterance.id] = compute(audio, f"utterance {utterance.id}")
-    return found, short
+            found.arrays[utterance.id] = compute(audio, f"utterance {utterance.id}")
+    return found
 
 
-def _sample(utterances: Sequence[Utterance], frames: Frames, each: float, seed: int) -> tuple[np.ndarray, int]:
-    """At most `each` frames of every utterance, and the number of all their frames."""
+def _sample(utterances: Sequence[Utterance], frames: Frames, each: float, seed: int) -> tuple[np.ndarray, int, Bad]:
+    """At most `each` frames of every utterance, the number of all their frames, and what cannot be read."""
     function, whole = frames.load(), 0
     rng = np.random.default_rng((seed, len(utterances)))
 
@@ -164,18 +192,18 @@ def _sample(utterances: Sequence[Utterance], frames: Frames, each: float, seed: 
         whole += len(matrix)
         return matrix if len(matrix) <= each else matrix[np.sort(rng.permutation(len(matrix))[: max(1, round(each))])]
 
-    found, _ = _each(utterances, some)
-    return np.concatenate(list(found.values())).astype(np.float32) if found else np.empty((0, 0), np.float32), whole
+    found = _each(utterances, some)
+    return np.concatenate([*found.arrays.values()]).astype(np.float32) if found.arrays else np.empty((0, 0), np.float32), whole, found.bad
 
 
-def _clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np.ndarray) -> tuple[Arrays, list[str]]:
+def _clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np.ndarray) -> _Part:
     function = frames.load()
     return _each(utterances, lambda audio, where: nearest(function(audio, where), centroids).astype(np.uint16))
 
 
-def _pitch(utterances: Sequence[Utterance]) -> tuple[Arrays, list[str]]:
+def _pitch(utterances: Sequence[Utterance]) -> _Part:
     return _each(utterances, lambda audio, where: pitch(audio))
 
 
-def _voices(utterances: Sequence[Utterance]) -> tuple[Arrays, list[str]]:
+def _voices(utterances: Sequence[Utterance]) -> _Part:
     return _each(utterances, lambda audio, where: voice(audio))

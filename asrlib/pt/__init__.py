@@ -6,3 +6,7 @@ import warnings
 warnings.filterwarnings("ignore", module=r"(s3prl|torchaudio|tacotron_cleaner|espnet|espnet2)\b.*")
 warnings.filterwarnings("ignore", category=SyntaxWarning)
 warnings.filterwarnings("ignore", message=r".*(torch\.cuda\.amp|set_audio_backend|pkg_resources).*")
+
+from asrlib.pt.delayed_imports import delay  # noqa: E402
+
+delay()

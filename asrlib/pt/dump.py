@@ -1,6 +1,7 @@
 """Input of ESPnet's fine-tuning from a Kaldi directory: audio files or hidden states of a frozen upstream, transcripts, lengths for batches.
 
-OUT/{wav.scp or feats.scp, text, speech_shape, speech.json}. Lengths are in samples for both kinds, so that both make the same batches.
+OUT/{wav.scp or feats.scp, text, speech_shape, speech.json}; bad_utts.txt lists what cannot be read and is passed over. Lengths are in
+samples for both kinds, so that both make the same batches.
 """
 
 import hashlib
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 
 from asrlib.config.base import override_values, read_yaml
-from asrlib.corpora.audio import audio_info, write_wav
+from asrlib.corpora.audio import check_audio, write_wav
 from asrlib.corpora.audio_file import is_pipe
+from asrlib.corpora.faults import BAD_UTTS, pass_over
 from asrlib.corpora.fetch import digest
 from asrlib.corpora.fingerprint import audio_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
@@ -33,6 +35,7 @@ RATE = 16000
 PART = 512  # utterances of an archive: what a killed run has to do again is at most one of them for each job
 
 Row = tuple[str, str, int]  # utterance, location, samples
+Bad = dict[str, str]  # utterance that cannot be read -> reason
 
 
 @dataclass
@@ -96,17 +99,18 @@ def upstream_to_cache(name: str, model: str, data_dirs: Sequence[Path], caching:
 
 
 def estimate_bytes(data_dir: Path, upstream: UpstreamSource) -> int:
-    """Bytes that the hidden states of a directory take, from the headers of its files."""
-    seconds = sum(utterance.seconds() for utterance in KaldiDir.read(data_dir).utterances())
+    """Bytes that the hidden states of a directory take, from the headers of its files; those that cannot be read count nothing."""
+    lengths = [_seconds(utterance) for utterance in KaldiDir.read(data_dir).utterances()]
+    seconds = sum(length for length in lengths if isinstance(length, float))
     return round(seconds * RATE / upstream.downsample_rate) * upstream.layers * upstream.dim * 4
 
 
-def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Limits, nj: int, backend: str = "local") -> int:
-    """Writes OUT; how many utterances are in it. upstream: whose hidden states; None: audio.
+def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Limits, nj: int, backend: str = "local") -> tuple[int, Bad]:
+    """Writes OUT; how many utterances are in it, and which were passed over. upstream: whose hidden states; None: audio.
 
-    What a killed run has written is kept. UserError names the first bad utterance.
+    What a killed run has written is kept. UserError: no utterance can be read, or all are set aside.
     """
-    data = _inside(KaldiDir.read(data_dir), limits, out)
+    data, bad = _inside(KaldiDir.read(data_dir), limits, out)
     utterances = list(data.utterances())
     speech = Speech("states", upstream.name, upstream.path, upstream.layers, upstream.dim, upstream.downsample_rate) if upstream else Speech("audio")
     speech.data = _fingerprint(utterances, upstream)
@@ -115,51 +119,70 @@ def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Lim
     parts = [utterances[i : i + PART] for i in range(0, len(utterances), PART)]
     jobs = [(part, str(out / "parts" / str(number)), upstream) for number, part in enumerate(parts)]
     results = run_jobs(function, jobs, out / "log", nj=nj, backend=backend, desc=f"{speech.kind} of {data_dir.name}")
-    rows = [row for result in results for row in result]
-    if len(rows) != len(utterances):
+    rows = [row for found, _ in results for row in found]
+    faults = {utt: reason for _, found in results for utt, reason in found.items()}
+    if len(rows) + len(faults) != len(utterances):
         raise UserError(f"{out}: {len(rows)} of {len(utterances)} utterances were written: see {out / 'log'}")
+    bad |= faults
+    pass_over(bad, out / BAD_UTTS)
+    if not rows:
+        raise UserError(f"{data_dir}: no utterance can be read, {next(iter(bad.values()))}")
     if data.text is not None:
-        write_table(out / "text", data.text)
+        write_table(out / "text", {utt: data.text[utt] for utt, *_ in rows})
     write_table(out / "speech_shape", {utt: str(samples) for utt, _, samples in rows})
     write_table(out / ("feats.scp" if upstream else "wav.scp"), {utt: location for utt, location, _ in rows})
-    return len(rows)
+    return len(rows), bad
 
 
-def dump_states(utterances: Sequence[Utterance], part: str, upstream: UpstreamSource) -> list[Row]:
+def dump_states(utterances: Sequence[Utterance], part: str, upstream: UpstreamSource) -> tuple[list[Row], Bad]:
     """The job of one archive: hidden states (frames, layers * dim) of each utterance alone, as ESPnet's s3prl frontend would give them."""
     if (rows := _done(part)) is not None:
-        return rows
+        return rows, {}
     model = load_upstream(upstream)
-    samples: dict[str, int] = {}
+    samples, bad = dict[str, int](), Bad()
 
     def states() -> Iterator[tuple[str, np.ndarray]]:
         for utterance in utterances:
-            audio = utterance.audio(RATE)
+            try:
+                audio = utterance.audio(RATE)
+            except UserError as error:
+                bad[utterance.id] = str(error)
+                continue
             samples[utterance.id] = len(audio)
             with torch.inference_mode():
                 layers, _ = model(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
             yield utterance.id, torch.cat(layers, -1)[0].numpy()
 
     rows = [(utt, location, samples[utt]) for utt, location, _ in write_ark(f"{part}.ark", states())]
-    return _finish(part, rows)
+    return _finish(part, rows, bad), bad
 
 
-def dump_audio(utterances: Sequence[Utterance], part: str, _: None = None) -> list[Row]:
+def dump_audio(utterances: Sequence[Utterance], part: str, _: None = None) -> tuple[list[Row], Bad]:
     """The job for some utterances: 16 kHz mono files of one utterance stay where they are, others are converted to such files, which are numbered."""
     if (rows := _done(part)) is not None:
-        return rows
-    rows = []
+        return rows, {}
+    rows, bad = [], Bad()
     for number, utterance in enumerate(utterances):
-        if utterance.is_file() and not utterance.channels:
-            info = audio_info(utterance.wav)
-            if (info.rate, info.channels, info.plain) == (RATE, 1, True):
-                rows.append((utterance.id, utterance.wav, info.frames))
-                continue
-        audio, path = utterance.audio(RATE), Path(part) / f"{number}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_wav(path, audio, RATE)
-        rows.append((utterance.id, str(path), len(audio)))
-    return _finish(part, rows)
+        try:
+            rows.append((utterance.id, *_audio_file(utterance, Path(part) / f"{number}.wav")))
+        except UserError as error:
+            bad[utterance.id] = str(error)
+    return _finish(part, rows, bad), bad
+
+
+def _audio_file(utterance: Utterance, path: Path) -> tuple[str, int]:
+    """The file with the audio of an utterance, its own or the one written to `path`, and its samples."""
+    if utterance.is_file() and not utterance.channels:
+        try:
+            info = check_audio(utterance.wav)
+        except UserError as error:
+            raise UserError(f"utterance {utterance.id}: {error}") from error
+        if (info.rate, info.channels, info.plain) == (RATE, 1, True):
+            return utterance.wav, info.frames
+    audio = utterance.audio(RATE)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(path, audio, RATE)
+    return str(path), len(audio)
 
 
 def read_speech(folder: Path) -> Speech:
@@ -175,7 +198,10 @@ def _done(part: str) -> list[Row] | None:
     return [tuple(row) for row in json.loads(path.read_text())] if path.is_file() else None
 
 
-def _finish(part: str, rows: list[Row]) -> list[Row]:
+def _finish(part: str, rows: list[Row], bad: Bad) -> list[Row]:
+    """Keeps the rows, so that the part is not made again, unless some of its audio may be repaired."""
+    if bad:
+        return rows
     with atomic_write(f"{part}.json") as stream:
         json.dump(rows, stream)
     return rows
@@ -185,7 +211,10 @@ def _fingerprint(utterances: Sequence[Utterance], upstream: UpstreamSource | Non
     """A digest of the weights, and of the ids, transcripts and audio of the utterances."""
     found = hashlib.sha256(digest(Path(upstream.path), "sha256").encode() if upstream and upstream.path else b"")
     for utterance in utterances:
-        audio = audio_digest(utterance.wavs, utterance.channels)
+        try:
+            audio = audio_digest(utterance.wavs, utterance.channels)
+        except UserError:  # the job of the utterance tells
+            audio = "unreadable"
         found.update(f"{utterance.id} {audio} {utterance.start} {utterance.end} {utterance.text}\n".encode())
     return found.hexdigest()
 
@@ -201,14 +230,24 @@ def _claim(out: Path, speech: Speech) -> None:
         json.dump(asdict(speech), stream, indent=1)
 
 
-def _inside(data: KaldiDir, limits: Limits, out: Path) -> KaldiDir:
-    """The utterances that can be trained on; the others are listed in OUT/set_aside.tsv."""
-    aside = {}
+def _seconds(utterance: Utterance) -> float | str:
+    """The duration, or why it is not known."""
+    if any(map(is_pipe, utterance.wavs)):
+        return f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)"
+    try:
+        return float(utterance.seconds())
+    except UserError as error:
+        return str(error)
+
+
+def _inside(data: KaldiDir, limits: Limits, out: Path) -> tuple[KaldiDir, Bad]:
+    """The utterances that can be trained on, and those that cannot be read; the others are listed in OUT/set_aside.tsv."""
+    aside, bad = {}, Bad()
     for utterance in data.utterances():
-        if any(map(is_pipe, utterance.wavs)):
-            raise UserError(f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)")
-        seconds = utterance.seconds()
-        if not limits.shortest <= seconds <= limits.longest:
+        seconds = _seconds(utterance)
+        if isinstance(seconds, str):
+            bad[utterance.id] = seconds
+        elif not limits.shortest <= seconds <= limits.longest:
             aside[utterance.id] = f"{seconds:.3f} seconds, outside {limits.shortest:g} to {limits.longest:g}"
         elif utterance.text is not None and not utterance.text.strip():
             aside[utterance.id] = "empty transcript"
@@ -217,7 +256,9 @@ def _inside(data: KaldiDir, limits: Limits, out: Path) -> KaldiDir:
     if aside:
         first = min(aside)
         log.warning("%d utterances set aside, the first %s (%s): %s", len(aside), first, aside[first], out / "set_aside.tsv")
-    kept = select(data, [utt for utt in data.utt2spk if utt not in aside])
-    if not len(kept):
-        raise UserError(f"{out}: no utterance left to train on; see {out / 'set_aside.tsv'}")
-    return kept
+    kept = [utt for utt in data.utt2spk if utt not in aside and utt not in bad]
+    if not kept:
+        pass_over(bad, out / BAD_UTTS)
+        more = f", or in {out / BAD_UTTS}" if bad else ""
+        raise UserError(f"{out}: no utterance left to train on; see {out / 'set_aside.tsv'}{more}")
+    return select(data, kept), bad

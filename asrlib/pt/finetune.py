@@ -24,6 +24,7 @@ from asrlib.pt.espnet_config import (
 )
 from asrlib.pt.frontends import TRAINED
 from asrlib.pt.memory_plan import plan_parts, with_parts
+from asrlib.pt.recogniser import INFERENCE
 from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream
 from asrlib.pt.training import register, train
 from asrlib.report.layers import plot_layer_weights
@@ -38,7 +39,6 @@ log = get_logger(__name__)
 CONFIG = "asr.yaml"  # the resolved configuration, as given to ESPnet
 PARTS = "parts"  # in data.json: in how many parts batches are divided to fit into memory
 DATA = "data.json"  # digests of the training and validation dumps
-INFERENCE = "inference"  # folder of the model that takes audio
 RUN = (INFERENCE, "*.pth", "images", "tensorboard", "config.yaml", "train*.log", CONFIG, DATA)  # the files of a run, its data last
 REMEDY = "give another --exp_dir, or --force true to start over"
 

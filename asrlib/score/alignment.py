@@ -44,11 +44,12 @@ def align(refs: Sequence[Sequence[Hashable]], hyps: Sequence[Sequence[Hashable]]
     if len(refs) != len(hyps):
         raise ValueError(f"{len(refs)} references and {len(hyps)} hypotheses")
     ids: dict[Hashable, int] = {}
-    coded = [([ids.setdefault(u, len(ids)) for u in ref], [ids.setdefault(u, len(ids)) for u in hyp]) for ref, hyp in zip(refs, hyps, strict=True)]
-    ops = [""] * len(coded)
+    ops = ["C" * len(ref) if list(ref) == list(hyp) else "" for ref, hyp in zip(refs, hyps, strict=True)]
+    wrong = [i for i, found in enumerate(ops) if not found]
+    coded = [tuple([ids.setdefault(u, len(ids)) for u in units] for units in (refs[i], hyps[i])) for i in wrong]
     for batch in _batches(coded):
         for index, found in zip(batch, _align_batch([coded[i] for i in batch]), strict=True):
-            ops[index] = found
+            ops[wrong[index]] = found
     return [Alignment(ref, hyp, o) for ref, hyp, o in zip(refs, hyps, ops, strict=True)]
 
 
@@ -88,21 +89,25 @@ def _align_batch(pairs: list[tuple[list[int], list[int]]]) -> list[str]:
         deletion = deletion[:, 1:]
         back[i, :, 1:][deletion < insertion] = _DELETION
         back[i, :, 1:][(diagonal <= deletion) & (diagonal <= insertion)] = _DIAGONAL
-    return [_trace(back[:, k], r, h) for k, (r, h) in enumerate(pairs)]
+    return _trace(back, ref, hyp, [len(r) for r, _ in pairs], [len(h) for _, h in pairs])
 
 
-def _trace(back: np.ndarray, ref: list[int], hyp: list[int]) -> str:
-    """Walks back from the last cell of one pair; back: (rows, columns)."""
-    i, j, ops = len(ref), len(hyp), []
-    while i or j:
-        step = back[i, j]
-        if step == _DIAGONAL:
-            i, j = i - 1, j - 1
-            ops.append("C" if ref[i] == hyp[j] else "S")
-        elif step == _DELETION:
-            i -= 1
-            ops.append("D")
-        else:
-            j -= 1
-            ops.append("I")
-    return "".join(reversed(ops))
+def _trace(back: np.ndarray, ref: np.ndarray, hyp: np.ndarray, rows: Sequence[int], columns: Sequence[int]) -> list[str]:
+    """Walks back from the last cell of all pairs at once; back: (rows + 1, pairs, columns + 1)."""
+    i, j, pairs = np.array(rows), np.array(columns), np.arange(len(ref))
+    steps = np.full((ref.shape[1] + hyp.shape[1], len(ref)), ord(" "), dtype=np.uint8)  # from the last to the first
+    for step in steps:
+        diagonal, deletion = (back[i, pairs, j] == kind for kind in (_DIAGONAL, _DELETION))
+        going = (i > 0) | (j > 0)
+        if not going.any():
+            break
+        diagonal, deletion = diagonal & going, deletion & going
+        same = diagonal.copy()
+        same[diagonal] = ref[pairs[diagonal], i[diagonal] - 1] == hyp[pairs[diagonal], j[diagonal] - 1]
+        step[going] = ord("I")
+        step[deletion] = ord("D")
+        step[diagonal] = ord("S")
+        step[same] = ord("C")
+        i = i - (diagonal | deletion)
+        j = j - (going & ~deletion)
+    return [row.tobytes().decode().lstrip(" ") for row in np.ascontiguousarray(steps[::-1].T)]

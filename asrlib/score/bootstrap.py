@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 REPLICATIONS = 10_000
+MANY = 10_000  # utterances from which on it is drawn how often each different row occurs: the same distribution, at a cost that hardly grows
 
 
 def resample(columns: np.ndarray, groups: Sequence[str] | None = None, replications: int = REPLICATIONS, seed: int = 0) -> np.ndarray:
@@ -20,6 +21,9 @@ def resample(columns: np.ndarray, groups: Sequence[str] | None = None, replicati
         np.add.at(grouped, inverse, columns)
         columns = grouped
     rng = np.random.default_rng(seed)
+    if len(columns) >= MANY:
+        rows, counts = np.unique(columns, axis=0, return_counts=True)
+        return rng.multinomial(len(columns), counts / len(columns), size=replications) @ rows
     chunk = max(1, 2_000_000 // len(columns))  # samples drawn at once, to bound the memory
     sums = [
         columns[rng.integers(len(columns), size=(min(chunk, replications - start), len(columns)))].sum(axis=1)

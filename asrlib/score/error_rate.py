@@ -11,6 +11,7 @@ from asrlib.score.conventions import Conventions
 from asrlib.score.differences import warn_of_differences
 from asrlib.score.lattice import FRAGMENT, align_lattice, has_signs, lattice
 from asrlib.score.texts import split_units
+from asrlib.utils.characters import same_letters
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
@@ -152,7 +153,7 @@ def check_ids(ref: dict[str, str], hyp: dict[str, str], allow_extra: bool = Fals
     empty = sorted(u for u in ref if u in hyp and ref[u] and not hyp[u])
     if extra and not allow_extra:
         remedy = "check that both files belong to the same set, or give --allow_extra true"
-        raise UserError(f"{len(extra)} hypotheses have no reference, the first is {extra[0]!r}: {remedy}")
+        raise UserError(f"{len(extra)} hypotheses have no reference, the first is {extra[0]!r}{same_letters(extra[0], missing)}: {remedy}")
     for ids, what in (
         (missing, "have NO HYPOTHESIS and are scored as deletions"),
         (extra, "have a hypothesis but no reference and are ignored"),

@@ -80,17 +80,18 @@ def confusions(score: Score) -> str:
 
 def render(utterance: str, alignment: Alignment) -> str:
     """REF, HYP and Eval lines in aligned columns; asterisks mark where one side has no unit."""
-    ref, hyp, marks, counts = [], [], [], Counts.of([alignment])
-    for op, *units in alignment.steps():
-        r, h = (None if unit is None else str(unit) for unit in units)
-        columns = max(width(r or ""), width(h or ""), 1)
-        ref.append(_pad(r, columns))
-        hyp.append(_pad(h, columns))
-        marks.append(_pad("" if op == "C" else op, columns))
+    refs, hyps, marks = [], [], []
+    for op, ref, hyp in alignment.steps():
+        r, h = "" if ref is None else str(ref), "" if hyp is None else str(hyp)
+        columns = max(width(r), width(h), 1)
+        refs.append("*" * columns if ref is None else _pad(r, columns))
+        hyps.append("*" * columns if hyp is None else _pad(h, columns))
+        marks.append((" " if op == "C" else op).ljust(columns))
+    counts = Counts.of([alignment])
     scores = " ".join(str(n) for n in (counts.correct, counts.substitutions, counts.deletions, counts.insertions))
-    lines = [f"id: ({utterance})", f"Scores: (#C #S #D #I) {scores}", "REF:  " + " ".join(ref), "HYP:  " + " ".join(hyp), "Eval: " + " ".join(marks)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    named = [f"{name} {' '.join(line)}" for name, line in zip(("REF: ", "HYP: ", "Eval:"), (refs, hyps, marks), strict=True)]
+    return "\n".join(line.rstrip() for line in (f"id: ({utterance})", f"Scores: (#C #S #D #I) {scores}", *named)) + "\n"
 
 
-def _pad(unit: str | None, columns: int) -> str:
-    return "*" * columns if unit is None else unit + " " * (columns - width(unit))
+def _pad(unit: str, columns: int) -> str:
+    return unit + " " * (columns - width(unit))

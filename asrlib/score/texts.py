@@ -94,4 +94,6 @@ def split_units(text: str, unit: str) -> list[str]:
 
 def width(text: str) -> int:
     """Columns on a terminal: wide East-Asian characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
     return sum(0 if unicodedata.category(c) in ("Mn", "Me", "Cf") else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -13,9 +13,9 @@ from asrlib.text.tags import split_tags
 
 APOSTROPHES = str.maketrans(dict.fromkeys("‘’‛ʼʻ＇ꞌ′´`", "'"))
 PRONOUNCED = "&%@#§‰{}"  # punctuation in Unicode, but read aloud as words, or signs of alternatives
-ALTERNATIVES = re.compile(r"\{[^{}]*\S\s*/\s*\S[^{}]*\}")
+ALTERNATIVES = re.compile(r"\{[^{}]*[^\s{}]\s*/\s*[^\s{}][^{}]*\}")
 # All signs between two digits (spaced ones, if they join numbers), a minus or a point before a digit, a slash or the sign of minutes after one.
-NUMBER_SIGN = r"(?<=\d)[^\w\s]+(?=\d)|(?<=[\d%])\s*[-‐‑‒–/:]\s*(?=[-.]?\d)|(?<![-–—])[-‐‑‒–/](?=[.$€£¥]?\d)|(?<!\.)\.(?=\d)|(?<=\d)[/']"
+NUMBER_SIGN = r"(?<=\d)[^\w\s]+(?=\d)|(?<=[\d%])\s*[-‐‑‒–/:]\s*(?=[-.]?\d)|(?<![-–—])[-‐‑‒–/](?=[.$€£¥]?\d)|(?<!\.)\.(?=\d)|(?<=\d)[/'″]"
 APOSTROPHE = "(?<=[A-Z0-9À-ÖØ-Þ\u0300-\u036f])'|'(?=[A-Z])"
 SPACED = "[A-Z0-9À-ÖØ-Þ\u0300-\u036f'%/:+−–-]"  # Latin letters (of upper case) and numbers: a space between two of these stays
 QUOTED = re.compile(r"(?<![A-Z0-9])'(?=\S)((?:[^']|(?<=[A-Z])'(?=[A-Z]))*)(?<=\S)'(?![A-Z0-9])")
@@ -84,6 +84,8 @@ def _fold(text: str) -> str:
 
 def _is_numeral(text: str, index: int) -> bool:
     char = text[index]
+    if char == "″":  # seconds or inches, not two apostrophes
+        return True
     if char.isdecimal() or not any(c.isdecimal() or c == "\u2044" for c in unicodedata.normalize("NFKC", char)):
         return False
     beside = text[max(index - 1, 0) : index] + text[index + 1 : index + 2]

@@ -24,7 +24,7 @@ DENOMINATORS = {*range(2, 11), 16, 32, 64, 100}  # others are rather dates or sc
 
 ABBREVIATION = re.compile(rf"\b({'|'.join(ABBREVIATIONS)})\.", re.IGNORECASE)
 # A number with nothing beside it that would make it another one (a date, a range, a version, a word): such a string is left as it is.
-BEFORE = r"(?<![\w.,:/$£€¥%°#+±×÷~–−\\-])(?P<minus>[-−–]?)"
+BEFORE = r"(?<![\w.,:/$£€¥%°#+±×÷~–−^\\-])(?<!\d['′\"″])(?P<minus>[-−–]?)"
 AFTER = r"(?![\w$£€¥¢%‰°'′]|[.,:/~+×÷–−*^-]+[\d$£€]|[.,:/~+×÷–−*^]+\w|-\w(?!\w))"
 # Numbers that spaces join (3 - 5, 10 000) can be read in several ways.
 JOINED = re.compile(r"\S*\d[%°]?(?:\s+[-‐‑‒–/:]\s*|\s*[-‐‑‒–/:]\s+)[-–$£€]*\.?\d\S*|(?<!\S)[-$£€]*\d{1,3}(?:\s\d{3})+(?!\w)")
@@ -37,7 +37,7 @@ MONEY = re.compile(
 FRACTION = re.compile(rf"{BEFORE}(?:(?P<whole>\d{{1,3}})[ -])?(?P<top>\d{{1,2}})/(?P<bottom>\d{{1,3}}){AFTER}")
 TIME = re.compile(rf"{BEFORE}(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d){AFTER}")
 PERCENT = re.compile(rf"{BEFORE}(?P<number>{NUMBER})\s?%(?![\w%]|[.,:/-]\d)")
-ORDINAL = re.compile(rf"{BEFORE}(?P<number>{WHOLE})(?:st|nd|rd|th)(?!\w)", re.IGNORECASE)
+ORDINAL = re.compile(rf"{BEFORE}(?P<number>{WHOLE})(?:st|nd|rd|th)(?!\w|[-–—/]\d)", re.IGNORECASE)
 DECADE = re.compile(rf"{BEFORE}'?(?P<decade>(?:1[1-9]|20)?\d0)'?s(?!\w)")
 MEASURE = re.compile(rf"{BEFORE}(?P<number>{NUMBER})\s?(?P<unit>{'|'.join(MEASURES)})(?![\w/]|[²³^])", re.IGNORECASE)
 PLAIN = re.compile(rf"{BEFORE}(?P<number>{NUMBER}){AFTER}")

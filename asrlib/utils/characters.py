@@ -6,6 +6,7 @@ general category Cf).
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 BLANKS = "\u2800\u3164\uffa0"  # braille blank, Hangul fillers: not white space by their category, but shown as one
 JOINERS = "\u200c\u200d"  # zero-width joiners belong to the spelling of Persian, Hindi and others
@@ -28,3 +29,11 @@ def plain(text: str) -> str:
 def code_point(char: str) -> str:
     """A character's code point and name: U+00A0 NO-BREAK SPACE."""
     return f"U+{ord(char):04X} {unicodedata.name(char, '')}".rstrip()
+
+
+def same_letters(word: str, others: Iterable[str]) -> str:
+    """A remark if one of the others has the same letters as the word in another Unicode normal form, so that it looks the same; else ""."""
+    form = unicodedata.normalize("NFC", word)
+    if word.isascii() or not any(unicodedata.normalize("NFC", other) == form for other in others if other != word):
+        return ""
+    return f" ({'composed, NFC' if word == form else 'decomposed, not NFC'}; the other file has the same letters in another Unicode form)"

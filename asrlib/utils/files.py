@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from asrlib.utils.characters import code_point, odd_spaces, plain
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "w", encoding: str | None = "utf-8") -> Iterator[IO]:
@@ -59,10 +61,13 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 
 def other_form(path: str | Path) -> str:
-    """For a path that does not exist: a remark on a file whose name has the same letters in another Unicode normal form, "" if there is none.
+    """For a path that does not exist: a remark on a file whose name has the same letters in another Unicode normal form, or other spaces; else "".
 
     Mac OS unpacks archives with decomposed names (NFD); lists of files are mostly written composed (NFC).
     """
+    bare = plain(str(path))
+    if bare != str(path) and os.path.exists(bare):
+        return f"{bare} does: the path has white space or an invisible character ({code_point(odd_spaces(str(path))[0])}) in or beside it: correct it"
     found = ""
     for part in Path(os.path.abspath(path)).parts:
         candidate = os.path.join(found, part)

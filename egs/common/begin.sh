@@ -2,6 +2,8 @@
 # The first file that a run.sh sources. It sets strict mode, reports unexpected errors with file and line, changes to the recipe's directory ($recipe;
 # the caller's is $called_from), and defines `option` (parse_options.sh).
 
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # called as sh run.sh
+set +o posix
 set -uo pipefail
 shopt -s inherit_errexit # errexit also applies inside $(...)
 unset CDPATH # with CDPATH, cd prints its target and may go to another directory of that name

@@ -90,7 +90,21 @@ pretraining_config() { if $mini; then echo "$1.yaml"; else echo "$1_$2.yaml"; fi
 
 # experiment_name CONFIG ARGUMENTS [PRETRAINED_MODEL]: default name of an experiment.
 experiment_name() {
-    folder_name "$(basename "$1" .yaml)${2:+_$2}${seed:+_seed$seed}${3:+_$(basename "$3")}"
+    folder_name "$(basename "$1" .yaml)${2:+_$2}${seed:+_seed$seed}${3:+_$(model_name "$3")}"
+}
+
+# model_name FILE: its name, after that of its folder if many models have files of this name (pytorch_model.bin, EXP/pt/s3prl.pt).
+model_name() {
+    local path name folder
+    local common='^(pytorch_model|model|checkpoint|weights|valid|train|best|last|average|s3prl|encoder|decoder)([._-]?(best|last|[0-9]+))*([.].*)?$'
+    local inner='^(pt|ms|transformers|checkpoints|updates|inference|snapshots|[0-9]+|[0-9a-f]{40})$' # folders in that of an experiment or a hub
+    path=$(realpath -ms "$1")
+    name=${path##*/} folder=$(basename "${path%/*}")
+    while [ -n "${path%/*}" ] && { [[ ${path##*/} =~ $common ]] || [[ ${path##*/} =~ $inner ]] || [[ $folder =~ $inner ]]; }; do
+        path=${path%/*} name=${folder}_$name
+        folder=$(basename "${path%/*}")
+    done
+    echo "$name"
 }
 
 # folder_name TEXT: the text as the name of a directory; a long one is truncated and ends in a digest of the whole text.

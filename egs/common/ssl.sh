@@ -58,6 +58,8 @@ if [ ${#pretrain_configs[@]} -eq 0 ]; then
     [ ${#clusters[@]} -gt 0 ] || clusters=("${default_clusters[@]}")
 fi
 if [ -n "$pretrained_model" ]; then
+    [ -z "$pretrain_args" ] || [ "$config_option" = --pretrain_config ] ||
+        _refuse "--pretrain_args overrides keys of a configuration: with --pretrained_model give it with --pretrain_configs"
     pretrain_configs=("${pretrain_configs[-1]}") iteration_args=()
 elif [ ${#pretrain_configs[@]} -ne ${#targets[@]} ] || [ ${#pretrain_configs[@]} -ne ${#clusters[@]} ]; then
     _refuse "--pretrain_configs, --targets and --clusters must have the same length: '${pretrain_configs[*]}', '${targets[*]}', '${clusters[*]}'"
@@ -65,7 +67,9 @@ fi
 last_iteration=$((${#pretrain_configs[@]} - 1))
 asr_config=${asr_config:-$(config_file asr_conformer.yaml)}
 published=${published:-${default_published:+$ROOT/$default_published}}
-tag=${tag:-$(experiment_name "${pretrain_configs[last_iteration]}" "$pretrain_args" "$pretrained_model")}
+named_config=${pretrain_configs[last_iteration]} # but a pretrained model says itself what it is
+[ "$config_option" = --pretrain_config ] || [ -z "$pretrained_model" ] || named_config=$model
+tag=${tag:-$(experiment_name "$named_config" "$pretrain_args" "$pretrained_model")}
 exp=$expdir/$tag
 asr_tag=$(experiment_name "$asr_config" "$asr_args")
 asr_exp=$expdir/${asr_tag}_$tag
@@ -106,7 +110,8 @@ stage 3 "pretraining" "$exp" \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     if ! $run_pretraining; then
-        asr convert --to ms "$config_option" "${pretrain_configs[last_iteration]}" --checkpoint "$pretrained_model" --out "$exp"
+        asr convert --to ms "$config_option" "${pretrain_configs[last_iteration]}" ${pretrain_args:+--pretrain_args "$pretrain_args"} \
+            --checkpoint "$pretrained_model" --out "$exp"
         return
     fi
     local i name=km${clusters[0]} iteration_exp previous_exp

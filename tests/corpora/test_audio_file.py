@@ -103,3 +103,28 @@ def test_views_of_a_stream():
     assert view.read() == expected and view.read() == b""
     assert view.seek(1) == 1 and view.read(4) == expected[1:5] and view.tell() == 5
     assert view.seek(-3, 2) == 45 and view.read(10) == expected[45:]
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", "a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"\x1f\x8b\x08", "compressed with gzip"),
+        (b"ajkg\2", "compressed with shorten"),
+        (b"\0\0\0\x20ftypM4A ", "MP4"),
+        (bytes.fromhex("3026b2758e66cf11"), "Windows media"),
+        (bytes.fromhex("1a45dfa3"), "WebM"),
+    ],
+)
+def test_what_is_no_audio_that_can_be_read_is_named(tmp_path, start, what):
+    path = tmp_path / "a.wav"
+    path.write_bytes(start + bytes(900))
+    for read in (audio.read_audio, lambda path: audio.read_wav_entry(f"cat {path} |", allow_pipes=True)):
+        with pytest.raises(UserError, match=f"a.wav.* is {what}"):
+            read(path)
+
+
+def test_ranges_of_archives_are_refused_by_name(tmp_path):
+    with pytest.raises(UserError, match=r"x.ark:7\[0:10\]: ranges of archives .* are not read"):
+        audio.read_audio(f"{tmp_path}/x.ark:7[0:10]")

@@ -121,6 +121,14 @@ def test_durations_of_segments_and_commands(five, tmp_path):
         durations(data)
 
 
+def test_durations_name_every_file_that_cannot_be_read(five, tmp_path, logged):
+    data = KaldiDir.read(five)
+    data.wav["a-2"], data.wav["b-1"] = str(tmp_path / "x.wav"), str(tmp_path / "y.wav")
+    with pytest.raises(UserError, match="2 of 5 utterances cannot be read, utterance a-2: audio file .*x.wav does not exist.*; drop them"):
+        durations(data)
+    assert [line.partition(":")[0] for line in logged] == ["utterance a-2", "utterance b-1"]
+
+
 def test_accepting_a_directory_writes_utt2dur(five):
     tables = {path.name: read_table(path) for path in five.iterdir()}
     assert accept(five, tables, Rules(audio=True), repairing=False).data.tables["utt2dur"]["a-2"] == "0.250000"

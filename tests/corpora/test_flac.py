@@ -1,12 +1,13 @@
 """FLAC streams without the number of samples, made from files of libsndfile's encoder."""
 
 import hashlib
+import struct
 
 import numpy as np
 import pytest
 import soundfile
 
-from asrlib.corpora import audio
+from asrlib.corpora import audio, audio_file
 from asrlib.utils.errors import UserError
 
 
@@ -17,11 +18,11 @@ def encoded(path, count: int, channels: int = 1, subtype: str = "PCM_16") -> np.
     return soundfile.read(path, dtype="float32", always_2d=True)[0]
 
 
-def opened(path, digest: bool) -> None:
-    """Removes the number of samples from the header, and its MD5 without `digest`."""
+def opened(path, digest: bool, promised: int = 0) -> None:
+    """Removes the number of samples from the header, or writes another one, and removes its MD5 without `digest`."""
     content = bytearray(path.read_bytes())
-    content[21] &= 0xF0
-    content[22:26] = bytes(4)
+    content[21] = content[21] & 0xF0 | promised >> 32
+    content[22:26] = struct.pack(">I", promised & 0xFFFFFFFF)
     if not digest:
         content[26:42] = bytes(16)
     path.write_bytes(content)
@@ -95,3 +96,72 @@ def test_the_digest_is_that_of_the_samples(tmp_path):
     path = tmp_path / "a.flac"
     encoded(path, 1000)
     assert path.read_bytes()[26:42] == hashlib.md5(soundfile.read(path, dtype="int16")[0].astype("<i2").tobytes()).digest()
+
+
+@pytest.mark.parametrize("digest", [True, False])
+@pytest.mark.parametrize("promised", [1, 500, 4096, 12288, 15999])
+def test_too_few_samples_in_the_header(tmp_path, promised, digest, logged):
+    """libsndfile reads so many without complaint; 4096 and 12288 end with a frame."""
+    path = tmp_path / "a.flac"
+    samples = encoded(path, 16000)
+    opened(path, digest, promised)
+    audio_file._told.clear()
+    assert soundfile.info(path).frames == promised
+    info = audio.audio_info(path)
+    assert (info.frames, info.plain, info.note) == (16000, False, f"its header says {promised} samples where 16000 are: read to its end")
+    assert np.array_equal(audio.read_audio(path), samples[:, 0]) and len(logged) == 1
+    assert np.array_equal(audio.read_wav_entry(f"cat {path} |", allow_pipes=True), samples[:, 0])
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(UserError, match="its last frame is incomplete"):
+        audio.read_audio(path)
+
+
+@pytest.mark.parametrize("promised", [16001, 16044, 20000, 1 << 30])
+def test_too_many_samples_in_the_header(tmp_path, promised):
+    """The MD5 tells that the recording is whole; without one it may have been cut between two frames."""
+    path = tmp_path / "a.flac"
+    samples = encoded(path, 16000)
+    opened(path, True, promised)
+    assert np.array_equal(audio.read_audio(path), samples[:, 0])
+    assert audio.audio_info(path).note == f"its header says {promised - 16000} samples more than there are: read to its end"
+    opened(path, False, promised)
+    for read in (audio.read_audio, audio.audio_info, lambda path: audio.read_wav_entry(f"cat {path} |", allow_pipes=True)):
+        with pytest.raises(UserError, match=rf"truncated \({promised - 16000} samples fewer than its header says"):
+            read(path)
+
+
+@pytest.mark.parametrize("promised", [(1 << 36) - 1, 0xFFFFFFFF, 0x7FFFF000])
+def test_a_length_that_stands_for_none(tmp_path, promised):
+    path = tmp_path / "a.flac"
+    samples = encoded(path, 16000)
+    opened(path, False, promised)
+    assert np.array_equal(audio.read_audio(path), samples[:, 0]) and audio.audio_info(path).note == ""
+
+
+def test_a_cut_recording_of_the_usual_header(tmp_path):
+    """Cut between two frames; the first frame alone is whole."""
+    path = tmp_path / "a.flac"
+    encoded(path, 8192)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"\xff\xf8\xc5")] if b"\xff\xf8\xc5" in content else content[:-9000])
+    with pytest.raises(UserError, match="truncated"):
+        audio.audio_info(path)
+
+
+@pytest.mark.parametrize("counts", [(16000, 16000), (8000, 20000), (20000, 8000)])
+def test_two_recordings_in_a_file_are_refused(tmp_path, counts):
+    """libsndfile reads the first one."""
+    for name, count in zip("ab", counts, strict=True):
+        encoded(tmp_path / f"{name}.flac", count * 4)
+    path = tmp_path / "c.flac"
+    path.write_bytes((tmp_path / "a.flac").read_bytes() + (tmp_path / "b.flac").read_bytes())
+    with pytest.raises(UserError, match="has another recording of [0-9]+ bytes after its samples"):
+        audio.audio_info(path)
+
+
+@pytest.mark.parametrize("rest", [bytes(1000), b"\xff" * 300, b"TAG" + bytes(125), b"APETAGEX" + bytes(200)])
+def test_what_follows_the_last_frame_does_not_matter(tmp_path, rest, logged):
+    path = tmp_path / "a.flac"
+    samples = encoded(path, 16000)
+    path.write_bytes(path.read_bytes() + rest)
+    assert np.array_equal(audio.read_audio(path), samples[:, 0]) and audio.audio_info(path).plain and not logged

@@ -327,3 +327,30 @@ def test_an_utterance_with_bad_audio_is_named(kaldi, tmp_path):
     (tmp_path / "wav/b-1.wav").write_bytes(b"")
     with pytest.raises(UserError, match="utterance b-1: .*0 bytes"):
         [utt.audio() for utt in KaldiDir.read(kaldi).utterances()]
+
+
+def test_fix_unifies_ids_and_paths_before_it_drops(tmp_path, logged):
+    """The same letters in another Unicode form are the same id; a path with a no-break space behind it is the path without."""
+    soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16000)
+    composed, decomposed = "s-\u00e9", "s-e\u0301"
+    folder = tmp_path / "data"
+    for name, rows in (("wav.scp", {composed: f"{tmp_path}/a.wav\u00a0"}), ("text", {decomposed: "WORDS"}), ("utt2spk", {composed: "s"})):
+        write_table(folder / name, rows)
+    found = "\n".join(messages(folder, audio=True))
+    assert "the other file has the same letters in another Unicode form" in found
+    assert f"{tmp_path}/a.wav does: the path has white space or an invisible character (U+00A0 NO-BREAK SPACE)" in found
+    fix(folder, Rules(audio=True))
+    assert read_table(folder / "text").rows == {composed: "WORDS"} and read_table(folder / "wav.scp").rows == {composed: f"{tmp_path}/a.wav"}
+    assert messages(folder, audio=True) == []
+
+
+def test_a_tilde_inside_a_path_is_a_letter(tmp_path):
+    """As in short names of Windows; at the beginning it stands for a home that no command expands."""
+    folder = tmp_path / "PROGRA~1"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", np.zeros(1600), 16000)
+    for name, value in (("wav.scp", f"{folder}/a.wav"), ("text", "WORDS"), ("utt2spk", "s"), ("spk2utt", "s-1")):
+        write_table(tmp_path / "data" / name, {"s" if name == "spk2utt" else "s-1": value})
+    assert messages(tmp_path / "data", audio=True) == []
+    write_table(tmp_path / "data" / "wav.scp", {"s-1": "~/a.wav"})
+    assert "~ in wav.scp is not expanded" in "\n".join(messages(tmp_path / "data"))

@@ -22,11 +22,11 @@ def utterances(tmp_path):
 
 def test_what_is_learnt_can_be_applied(utterances, tmp_path):
     jobs, path = Jobs(1, "local", tmp_path / "log"), tmp_path / "a.b.safetensors"
-    labels, quality = cluster_targets(utterances, MfccFrames(), path, Learning("mfcc", 4, portion=1.0, inits=1), jobs)
-    assert sorted(labels) == ["a-0", "a-1", "a-2"] and 0 <= quality["pnmi"] <= 1
+    labels, quality, bad = cluster_targets(utterances, MfccFrames(), path, Learning("mfcc", 4, portion=1.0, inits=1), jobs)
+    assert sorted(labels) == ["a-0", "a-1", "a-2"] and not bad and 0 <= quality["pnmi"] <= 1
     centroids = tmp_path / "a.b.centroids.safetensors"
     assert read_safetensors(centroids)["centroids"].shape[0] == 4 and (tmp_path / "a.b.quality.json").is_file()
     silent = [replace(utterance, text=None) for utterance in utterances]
-    again, quality = cluster_targets(silent, MfccFrames(), tmp_path / "c.safetensors", centroids, jobs)
+    again, quality, _ = cluster_targets(silent, MfccFrames(), tmp_path / "c.safetensors", centroids, jobs)
     assert all(np.array_equal(again[utt], labels[utt]) for utt in labels)
     assert quality == {} and not (tmp_path / "c.quality.json").exists()

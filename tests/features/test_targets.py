@@ -148,6 +148,42 @@ def test_commands(corpus, tmp_path, capsys, caplog):
     assert classes == 3 and numbers["s0-0"] == numbers["s0-2"] != numbers["s1-1"]
 
 
+KINDS = [["mfcc", "--num_clusters", "2", "--portion", "1", "--inits", "1"], ["pitch"], ["speakers", "--speakers", "clusters", "--num_speakers", "2"]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("nj", ["1", "2"])
+def test_what_cannot_be_read_is_passed_over(corpus, tmp_path, kind, nj, logged):
+    """The others have targets; the faults are logged and listed, their number ends the log, and the exit code is 1."""
+    (tmp_path / "s0-0.wav").write_text("no audio")
+    (tmp_path / "s1-1.wav").write_bytes((tmp_path / "s1-1.wav").read_bytes()[:-2000])
+    rows = read_table(corpus / "wav.scp").rows
+    write_table(corpus / "wav.scp", rows | {"s0-2": str(tmp_path / "missing.wav"), "s1-3": f"cat {rows['s1-3']} |"})
+    bad = {"s0-0": "is not wav, flac or ogg", "s0-2": "missing.wav does not exist", "s1-1": "truncated", "s1-3": "has the command"}
+    options = ["--data_dir", str(corpus), "--dump_dir", str(tmp_path / "dump"), "--nj", nj, "--type", *kind]
+    assert make_targets.main(options) == 1
+    (listing,) = (tmp_path / "dump/targets").glob("*.bad_utts.txt")
+    found = read_table(listing).rows
+    assert list(found) == list(bad) and all(found[utt].startswith(f"utterance {utt}: ") and part in found[utt] for utt, part in bad.items())
+    assert [line for line in logged if "passed over: utterance" in line] == [f"passed over: {reason}" for reason in found.values()]
+    assert logged[-1].startswith(f"{corpus}: 4 utterances passed over, listed in {listing}")
+    targets = tmp_path / "dump/targets"
+    name = listing.name.partition(".")[0]
+    made = read_speakers(targets / "speakers.json")[1] if kind[0] == "speakers" else read_targets(targets / f"{name}.safetensors")
+    assert sorted(made) == ["s0-4", "s1-5", "s2-silence"]
+    write_table(corpus / "wav.scp", dict.fromkeys(rows, rows["s0-4"]))
+    assert make_targets.main(options) == 0 and not listing.exists()
+
+
+def test_nothing_that_can_be_read(corpus, tmp_path):
+    for utt in read_table(corpus / "utt2spk").rows:
+        (tmp_path / f"{utt}.wav").write_bytes(b"")
+    none = "no utterance can be read, utterance"
+    for kind, message in zip(KINDS, ("drawn for k-means can be read, utterance", none, none), strict=True):
+        with pytest.raises(UserError, match=message):
+            make_targets.main(["--data_dir", str(corpus), "--dump_dir", str(tmp_path / "dump"), "--nj", "1", "--type", *kind])
+
+
 def tone_of(corpus, utt):
     import soundfile
 

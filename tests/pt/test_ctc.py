@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,14 +10,16 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 
 from asrlib.bin import decode, dump_speech, finetune, finetune_sweep, make_tokens, report_sweep, score, transcribe
 from asrlib.config.systems import System, write_systems
 from asrlib.corpora.kaldi_dir import KaldiDir
-from asrlib.corpora.kaldi_table import read_table
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt.average import average_epochs, mean_state
 from asrlib.utils.errors import UserError
 
@@ -170,6 +173,28 @@ def test_decoding(experiment, tones_dir, tmp_path):
     assert (tmp_path / "alone/decode_beam/train/text").read_text() == (tmp_path / "decode_beam/train/text").read_text()
 
 
+def test_decoding_passes_over_what_cannot_be_read(experiment, tmp_path, logged):
+    """The others have a hypothesis; the faults are logged once and listed with each mode, and the exit code is 1."""
+    rows = {f"a-{number}": str(tmp_path / f"{number}.wav") for number in range(3)}
+    for wav in rows.values():
+        soundfile.write(wav, 0.1 * np.random.default_rng(0).normal(size=8000), 16000)
+    Path(rows["a-1"]).write_bytes(Path(rows["a-1"]).read_bytes()[:-1000])
+    for table, value in (("wav.scp", rows), ("utt2spk", dict.fromkeys(rows, "a"))):
+        write_table(tmp_path / "eval" / table, value)
+    options = ["--exp_dir", str(experiment), "--data_dirs", str(tmp_path / "eval"), "--modes", "greedy beam", "--nj", "1"]
+    assert decode.main([*options, "--out", str(tmp_path / "out")]) == 1
+    for mode in ("greedy", "beam"):
+        folder = tmp_path / f"out/decode_{mode}/eval"
+        assert list(read_table(folder / "text").rows) == ["a-0", "a-2"]
+        assert re.match("utterance a-1: audio file .*1.wav is truncated", read_table(folder / "bad_utts.txt").rows["a-1"])
+    assert sum("passed over: utterance a-1" in line for line in logged) == 1
+    assert logged[-1].startswith(f"{tmp_path}/eval: 1 utterances passed over, listed in {tmp_path}/out/decode_greedy/eval/bad_utts.txt")
+    for path in rows.values():
+        Path(path).write_bytes(b"")
+    with pytest.raises(UserError, match="eval: no utterance can be read, utterance a-0"):
+        decode.main([*options, "--out", str(tmp_path / "none")])
+
+
 def test_joint_decoding_has_no_decoder(experiment, tones_dir, tmp_path):
     with pytest.raises(UserError, match="trained with CTC only and has no attention decoder: choose greedy or beam"):
         decode.main(["--exp_dir", str(experiment), "--data_dirs", str(tones_dir / "dev"), "--modes", "joint", "--out", str(tmp_path), "--nj", "1"])
@@ -179,6 +204,28 @@ def test_transcribing(experiment, tones_dir, tmp_path):
     audio = sorted(tones_dir.glob("dev*.wav"))
     transcribe.main(["--exp_dir", str(experiment), "--out", str(tmp_path / "out"), *map(str, audio)])
     assert [line.split()[0] for line in (tmp_path / "out").read_text().splitlines()] == ["dev00", "dev01", "dev02"]
+
+
+def test_transcribing_from_another_folder(experiment, hubert_package, tones_dir, tmp_path, monkeypatch):
+    """The path of the upstream is relative to the recipe; a file of its name in the current folder is another one."""
+    recipe = tmp_path / "recipe"
+    shutil.copytree(experiment / "inference", recipe / "exp/asr/inference")
+    config = recipe / "exp/asr/inference/config.yaml"
+    values = yaml.safe_load(config.read_text())
+    values["frontend_conf"]["frontend_conf"]["path_or_url"] = "exp/hubert/pt/s3prl.pt"
+    config.write_text(yaml.safe_dump(values))
+    (recipe / "exp/hubert/pt").mkdir(parents=True)
+    audio, elsewhere = str(next(tones_dir.glob("dev*.wav"))), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(UserError, match="its upstream exp/hubert/pt/s3prl.pt is missing"):
+        transcribe.main(["--exp_dir", str(recipe / "exp/asr"), audio])
+    (elsewhere / "exp/hubert/pt").mkdir(parents=True)
+    (elsewhere / "exp/hubert/pt/s3prl.pt").write_text("another")
+    shutil.copy(hubert_package, recipe / "exp/hubert/pt/s3prl.pt")
+    for name, exp in (("here", experiment), ("there", recipe / "exp/asr")):
+        assert transcribe.main(["--exp_dir", str(exp), "--out", name, audio]) == 0
+    assert (elsewhere / "here").read_text() == (elsewhere / "there").read_text()
 
 
 def test_log_mel_features_need_an_encoder(dumps, tmp_path):

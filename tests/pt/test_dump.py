@@ -9,9 +9,10 @@ import pytest
 import soundfile
 import torch
 
+from asrlib.bin import dump_speech
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_ops import concat
-from asrlib.corpora.kaldi_table import read_table
+from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt import dump as module
 from asrlib.pt.dump import Caching, Limits, dump, estimate_bytes, read_speech, upstream_to_cache
 from asrlib.pt.s3prl_upstream import describe_upstream, load_upstream
@@ -24,7 +25,7 @@ def upstream(progre_package):
 
 
 def test_states_are_the_upstreams(tones_dir, upstream, tmp_path):
-    assert dump(tones_dir / "train", tmp_path, upstream, Limits(), 1) == 13
+    assert dump(tones_dir / "train", tmp_path, upstream, Limits(), 1) == (13, {})
     assert (read_speech(tmp_path).kind, read_speech(tmp_path).layers) == ("states", 6)
     utterance = list(KaldiDir.read(tones_dir / "train").utterances())[5]
     audio = utterance.audio(16000)
@@ -52,7 +53,7 @@ def test_audio_of_another_form_is_written_anew(tones_dir, tmp_path):
 
 
 def test_what_cannot_be_trained_on_is_set_aside(tones_dir, upstream, tmp_path):
-    assert dump(tones_dir / "train", tmp_path, upstream, Limits(shortest=0.5), 1) == 12
+    assert dump(tones_dir / "train", tmp_path, upstream, Limits(shortest=0.5), 1) == (12, {})
     assert (tmp_path / "set_aside.tsv").read_text() == "s0-train00-0\t0.400 seconds, outside 0.5 to 20\n"
     with pytest.raises(UserError, match="no utterance left"):
         dump(tones_dir / "train", tmp_path, upstream, Limits(longest=0.2), 1)
@@ -90,10 +91,41 @@ def test_a_killed_run_goes_on(tones_dir, upstream, tmp_path, monkeypatch):
     first = (tmp_path / "parts/0.ark").stat().st_mtime_ns
     assert not (tmp_path / "feats.scp").exists()
     monkeypatch.setattr(module, "load_upstream", original)
-    assert dump(tones_dir / "train", tmp_path, upstream, Limits(), 1) == 13
+    assert dump(tones_dir / "train", tmp_path, upstream, Limits(), 1) == (13, {})
     assert (tmp_path / "parts/0.ark").stat().st_mtime_ns == first
     dump(tones_dir / "train", tmp_path, None, Limits(), 1)  # of another kind: nothing of the first remains
     assert read_speech(tmp_path).kind == "audio" and not (tmp_path / "feats.scp").exists()
+
+
+@pytest.mark.parametrize("kind", ["states", "audio"])
+@pytest.mark.parametrize("nj", ["1", "2"])
+def test_what_cannot_be_read_is_passed_over(upstream, tmp_path, kind, nj, logged):
+    """The others are written; the faults are logged and listed, their number ends the log, the exit code is 1. Repaired, all are written."""
+    train, out = tmp_path / "train", tmp_path / "out"
+    rows = {f"a-{number}": str(tmp_path / f"{number}.wav") for number in range(6)}
+    for wav in rows.values():
+        soundfile.write(wav, 0.1 * np.random.default_rng(0).normal(size=8000), 16000)
+    for table, value in (("wav.scp", rows), ("utt2spk", dict.fromkeys(rows, "a")), ("text", dict.fromkeys(rows, "AB"))):
+        write_table(train / table, value)
+    cut, infinite = tmp_path / "cut.wav", tmp_path / "infinite.wav"
+    first, second, third, fourth, *rest = rows
+    cut.write_bytes(Path(rows[first]).read_bytes()[:-1000])
+    soundfile.write(infinite, np.full(8000, np.inf), 16000, subtype="FLOAT")
+    bad = {first: str(cut), second: str(infinite), third: str(tmp_path / "no.wav"), fourth: f"cat {rows[fourth]} |"}
+    write_table(train / "wav.scp", rows | bad)
+    options = ["--data_dirs", str(train), "--out", str(out), "--nj", nj]
+    options += ["--upstream", upstream.name, "--upstream_model", upstream.path] if kind == "states" else []
+    assert dump_speech.main(options) == 1
+    found = read_table(out / "train/bad_utts.txt").rows
+    for utt, reason in zip(bad, ("truncated", "NaN or infinite", "does not exist", "has a command"), strict=True):
+        assert found[utt].startswith(f"utterance {utt}: ") and reason in found[utt]
+    assert sorted(line for line in logged if "passed over: utt" in line) == [f"passed over: {reason}" for reason in found.values()]
+    assert logged[-1].startswith(f"{train}: 4 utterances passed over, listed in {out}/train/bad_utts.txt")
+    for name in ("feats.scp" if kind == "states" else "wav.scp", "text", "speech_shape"):
+        assert list(read_table(out / "train" / name).rows) == rest
+    write_table(train / "wav.scp", rows)
+    assert dump_speech.main(options) == 0 and not (out / "train/bad_utts.txt").exists()
+    assert read_table(out / "train/speech_shape").rows.keys() == rows.keys()
 
 
 def test_an_upstream_trained_again_makes_the_old_states_stale(tones_dir, progre_package, tmp_path):
@@ -133,8 +165,9 @@ def test_an_utterance_of_several_recordings_is_one_file(tmp_path):
     assert read_speech(tmp_path / "out").data != before, "other audio of the same length"
     data.wav["a-2"] = "cat a-2.wav |"
     concat(data, 2).write(tmp_path / "joined")
-    with pytest.raises(UserError, match="utterance a-1_2: wav.scp has a command"):
+    with pytest.raises(UserError, match="no utterance left to train on; see .*out/bad_utts.txt"):
         dump(tmp_path / "joined", tmp_path / "out", None, Limits(), 1)
+    assert "utterance a-1_2: wav.scp has a command" in read_table(tmp_path / "out/bad_utts.txt").rows["a-1_2"]
 
 
 def test_ids_never_become_paths(tmp_path):

@@ -20,8 +20,9 @@ from asrlib.bin import decode, dump_speech, finetune, make_tokens, transcribe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt import decode as decoding
-from asrlib.pt.decode import JointConfig, Recogniser
 from asrlib.pt.device import Device, OutOfMemory
+from asrlib.pt.recogniser import JointConfig, Recogniser
+from asrlib.pt.training import register
 from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +84,7 @@ def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
     from espnet2.tasks.asr import ASRTask
 
     taking_audio = Recogniser(experiment, JointConfig())
+    register()
     trained, _ = ASRTask.build_model_from_file(str(experiment / "config.yaml"), str(experiment / "valid.acc.ave.pth"), "cpu")
     states = kaldiio.load_scp(str(dumps / "dev/feats.scp"))
     for utterance in KaldiDir.read(tones_dir / "dev").utterances():
@@ -90,7 +92,7 @@ def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
             matrix = torch.from_numpy(states[utterance.id].copy())[None]
             encoded, _ = trained.eval().encode(matrix, torch.tensor([matrix.shape[1]]))
             expected = trained.ctc.log_softmax(encoded)[0].numpy()
-        np.testing.assert_allclose(taking_audio(utterance.audio(16000), "greedy"), expected, atol=1e-4)
+        np.testing.assert_allclose(taking_audio([utterance.audio(16000)], "greedy")[0], expected, atol=1e-4)
 
 
 def test_decoding(experiment, tones_dir, tmp_path):
@@ -101,32 +103,72 @@ def test_decoding(experiment, tones_dir, tmp_path):
         assert json.loads((tmp_path / f"decode_{mode}/dev/rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
 
 
+def speech2text(experiment):
+    """ESPnet's own decoding with our frontends."""
+    from espnet2.bin.asr_inference import Speech2Text
+
+    register()
+    files = {"asr_train_config": str(experiment / "inference/config.yaml"), "asr_model_file": str(experiment / "inference/model.pth")}
+    return Speech2Text(**files, beam_size=3, ctc_weight=0.5, lm_weight=0.0)
+
+
+def test_texts_of_the_joint_search_are_espnets(experiment, tones_dir, monkeypatch):
+    """espnet2.bin.asr_inference on one utterance at a time; a clip that is too short among them; and the way of other decoders."""
+    recogniser, theirs = Recogniser(experiment, JointConfig(beam_size=3)), speech2text(experiment)
+    audios = [utterance.audio(16000) for utterance in KaldiDir.read(tones_dir / "dev").utterances()]
+    expected = ["".join(theirs(audio)[0][0].split()) for audio in audios]
+    assert recogniser([audios[0][:100], *audios], "joint") == ["", *expected] and any(expected)
+    monkeypatch.setattr("asrlib.pt.recogniser.supported", lambda decoder: False)
+    assert recogniser(audios, "joint") == expected
+
+
+def test_the_model_is_the_one_of_espnets_task(experiment):
+    """Classes, names and values of the parameters, and settings."""
+    recogniser, theirs = Recogniser(experiment, JointConfig()), speech2text(experiment).asr_model
+    ours, expected = recogniser.model.state_dict(), theirs.state_dict()
+    assert ours.keys() == expected.keys() and all(torch.equal(ours[name], expected[name]) for name in ours)
+    theirs.specaug = None  # used in training only
+    assert [type(module) for module in recogniser.model.modules()] == [type(module) for module in theirs.modules()]
+    assert (recogniser.model.ctc_weight, recogniser.model.sos) == (theirs.ctc_weight, theirs.sos)
+
+
 def test_one_process_for_each_card(experiment, tones_dir, tmp_path, monkeypatch):
     """17 utterances are enough for two processes of at least eight."""
     asked = []
     monkeypatch.setattr(decoding, "choose", lambda kind: Device("cuda", ("T4",) * 3))
-    monkeypatch.setattr(decoding, "_answers", lambda job, utterances, names, *_: asked.append(names) or [("", 1.0, 1.0)] * len(utterances))
+    answer = (np.zeros((1, 5), np.float32), 1.0, 1.0)
+    monkeypatch.setattr(decoding, "_answers", lambda job, utterances, names, *_: asked.append(names) or [answer] * len(utterances))
     folders = f"{tones_dir / 'train'} {tones_dir / 'dev'}"
     for nj in ("16", "1"):
-        decode.main(["--exp_dir", str(experiment), "--data_dirs", folders, "--modes", "joint", "--out", str(tmp_path), "--nj", nj])
+        decode.main(["--exp_dir", str(experiment), "--data_dirs", folders, "--out", str(tmp_path), "--nj", nj])
     assert asked == [["cuda:0", "cuda:1"], ["cuda:0"]]
-    assert json.loads((tmp_path / "decode_joint/dev/rtf.json").read_text())["processes"] == 1
+    assert json.loads((tmp_path / "decode_greedy/dev/rtf.json").read_text())["processes"] == 1
 
 
-def test_running_out_of_memory_names_the_utterance(experiment, tones_dir, monkeypatch):
-    def full(audio, mode):
-        raise OutOfMemory("1.2 s of audio on cuda:0: CUDA out of memory")
+def test_running_out_of_memory_names_the_utterance(tones_dir, monkeypatch):
+    """A batch is halved until one utterance is alone."""
+    tried = []
 
-    utterance = next(KaldiDir.read(tones_dir / "dev").utterances())
+    def full(audios, mode):
+        tried.append(len(audios))
+        if len(audios) > 1 or len(tried) > 2:
+            raise OutOfMemory("1.2 s of audio on cuda:0: CUDA out of memory")
+        return ["text"]
+
+    utterances = list(KaldiDir.read(tones_dir / "dev").utterances())[:2]
     monkeypatch.setattr(decoding, "_recogniser", full)
     monkeypatch.setattr(decoding, "_mode", "joint")
-    message = f"^utterance {utterance.id}: 1.2 s of audio on cuda:0: CUDA out of memory: cut it .segments., or give a smaller beam_size"
+    message = f"^utterance {utterances[1].id}: 1.2 s of audio on cuda:0: CUDA out of memory: cut it .segments., or give a smaller beam_size"
     with pytest.raises(UserError, match=message):
-        decoding._one(utterance)
+        decoding._batch(utterances)
+    assert tried == [2, 1, 1]
+
+
+def test_memory_of_the_model_and_of_audio(experiment, monkeypatch):
     recogniser = Recogniser(experiment, JointConfig())
-    monkeypatch.setattr(recogniser, "_log_probs", lambda audio: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried")))
+    monkeypatch.setattr(recogniser, "_log_probs", lambda encoded: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried")))
     with pytest.raises(OutOfMemory, match="^1.0 s of audio on cpu: CUDA out of memory$"):
-        recogniser(np.zeros(16000, np.float32), "greedy")
+        recogniser([np.zeros(16000, np.float32)], "greedy")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +233,7 @@ def test_what_the_encoder_finds_too_short_has_no_frames(experiment, clips, monke
     audio = 0.1 * np.random.default_rng(0).normal(size=400).astype(np.float32)
     with pytest.raises(TooShortUttError), torch.no_grad():
         recogniser.model.encode(torch.from_numpy(audio)[None], torch.tensor([400]))
-    assert recogniser(audio, "greedy").shape == (0, len(recogniser.tokens)) and recogniser(audio, "joint") == ""
+    assert recogniser([audio], "greedy")[0].shape == (0, len(recogniser.tokens)) and recogniser([audio], "joint") == [""]
 
 
 def test_another_configuration_in_the_same_folder_is_refused(experiment, dumps, progre_package):

@@ -1,5 +1,7 @@
 """egs/common/begin.sh: error messages and directories."""
 
+import subprocess
+
 import pytest
 
 from tests.shell.conftest import ROOT, bash
@@ -61,3 +63,11 @@ def test_folders(write_script, tmp_path):
     for called in (script, tmp_path / "a link.sh", "../some where/egs/run.sh"):
         done = bash(called, cwd=elsewhere, env={"CDPATH": f"{tmp_path}:.:/tmp"})
         assert done.stdout == f"{script.parent}|{script.parent}|{elsewhere}\n" and done.stderr == ""
+
+
+@pytest.mark.parametrize("shell", [["sh"], ["bash", "--posix"]])
+def test_called_with_sh(shell):
+    """Recipes of other projects are called so."""
+    folder = ROOT / "egs/custom/deepspeech2"
+    done = subprocess.run([*shell, "run.sh", "--help"], cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("DeepSpeech2 trained from scratch")

@@ -291,16 +291,45 @@ def test_mindspore_has_no_cuda(call, recipe):
 
 
 def test_a_pretrained_model_instead_of_pretraining(call, project):
-    (project / "hubert.pt").write_text("")
-    output, calls = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", "hubert.pt")
+    (project / "mandarin.pt").write_text("")
+    output, calls = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", "mandarin.pt")
     assert "pretrain" not in calls and "make_targets" not in calls
-    assert f"--to ms --default_config {project}/conf/hubert_large.yaml --checkpoint {project}/hubert.pt --out exp/hubert_large_hubert.pt" in output
-    assert "--upstream hubert_local --upstream_model exp/hubert_large_hubert.pt/pt/s3prl.pt" in output
+    conversion = f"--to ms --default_config {project}/conf/hubert_large.yaml --checkpoint {project}/mandarin.pt"
+    assert f"{conversion} --out exp/hubert_mandarin.pt" in output, "whatever its size"
+    assert "--upstream hubert_local --upstream_model exp/hubert_mandarin.pt/pt/s3prl.pt" in output
     config = f"{project}/conf/hubert_base.yaml"
-    output, _ = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", "hubert.pt", "--pretrain_configs", config, "--dry_run", "true")
-    assert f"--to ms --pretrain_config {config} --checkpoint {project}/hubert.pt" in output, "a given configuration is checked"
-    output, _ = call(AISHELL1, "--upstream", "wav2vec2_fairseq", "--pretrained_model", "hubert.pt", "--dry_run", "true")
-    assert "--upstream wav2vec2_local --upstream_model exp/wav2vec2_base_hubert.pt/pt/s3prl.pt" in output
+    output, _ = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", "mandarin.pt", "--pretrain_configs", config, "--dry_run", "true")
+    assert f"--to ms --pretrain_config {config} --checkpoint {project}/mandarin.pt" in output, "a given configuration is checked"
+    output, _ = call(AISHELL1, "--upstream", "wav2vec2_fairseq", "--pretrained_model", "mandarin.pt", "--dry_run", "true")
+    assert "--upstream wav2vec2_local --upstream_model exp/wav2vec2_mandarin.pt/pt/s3prl.pt" in output
+    args = ["--upstream", "hubert_fairseq", "--pretrained_model", "mandarin.pt", "--pretrain_args", "model_conf.dropout=0"]
+    output, _ = call(AISHELL1, *args, code=2)
+    assert "--pretrain_args overrides keys of a configuration" in output
+    output, _ = call(AISHELL1, *args, "--pretrain_configs", config, "--dry_run", "true")
+    assert f"--to ms --pretrain_config {config} --pretrain_args model_conf.dropout=0 --checkpoint" in output
+    assert "--out exp/hubert_base_model_conf.dropout=0_mandarin.pt" in output
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("chinese-hubert-base", "hubert_chinese-hubert-base"),
+        ("chinese-hubert-base/pytorch_model.bin", "hubert_chinese-hubert-base_pytorch_model.bin"),
+        ("exp/hubert_base/model.safetensors", "hubert_hubert_base_model.safetensors"),
+        ("exp/english/pt/s3prl.pt", "hubert_english_pt_s3prl.pt"),
+        ("run7/checkpoint_best.pt", "hubert_run7_checkpoint_best.pt"),
+        ("run7/checkpoints/checkpoint_12_400000.pt", "hubert_run7_checkpoints_checkpoint_12_400000.pt"),
+        ("exp/english/pt/progre.pt", "hubert_english_pt_progre.pt"),
+        ("exp/english/updates/400000/pt/model.safetensors", "hubert_english_updates_400000_pt_model.safetensors"),
+        ("hubert_large_ll60k.pt", "hubert_hubert_large_ll60k.pt"),
+    ],
+)
+def test_names_of_pretrained_models_tell_them_apart(call, project, path, name):
+    """Files that have the same name in many folders are named with their folders."""
+    (project / path).parent.mkdir(parents=True, exist_ok=True)
+    (project / path).write_text("")
+    output, _ = call(AISHELL1, "--upstream", "hubert_fairseq", "--pretrained_model", path, "--dry_run", "true")
+    assert f"--out exp/{name}\n" in output
 
 
 @pytest.mark.parametrize(

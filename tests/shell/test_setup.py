@@ -18,6 +18,7 @@ TOOLS = ("awk", "bash", "cat", "chmod", "cp", "df", "flock", "grep", "head", "mk
 PYTHON = """#!/usr/bin/env bash
 case "$1 $2" in
     "-c "*nvidia*) [ "$CUDA" = false ] ;;
+    "-c "*S_IXOTH*) [ "${0##*/}" != "$PRIVATE" ] || echo private ;;
     "-c "*) echo "$FAULT" ;;
     "-m venv") mkdir -p "$3/bin" "$3/lib/python3.11/site-packages/torchaudio/lib" && cp "$0" "$3/bin/python"
                touch "$3/lib/python3.11/site-packages/torchaudio/lib/x.so" ;;
@@ -67,6 +68,7 @@ def setup(project):
             "TORCH": "true",
             "CUDA": "false",
             "PROJECT": "true",
+            "PRIVATE": "",
         }
         env |= {"PYTHON": "", "PIP_INDEX_URL": ""} | variables
         done = bash(project / "tools/setup.sh", *arguments, env=env)
@@ -96,6 +98,15 @@ def test_named_python_is_judged(setup, project, write_script):
     assert "error: no C++ compiler" in setup(code=1, PYTHON=sys.executable)[0]
     write_script("bin/snake", "#!/usr/bin/env bash\nexit 1\n")
     assert "error: no suitable Python (3.10, 3.11 or 3.12 with venv and headers); snake does not run" in setup(code=1, PYTHON="snake")[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="what only root does")
+def test_root_takes_a_python_that_others_may_execute(setup, write_script):
+    """Else the environment would be root's alone. Where there is no other, this is said."""
+    write_script("bin/python3.10", PYTHON)
+    assert "creating tools/venv with python3.10" in setup(PRIVATE="python3.11")[0]
+    assert "creating tools/venv with python3.11" in setup("--force", PRIVATE="python3.10")[0]
+    assert "creating tools/venv with python3.11" in setup("--force", PRIVATE="python3.11", PYTHON="python3.11")[0], "as it was named"
 
 
 def test_named_python_with_a_space_in_its_path(setup, write_script):

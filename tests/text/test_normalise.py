@@ -158,3 +158,7 @@ def test_transcripts_of_aishell_change_in_case_and_brackets_alone(shared):
         for line in path.read_text(encoding="utf-8").splitlines():
             text = "".join(line.split()[1:])
             assert normalise_zh(re.sub("([^A-Za-z])", r"，\1，", text) + "。") == re.sub("[()（）]", "", text.upper())
+
+
+def test_seconds_are_no_apostrophes():
+    assert normalise_zh("５′３″") == "5'3″" and normalise_en("5'10″") == "5'10″"

@@ -49,3 +49,8 @@ def test_what_can_be_read_in_several_ways_stays(text):
 def test_what_is_left_can_be_written_with_letters():
     expected = "IT COST ONE THOUSAND FIFTY DOLLARS NINETY NINE CENTS ON MAY THIRD TWENTY TWENTY ONE"
     assert normalise_en(spoken_en("It cost $1,050.99 on May 3rd, 2021")) == expected
+
+
+@pytest.mark.parametrize("text", ["5'10\"", "10^6", "1st\u20132nd", "1st-2nd"])
+def test_no_number_is_read_in_part(text):
+    assert spoken_en(text) == text

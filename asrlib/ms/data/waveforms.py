@@ -66,7 +66,8 @@ class WaveformSet:
             seconds = durations(data)
             self.items = [self._plain(utterance, seconds[utterance.id]) for utterance in data.utterances()]
         else:
-            self.items = [self._item(utterance, targets) for utterance in data.utterances() if utterance.id in targets.labels]
+            known = targets.labels.keys() & targets.pitch.keys() if config.uses_pitch else targets.labels.keys()
+            self.items = [self._item(utterance, targets) for utterance in data.utterances() if utterance.id in known]
         if not self.items:
             raise UserError(f"{data_dir}: no utterance has targets: run stage 2" if targets else f"{data_dir}: no utterances")
 

@@ -6,7 +6,7 @@
 # --mini true runs all stages in minutes, on synthesised Mandarin in the layouts of both corpora.
 
 # shellcheck source=egs/common/begin.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE:-$0}")")/../../common/begin.sh"
 
 # shellcheck disable=SC2034  # for finetune_sweep.sh
 model=wav2vec2 size=base pretraining_recipe=egs/aishell2/wav2vec2_base

@@ -4,7 +4,7 @@
 # --mini true runs all stages in minutes, on a small corpus of synthesised Mandarin in AISHELL-1's layout.
 
 # shellcheck source=egs/common/begin.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE:-$0}")")/../../common/begin.sh"
 
 # shellcheck disable=SC2034  # for ssl.sh
 model=progre size=large

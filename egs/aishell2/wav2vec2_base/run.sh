@@ -5,7 +5,7 @@
 # --mini true pretrains a small model in minutes, on a synthesised corpus in AISHELL-2's layout.
 
 # shellcheck source=egs/common/begin.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE:-$0}")")/../../common/begin.sh"
 
 # shellcheck disable=SC2034  # for pretrain.sh
 model=wav2vec2 size=base finetuning_recipe=egs/aishell1/mandarin_wav2vec2

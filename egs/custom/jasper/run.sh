@@ -4,7 +4,7 @@
 # conf/jasper.yaml is a small model; --mini true only moves the outputs to mini/.
 
 # shellcheck source=egs/common/begin.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE:-$0}")")/../../common/begin.sh"
 
 # shellcheck disable=SC2034  # for ctc.sh
 model=jasper

@@ -4,7 +4,7 @@
 # --mini true: small models for a first try. --size large: the large model. --pretrained_model FILE: use a pretrained model.
 
 # shellcheck source=egs/common/begin.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE:-$0}")")/../../common/begin.sh"
 
 # shellcheck disable=SC2034  # for ssl.sh
 model=progre

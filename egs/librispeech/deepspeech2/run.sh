@@ -3,7 +3,7 @@
 # --mini true runs all stages in minutes, on a small corpus of synthesised speech in LibriSpeech's layout.
 
 # shellcheck source=egs/common/begin.sh
-. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../../common/begin.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE:-$0}")")/../../common/begin.sh"
 
 # shellcheck disable=SC2034  # for ctc.sh
 model=deepspeech2 default_labels=conf/labels_en.txt

@@ -1,0 +1,1 @@
+"""Joint CTC/attention beam search for batches of utterances."""

@@ -1,0 +1,123 @@
+"""A fine-tuned ESPnet model that takes audio: CTC log-probabilities, or texts by the joint search."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from espnet2.asr.encoder.conformer_encoder import TooShortUttError
+
+from asrlib.config.base import read_yaml
+from asrlib.decode.greedy import tokens_to_text
+from asrlib.pt.asr_model import load_asr_model
+from asrlib.pt.device import OutOfMemory, activate, choose, memory_faults
+from asrlib.pt.joint.decoder import supported
+from asrlib.pt.joint.espnet_search import espnet_search, load_lm
+from asrlib.pt.joint.search import Hypothesis, Options, joint_search
+from asrlib.utils.errors import UserError
+
+INFERENCE = "inference"  # folder of the model that takes audio, in the experiment
+RATE = 16000
+FRAME = 400  # samples: the receptive field of HuBERT's convolutions; a window of ESPnet's log-mel features has 512
+BLANK = 0
+Output = str | np.ndarray  # a text, or log-probabilities (T, V) of the tokens
+
+
+@dataclass
+class JointConfig:
+    """Options of the joint CTC/attention beam search (Watanabe et al. 2017) in ESPnet's asr_inference."""
+
+    beam_size: int = 10
+    ctc_weight: float = 0.5
+    penalty: float = 0.0  # added per token
+    maxlenratio: float = 0.0  # longest output relative to the encoder's frames; 0: the search detects the end
+    minlenratio: float = 0.0  # shortest output relative to the encoder's frames
+    lm_weight: float = 0.3  # weight of ESPnet's language model, if lm_model is given
+    lm_config: str = ""  # config.yaml of the language model
+    lm_model: str = ""  # weights of the language model
+
+
+class Recogniser:
+    """A fine-tuned model. device: PyTorch's name, "cpu" or "cuda:0". UserError: exp_dir has none, or it does not fit into the device's memory."""
+
+    def __init__(self, exp_dir: Path, joint: JointConfig, device: str = "cpu"):
+        activate(device)
+        config, weights = model_files(exp_dir)
+        self.tokens: list[str] = list(read_yaml(config)["token_list"])
+        with memory_faults(f"the model on {device}"):
+            self.model, self.device = load_asr_model(config, weights, device), device
+            self.lm = load_lm(joint.lm_config, joint.lm_model, device) if joint.lm_model else None
+        beam_size, lm_weight = min(joint.beam_size, len(self.tokens)), joint.lm_weight if self.lm else 0.0
+        self.options = Options(beam_size, joint.ctc_weight, joint.penalty, joint.maxlenratio, joint.minlenratio, lm_weight)
+
+    def __call__(self, audios: Sequence[np.ndarray], mode: str) -> list[Output]:
+        """audios: (samples,) each, at 16 kHz -> the texts if mode is "joint", otherwise the CTC log-probabilities (T, V).
+
+        Audio that is shorter than a frame, or than what the encoder's subsampling needs, has an empty text and no frames. OutOfMemory: the device has
+        too little for these.
+        """
+        with memory_faults(f"{sum(map(len, audios)) / RATE:.1f} s of audio on {self.device}"):
+            encoded = [self.encode(audio) for audio in audios]
+            return self.texts(encoded) if mode == "joint" else [self._log_probs(x) for x in encoded]
+
+    def encode(self, audio: np.ndarray) -> torch.Tensor | None:
+        """The encoder's output (T, D); None: the audio is too short. One utterance at a time: padding would change the convolutions' output."""
+        if len(audio) >= FRAME:
+            with contextlib.suppress(TooShortUttError), torch.inference_mode():
+                speech = torch.from_numpy(audio)[None].to(self.device)
+                encoded, _ = self.model.encode(speech, torch.tensor([len(audio)], device=self.device))
+                return (encoded[0] if isinstance(encoded, tuple) else encoded)[0]
+        return None
+
+    def _log_probs(self, encoded: torch.Tensor | None) -> np.ndarray:
+        if encoded is None:
+            return np.empty((0, len(self.tokens)), np.float32)
+        with torch.inference_mode():
+            return self.model.ctc.log_softmax(encoded[None])[0].cpu().numpy()
+
+    def texts(self, encoded: Sequence[torch.Tensor | None]) -> list[str]:
+        """The texts of outputs of `encode`, by the joint search."""
+        present = [x for x in encoded if x is not None]
+        answers = iter(self._search(present) if present else [])
+        return ["" if x is None else self._text(next(answers)) for x in encoded]
+
+    def _search(self, encoded: list[torch.Tensor]) -> list[list[Hypothesis]]:
+        """The hypotheses of each utterance; decoders that StepDecoder does not know go through ESPnet's own search."""
+        if self.options.ctc_weight == 1 or supported(self.model.decoder):
+            return joint_search(self.model, encoded, self.options, self.lm)
+        return [espnet_search(self.model, x, self.options, self.lm) for x in encoded]
+
+    def _text(self, hypotheses: Sequence[Hypothesis]) -> str:
+        tokens = [token for token in hypotheses[0].tokens if token != BLANK] if hypotheses else []
+        return tokens_to_text(tokens, self.tokens, separator(self.tokens))
+
+
+def model_files(exp_dir: Path) -> tuple[Path, Path]:
+    """Configuration and weights of the model that takes audio. UserError: fine-tuning has not finished."""
+    config, model = exp_dir / INFERENCE / "config.yaml", exp_dir / INFERENCE / "model.pth"
+    if not (config.is_file() and model.is_file()):
+        raise UserError(f"{config.parent} has no model: finish the fine-tuning (run stage 5)")
+    return config, model
+
+
+class CtcTranscriber:
+    """A fine-tuned model that returns the CTC log-probabilities of audio."""
+
+    def __init__(self, exp_dir: Path, device: str = "cpu"):
+        """device: a kind, auto, cpu, cuda or npu."""
+        self.model, self.rate, self.blank = Recogniser(exp_dir, JointConfig(), choose(device).names()[0]), RATE, 0
+        self.tokens, self.separator = self.model.tokens, separator(self.model.tokens)
+
+    def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """(samples,) each -> (T', V) each."""
+        try:
+            return self.model(audios, "ctc")
+        except OutOfMemory as error:
+            raise UserError(f"{error}: give a smaller --window, or --asr_device cpu") from None
+
+
+def separator(tokens: Sequence[str]) -> str:
+    """The string between tokens in a text: a space if the tokens are words, "" for characters and pieces."""
+    return " " if any(len(token) > 1 and not token.startswith("<") and "\u2581" not in token for token in tokens) else ""
