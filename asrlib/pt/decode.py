@@ -24,7 +24,7 @@ from asrlib.utils.parallel import run_jobs, split_evenly
 from asrlib.utils.progress import progress
 
 UTTERANCES = 8  # minimum per process: starting a process takes longer than decoding a few short utterances
-ON_CPU, ON_CARD = 8, 32  # utterances that are searched together
+BATCH = {"cpu": 8, "cuda": 32, "npu": 32}  # utterances that are searched together
 Answer = tuple[Output, float, float]  # output, seconds of work, seconds of audio
 
 
@@ -53,7 +53,8 @@ def decode_dirs(
 
     nj: processes on CPUs, at most; with cards there is one for each, and nj for the search of mode beam.
     Utterances that cannot be read are passed over, logged, and listed with the reason in OUT/decode_MODE/SET/bad_utts.txt: returns these lists of
-    the first mode by the directory. UserError: no model, no such device, mode joint without an attention decoder, no utterance of a set can be read.
+    the first mode by the directory. UserError: no model, no such device, too little memory, mode joint without an attention decoder, no utterance of
+    a set can be read.
     """
     if "joint" in modes and read_yaml(model_files(exp_dir)[0]).get("model_conf", {}).get("ctc_weight") == 1.0:
         raise UserError(f"{exp_dir} was trained with CTC only and has no attention decoder: choose greedy or beam")
@@ -100,7 +101,8 @@ def _answers(job: Job, utterances: Sequence[Utterance], names: Sequence[str], ba
     if backend == "slurm":
         parts = [(job, part) for part in split_evenly(utterances, nj)]
         return [answer for part in run_jobs(_part, parts, log_dir, nj, backend, "decoding") for answer in part]
-    batches = _batches(utterances, names[0], nj)
+    size = max(1, min(_batch_size(names[0]), len(utterances) // (2 * nj)))
+    batches = [utterances[i : i + size] for i in range(0, len(utterances), size)]
     with progress(desc=f"decoding ({job.mode})", total=len(utterances), unit="utt") as bar:
         if nj > 1:
             return _in_processes(job, batches, names, bar)
@@ -108,22 +110,20 @@ def _answers(job: Job, utterances: Sequence[Utterance], names: Sequence[str], ba
         return [answer for batch in batches for answer in _shown(bar, _batch(batch))]
 
 
-def _batches(utterances: Sequence[Utterance], device: str, nj: int) -> list[Sequence[Utterance]]:
-    """At least two for each process."""
-    size = max(1, min(ON_CPU if device == "cpu" else ON_CARD, len(utterances) // (2 * nj)))
-    return [utterances[i : i + size] for i in range(0, len(utterances), size)]
+def _batch_size(device: str) -> int:
+    return BATCH[device.partition(":")[0]]
 
 
 def _in_processes(job: Job, batches: Sequence[Sequence[Utterance]], names: Sequence[str], bar) -> list[Answer | str]:
-    context = get_context("spawn")
+    context, nj = get_context("spawn"), len(names)
     devices = context.SimpleQueue()
     for name in names:
         devices.put(name)
     try:
-        with ProcessPoolExecutor(len(names), context, _start, (job, devices)) as pool:
+        with ProcessPoolExecutor(nj, context, _start, (job, devices)) as pool:
             return [answer for answers in pool.map(_batch, batches) for answer in _shown(bar, answers)]
     except BrokenProcessPool:
-        raise UserError(f"a decoding process was killed (out of memory?): try --nj below {len(names)}") from None
+        raise UserError(f"a decoding process was killed (out of memory?): try --nj below {nj}") from None
 
 
 def _shown(bar, answers: list[Answer | str]) -> list[Answer | str]:
@@ -155,9 +155,26 @@ def _batch(utterances: Sequence[Utterance]) -> list[Answer | str]:
     """The outputs of the utterances, or why one cannot be read."""
     if _error is not None:
         raise _error
-    read = [(utterance, _audio(utterance)) for utterance in utterances]
-    answers = iter(_recognise([(utterance, audio) for utterance, audio in read if not isinstance(audio, str)]))
-    return [audio if isinstance(audio, str) else next(answers) for _, audio in read]
+    read = [_audio(utterance) for utterance in utterances]
+    audios = [audio for audio in read if not isinstance(audio, str)]
+    ids = [utterance.id for utterance, audio in zip(utterances, read, strict=True) if not isinstance(audio, str)]
+    begin = time.perf_counter()
+    outputs = iter(_outputs(ids, audios) if audios else [])
+    seconds = (time.perf_counter() - begin) / max(1, len(audios))
+    return [audio if isinstance(audio, str) else (next(outputs), seconds, len(audio) / RATE) for audio in read]
+
+
+def _outputs(ids: Sequence[str], audios: Sequence[np.ndarray]) -> list[Output]:
+    """The outputs of a batch; where memory is short, of its halves. UserError: one utterance alone is too long."""
+    try:
+        return _recogniser(audios, _mode)
+    except OutOfMemory as error:
+        fault = str(error)
+    if len(ids) > 1:  # not inside the handler, whose error holds the memory
+        half = len(ids) // 2
+        return _outputs(ids[:half], audios[:half]) + _outputs(ids[half:], audios[half:])
+    smaller = "a smaller beam_size (--inference_config)" if _mode == "joint" else "fewer processes (--nj)"
+    raise UserError(f"utterance {ids[0]}: {fault}: cut it (segments), or give {smaller} or --asr_device cpu")
 
 
 def _audio(utterance: Utterance) -> np.ndarray | str:
@@ -167,22 +184,8 @@ def _audio(utterance: Utterance) -> np.ndarray | str:
         return str(error)
 
 
-def _recognise(read: Sequence[tuple[Utterance, np.ndarray]]) -> list[Answer]:
-    """The outputs of utterances and their audio, in smaller batches if the memory is not enough."""
-    begin = time.perf_counter()
-    try:
-        outputs = _recogniser([audio for _, audio in read], _mode) if read else []
-    except OutOfMemory as error:
-        if len(read) > 1:
-            half = len(read) // 2
-            return [*_recognise(read[:half]), *_recognise(read[half:])]
-        smaller = "a smaller beam_size (--inference_config)" if _mode == "joint" else "fewer processes (--nj)"
-        raise UserError(f"utterance {read[0][0].id}: {error}: cut it (segments), or give {smaller} or --asr_device cpu") from None
-    seconds = (time.perf_counter() - begin) / max(1, len(read))
-    return [(output, seconds, len(audio) / RATE) for output, (_, audio) in zip(outputs, read, strict=True)]
-
-
 def _part(job: Job, utterances: Sequence[Utterance]) -> list[Answer | str]:
     device = choose(job.device).names()[0]
+    size = _batch_size(device)
     _load(job, device)
-    return [answer for batch in _batches(utterances, device, 1) for answer in _batch(batch)]
+    return [answer for i in range(0, len(utterances), size) for answer in _batch(utterances[i : i + size])]

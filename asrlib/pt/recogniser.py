@@ -40,14 +40,15 @@ class JointConfig:
 
 
 class Recogniser:
-    """A fine-tuned model. device: PyTorch's name, "cpu" or "cuda:0". UserError: exp_dir has none."""
+    """A fine-tuned model. device: PyTorch's name, "cpu" or "cuda:0". UserError: exp_dir has none, or it does not fit into the device's memory."""
 
     def __init__(self, exp_dir: Path, joint: JointConfig, device: str = "cpu"):
         activate(device)
         config, weights = model_files(exp_dir)
         self.tokens: list[str] = list(read_yaml(config)["token_list"])
-        self.model, self.device = load_asr_model(config, weights, device), device
-        self.lm = load_lm(joint.lm_config, joint.lm_model, device) if joint.lm_model else None
+        with memory_faults(f"the model on {device}"):
+            self.model, self.device = load_asr_model(config, weights, device), device
+            self.lm = load_lm(joint.lm_config, joint.lm_model, device) if joint.lm_model else None
         beam_size, lm_weight = min(joint.beam_size, len(self.tokens)), joint.lm_weight if self.lm else 0.0
         self.options = Options(beam_size, joint.ctc_weight, joint.penalty, joint.maxlenratio, joint.minlenratio, lm_weight)
 
@@ -55,7 +56,7 @@ class Recogniser:
         """audios: (samples,) each, at 16 kHz -> the texts if mode is "joint", otherwise the CTC log-probabilities (T, V).
 
         Audio that is shorter than a frame, or than what the encoder's subsampling needs, has an empty text and no frames. OutOfMemory: the device has
-        too little of it.
+        too little for these.
         """
         with memory_faults(f"{sum(map(len, audios)) / RATE:.1f} s of audio on {self.device}"):
             encoded = [self.encode(audio) for audio in audios]
@@ -106,7 +107,7 @@ class CtcTranscriber:
 
     def __init__(self, exp_dir: Path, device: str = "cpu"):
         """device: a kind, auto, cpu, cuda or npu."""
-        self.model, self.rate, self.blank = Recogniser(exp_dir, JointConfig(), choose(device).names()[0]), RATE, BLANK
+        self.model, self.rate, self.blank = Recogniser(exp_dir, JointConfig(), choose(device).names()[0]), RATE, 0
         self.tokens, self.separator = self.model.tokens, separator(self.model.tokens)
 
     def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -46,7 +46,7 @@ def align(refs: Sequence[Sequence[Hashable]], hyps: Sequence[Sequence[Hashable]]
     ids: dict[Hashable, int] = {}
     ops = ["C" * len(ref) if list(ref) == list(hyp) else "" for ref, hyp in zip(refs, hyps, strict=True)]
     wrong = [i for i, found in enumerate(ops) if not found]
-    coded = [tuple([ids.setdefault(u, len(ids)) for u in units] for units in (refs[i], hyps[i])) for i in wrong]
+    coded = [([ids.setdefault(u, len(ids)) for u in refs[i]], [ids.setdefault(u, len(ids)) for u in hyps[i]]) for i in wrong]
     for batch in _batches(coded):
         for index, found in zip(batch, _align_batch([coded[i] for i in batch]), strict=True):
             ops[wrong[index]] = found

@@ -74,9 +74,9 @@ def speech2text(exp_dir: str, data_dir: str, beam_size: int, device: str):
 
 
 def asrlib(exp_dir: str, data_dir: str, utterances: int, beam_size: int, device: str) -> Callable[[], list[str]]:
-    from asrlib.pt.decode import ON_CARD, ON_CPU
+    from asrlib.pt.decode import BATCH
 
-    model, speech, size = recogniser(exp_dir, data_dir, beam_size, device), audios(data_dir, utterances), ON_CPU if device == "cpu" else ON_CARD
+    model, speech, size = recogniser(exp_dir, data_dir, beam_size, device), audios(data_dir, utterances), BATCH[device]
     return lambda: [text for i in range(0, len(speech), size) for text in model(speech[i : i + size], "joint")]
 
 
@@ -86,9 +86,9 @@ def espnet(exp_dir: str, data_dir: str, utterances: int, beam_size: int, device:
 
 
 def search(exp_dir: str, data_dir: str, utterances: int, beam_size: int, device: str) -> Callable[[], list[str]]:
-    from asrlib.pt.decode import ON_CARD, ON_CPU
+    from asrlib.pt.decode import BATCH
 
-    model, size = recogniser(exp_dir, data_dir, beam_size, device), ON_CPU if device == "cpu" else ON_CARD
+    model, size = recogniser(exp_dir, data_dir, beam_size, device), BATCH[device]
     encoded = [model.encode(audio) for audio in audios(data_dir, utterances)]
     return lambda: [text for i in range(0, len(encoded), size) for text in model.texts(encoded[i : i + size])]
 
