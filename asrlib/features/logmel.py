@@ -6,9 +6,9 @@ import zlib
 import librosa
 import numpy as np
 import scipy.fft
-import scipy.signal
 
 from asrlib.config.features import FeatureConfig
+from asrlib.features.window import window
 from asrlib.utils.errors import UserError
 
 
@@ -54,7 +54,7 @@ def _window(config: FeatureConfig) -> np.ndarray:
 def _padded_window(name: str, size: int, symmetric: bool, n_fft: int) -> np.ndarray:
     """The window, zero-padded on both sides to n_fft samples."""
     before = (n_fft - size) // 2
-    return np.pad(scipy.signal.get_window(name, size, fftbins=not symmetric).astype(np.float32), (before, n_fft - size - before))
+    return np.pad(window(name, size, symmetric), (before, n_fft - size - before))
 
 
 @functools.lru_cache(maxsize=8)

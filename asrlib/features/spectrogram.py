@@ -1,12 +1,10 @@
 """Log spectrograms of DeepSpeech2: magnitude of a short-time Fourier transform, log1p, normalised per utterance."""
 
-import functools
-
 import numpy as np
 import scipy.fft
-import scipy.signal
 
 from asrlib.config.features import FeatureConfig
+from asrlib.features.window import window
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
@@ -32,11 +30,11 @@ def log_spectrogram(samples: np.ndarray, config: FeatureConfig, where: str = "au
     half = size // 2
     padded = np.pad(samples.astype(np.float32, copy=False), half, mode=config.pad_mode)
     windows = np.lib.stride_tricks.sliding_window_view(padded, size)[::stride]
-    window = _window(config.window, size)
+    taper = window(config.window, size)
     spectrum = np.empty((len(windows), half + 1), np.float32)
     for begin in range(0, len(windows), BLOCK):
         block = spectrum[begin : begin + BLOCK]
-        np.abs(scipy.fft.rfft(windows[begin : begin + BLOCK] * window, overwrite_x=True), out=block)
+        np.abs(scipy.fft.rfft(windows[begin : begin + BLOCK] * taper, overwrite_x=True), out=block)
         np.log1p(block, out=block)
     return normalized(spectrum, where) if config.normalize else spectrum
 
@@ -51,8 +49,3 @@ def normalized(spectrum: np.ndarray, where: str = "audio") -> np.ndarray:
     else:
         spectrum *= np.float32(1.0 / deviation)
     return spectrum
-
-
-@functools.lru_cache(maxsize=8)
-def _window(name: str, size: int) -> np.ndarray:
-    return scipy.signal.get_window(name, size).astype(np.float32)
