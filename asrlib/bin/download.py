@@ -21,7 +21,7 @@ def get_parser() -> Parser:
     parser.add_argument("--corpus", required=True, choices=names("download"))
     parser.add_argument("--download_dir", type=Path, required=True)
     parser.add_argument("--sets", default="train-clean-100 dev-clean test-clean", help="sets of librispeech, or n-gram models of librispeech_lm")
-    parser.add_argument("--mirror", help="URL to which the archives' names are appended; default: openslr.org's")
+    parser.add_argument("--mirror", help="URL to which the archives' names are appended; default: the corpus's own site")
     parser.add_argument("--remove_archive", type=boolean, default=False, help="delete each archive once it is unpacked")
     parser.add_argument("--seed", type=int, default=0, help="seed of the mini corpus")
     return parser

@@ -24,7 +24,7 @@ def get_parser(corpus: str | None = None) -> Parser:
     corpora = names("prepare")
     parser = Parser(__doc__)
     parser.add_argument("--corpus", required=True, choices=corpora)
-    parser.add_argument("--corpus_dir", type=Path, help="folder that holds the sets; AISHELL-1: data_aishell; AISHELL-2: the one that holds iOS")
+    parser.add_argument("--corpus_dir", type=Path, help="folder of the sets; AISHELL-1: data_aishell; AISHELL-2: the one that holds iOS; AN4: an4")
     parser.add_argument("--data_dir", type=Path, default=Path("data"), help="output folder")
     parser.add_argument("--check_counts", default="auto", choices=["auto", "true", "false"], help="require the published number of utterances")
     parser.add_argument("--audio", type=boolean, default=True, help="check the header, the last sample and NaN of every audio file")

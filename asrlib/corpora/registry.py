@@ -39,6 +39,7 @@ CORPORA = {
     "mini_aishell1": Corpus("aishell1", "mini_aishell1"),
     "aishell2": Corpus("aishell2"),
     "mini_aishell2": Corpus("aishell2", "mini_aishell2"),
+    "an4": Corpus("an4", "an4"),
     "kaldi": Corpus("kaldi", has_folder=False),
 }
 

@@ -22,11 +22,13 @@ LIBRISPEECH = {
 AISHELL1 = {"train": 48, "dev": 8, "test": 8}
 AISHELL2 = 96
 KALDI = {"train": 48, "test": 8}
+AN4 = {"train": ("an4_clstk", 140), "test": ("an4test_clstk", 8)}  # the first hundred training utterances are for validation
 
 
 def folders(top: Path) -> dict[str, Path]:
     """Directories of the corpora, by their names in egs/recipes.csv."""
-    return {"librispeech": top / "LibriSpeech", "aishell1": top / "data_aishell", "aishell2": top / "AISHELL-2", "kaldi": top / "kaldi"}
+    names = {"librispeech": "LibriSpeech", "aishell1": "data_aishell", "aishell2": "AISHELL-2", "kaldi": "kaldi", "an4": "an4"}
+    return {corpus: top / name for corpus, name in names.items()}
 
 
 def make_empty(top: Path) -> dict[str, Path]:
@@ -36,6 +38,8 @@ def make_empty(top: Path) -> dict[str, Path]:
         (places["librispeech"] / name).mkdir(parents=True)
     for name in ("wav", "transcript"):
         (places["aishell1"] / name).mkdir(parents=True)
+    for name in ("etc", "wav"):
+        (places["an4"] / name).mkdir(parents=True)
     for path in (
         *(places["aishell2"] / "iOS/data" / name for name in ("wav.scp", "trans.txt")),
         *(places["kaldi"] / name / "wav.scp" for name in KALDI),
@@ -58,6 +62,7 @@ def make_spoken(top: Path, work: Path) -> dict[str, Path]:
     _aishell1(places["aishell1"], pieces)
     _aishell2(places["aishell2"], pieces)
     _kaldi(places["kaldi"], _pieces(english))
+    _an4(places["an4"], _pieces(english))
     return places
 
 
@@ -140,3 +145,21 @@ def _kaldi(corpus: Path, pieces: Iterator[tuple[np.ndarray, str]]) -> None:
         for table, lines in tables.items():
             (corpus / name).mkdir(exist_ok=True)
             (corpus / name / table).write_text("".join(lines))
+
+
+def _an4(corpus: Path, pieces: Iterator[tuple[np.ndarray, str]]) -> None:
+    """etc/an4_SET.{fileids,transcription} and SPHERE files in wav."""
+    (corpus / "etc").mkdir(parents=True)
+    for name, (folder, count) in AN4.items():
+        ids, lines = [], []
+        for index in range(count):
+            audio, text = next(pieces)
+            speaker = f"{name[0]}{index // 20:03d}"
+            utt = f"an{index:03d}-{speaker}-b"
+            path = corpus / "wav" / folder / speaker / f"{utt}.sph"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, audio, RATE, format="NIST", subtype="PCM_16")
+            ids.append(f"{folder}/{speaker}/{utt}\n")
+            lines.append(f"<s> {text} </s> ({utt})\n" if name == "train" else f"{text} ({utt})\n")
+        (corpus / f"etc/an4_{name}.fileids").write_text("".join(ids))
+        (corpus / f"etc/an4_{name}.transcription").write_text("".join(lines))
