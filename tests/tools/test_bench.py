@@ -68,6 +68,14 @@ def test_searches_find_as_much(ran):
 
 
 @pytest.mark.recipe
+def test_joint_decoding(root):
+    """The same texts in both searches; without this the command ends with an error."""
+    done = bench(root, "joint_decoding", "--utterances", "2", "--repeats", "1", "--cases", "espnet,asrlib")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "asrlib as many times as fast as espnet" in done.stdout
+
+
+@pytest.mark.recipe
 def test_gains(root):
     """A table for each kind of measure; the cases that read the same features find the same frames."""
     training, data = ("base", "accumulate"), ("waveforms", "archives", "mindrecord", "processes_1")
