@@ -94,6 +94,7 @@ def ranks(pid):
     return [int(child) for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
 
 
+@pytest.mark.recipe  # two minutes
 def test_two_processes_have_the_weights_of_one_that_accumulates(two, words, tmp_path):
     """An epoch is an update: of two batches one after the other, or of one batch that two processes divide."""
     finetune.main(words(tmp_path, "batch_size=6 accum_grad=2 max_epoch=4"))
