@@ -1,7 +1,7 @@
 """CMU AN4, the "census" database (Acero 1990): download, and Kaldi directories from its folders.
 
 Layout: an4/etc/an4_{train,test}.{transcription,fileids} and an4/wav/an4_clstk/SPEAKER/UTTERANCE.sph, an4/wav/an4test_clstk for the test set. Other
-distributions have wav, flac or raw files (16 kHz, 16 bit, either byte order); raw files are copied as wav to DATA_DIR/wav.
+distributions have wav, flac or raw files (16 kHz, 16 bit, either byte order); raw files are copied as wav to DATA_DIR/wav/SET.
 
 Sets as in ESPnet's recipe: dev is the first 100 training utterances by speaker (train_dev), train the other 848 (train_nodev). Utterance ids are
 SPEAKER-UTTERANCE. The numbers of utterances, speakers and words are checked if all speakers are there (check_counts "auto"), always ("true") or never
@@ -43,7 +43,7 @@ def download_data(download_dir: Path, options: Namespace) -> None:
 def prepare_data(corpus_dir: Path, options: Namespace) -> dict[str, Repair]:
     """train, dev and test (asrlib.corpora.registry). UserError: as `prepare`; a fault in a set, without options.fix."""
     wav = Path(options.data_dir) / "wav"
-    whole, test = (prepare(corpus_dir, name, options.check_counts, wav) for name in COUNTS)
+    whole, test = (prepare(corpus_dir, name, options.check_counts, wav / name) for name in COUNTS)
     dev = set(sorted(whole["wav.scp"].rows)[:DEV])
     train = {name: _part(table, lambda utt: utt not in dev) for name, table in whole.items()}
     sets = {"train": train, "dev": {name: _part(table, dev.__contains__) for name, table in whole.items()}, "test": test}
@@ -125,7 +125,10 @@ def _audio(folder: Path, utterance: str, where: str, converted: Path | None) -> 
 
 
 def _converted(raw: Path, wav: Path) -> Path:
-    """A copy of raw samples as wav. The byte order is the one in which neighbouring samples differ less."""
+    """A copy of raw samples as wav. The byte order is the one in which neighbouring samples differ less. UserError: no samples, or half a one."""
+    size = raw.stat().st_size
+    if not size or size % 2:
+        raise UserError(f"{raw}: {size} bytes are no samples of 16 bits, the file is truncated: unpack the archive again")
     samples = [np.fromfile(raw, dtype=order).astype(np.float32) / 32768 for order in ("<i2", ">i2")]
     wav.parent.mkdir(parents=True, exist_ok=True)
     write_wav(wav, min(samples, key=lambda values: float(np.abs(np.diff(values)).mean()) if len(values) > 1 else 0.0), RATE)

@@ -57,6 +57,14 @@ def test_formats(corpus, tmp_path, kind):
         assert len(audio) == 4000 and 0.2 < np.abs(audio).max() < 0.3
 
 
+def test_truncated_raw_samples_are_refused(corpus, tmp_path):
+    top = corpus("raw little")
+    path = top / "wav/an4_clstk/fash/an2-fash-b.raw"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="an2-fash-b.raw: 7999 bytes are no samples of 16 bits"):
+        an4.prepare(top, "train", converted=tmp_path / "copies")
+
+
 def test_a_part_of_the_corpus(corpus, tmp_path, monkeypatch):
     """ESPnet's split: the first utterances by speaker are for validation."""
     monkeypatch.setattr(an4, "DEV", 2)

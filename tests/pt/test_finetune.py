@@ -20,6 +20,7 @@ from asrlib.bin import decode, dump_speech, finetune, make_tokens, transcribe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt import decode as decoding
+from asrlib.pt.asr_model import known
 from asrlib.pt.device import Device, OutOfMemory
 from asrlib.pt.recogniser import JointConfig, Recogniser
 from asrlib.pt.training import register
@@ -124,6 +125,7 @@ def test_texts_of_the_joint_search_are_espnets(experiment, tones_dir, monkeypatc
 
 def test_the_model_is_the_one_of_espnets_task(experiment):
     """Classes, names and values of the parameters, and settings."""
+    assert known(yaml.safe_load((experiment / "inference/config.yaml").read_text())), "it is not built by ESPnet's task"
     recogniser, theirs = Recogniser(experiment, JointConfig()), speech2text(experiment).asr_model
     ours, expected = recogniser.model.state_dict(), theirs.state_dict()
     assert ours.keys() == expected.keys() and all(torch.equal(ours[name], expected[name]) for name in ours)

@@ -4,17 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from espnet.nets.batch_beam_search import BatchBeamSearch
-from espnet.nets.beam_search import BeamSearch
 from espnet.nets.ctc_prefix_score import CTCPrefixScoreTH
-from espnet.nets.scorers.ctc import CTCPrefixScorer
-from espnet.nets.scorers.length_bonus import LengthBonus
 from espnet2.asr.ctc import CTC
 from espnet2.asr.decoder.transformer_decoder import TransformerDecoder
 from espnet2.lm.transformer_lm import TransformerLM
 
 from asrlib.pt.joint.ctc_prefix import CtcPrefixScorer
 from asrlib.pt.joint.decoder import StepDecoder, supported
+from asrlib.pt.joint.espnet_search import espnet_search
 from asrlib.pt.joint.search import Options, joint_search
 
 DIM = 32
@@ -39,18 +36,9 @@ def encodings(count, seed=0, longest=24):
     return [2 * torch.randn(length, DIM, generator=generator) for length in lengths]
 
 
-def espnet_search(model, encoded, options, lm=None):
+def theirs_of(model, encoded, options, lm=None):
     """(tokens, score) of ESPnet's hypotheses, best first."""
-    scorers = {"decoder": model.decoder, "ctc": CTCPrefixScorer(model.ctc, model.eos), "length_bonus": LengthBonus(len(model.token_list)), "lm": lm}
-    weights = {"decoder": 1 - options.ctc_weight, "ctc": options.ctc_weight, "length_bonus": options.penalty, "lm": options.lm_weight}
-    search = BeamSearch(
-        scorers, weights, options.beam_size, len(model.token_list), model.sos, model.eos,
-        pre_beam_score_key=None if options.ctc_weight == 1 else "full",
-    )  # fmt: skip
-    search.__class__ = BatchBeamSearch
-    with torch.no_grad():
-        hypotheses = search(x=encoded, maxlenratio=options.maxlenratio, minlenratio=options.minlenratio)
-    return [(tuple(h.yseq[1:-1].tolist()), float(h.score)) for h in hypotheses]
+    return [(h.tokens, h.score) for h in espnet_search(model, encoded, options, lm)]
 
 
 CASES = {
@@ -73,7 +61,7 @@ def test_same_hypotheses_as_espnet(case, sharpness):
     options = Options(**{"beam_size": 10, "ctc_weight": 0.5} | changes)
     model, encoded = random_model(vocabulary, seed=1, sharpness=sharpness), encodings(3, seed=2)
     for x, ours in zip(encoded, joint_search(model, encoded, options), strict=True):
-        theirs = [(tokens, score) for tokens, score in espnet_search(model, x, options) if score > IMPOSSIBLE]
+        theirs = [(tokens, score) for tokens, score in theirs_of(model, x, options) if score > IMPOSSIBLE]
         assert ours[0].tokens == theirs[0][0]
         assert [h.score for h in ours] == pytest.approx([score for _, score in theirs], rel=1e-4, abs=1e-3)
 
@@ -85,7 +73,7 @@ def test_language_model():
     lm.decoder.weight.data *= 10
     changed = 0
     for x, ours, without in zip(encoded, joint_search(model, encoded, options, lm), joint_search(model, encoded, Options(10, 0.4)), strict=True):
-        tokens, score = espnet_search(model, x, options, lm)[0]
+        tokens, score = theirs_of(model, x, options, lm)[0]
         assert ours[0].tokens == tokens and ours[0].score == pytest.approx(score, rel=1e-4)
         changed += ours[0].tokens != without[0].tokens
     assert changed, "the language model changes nothing"
@@ -102,7 +90,7 @@ def test_blank_is_no_token_of_a_hypothesis():
     """ESPnet's search lets blank into the beam if the beam is as wide as the vocabulary, and then gives it a score of zero."""
     model, encoded = random_model(6, sharpness=1.0), encodings(5, seed=0)
     options = Options(6, 0.5)
-    assert any(0 in tokens for x in encoded for tokens, _ in espnet_search(model, x, options))
+    assert any(0 in tokens for x in encoded for tokens, _ in theirs_of(model, x, options))
     assert all(0 not in h.tokens for answer in joint_search(model, encoded, options) for h in answer)
 
 
@@ -111,7 +99,7 @@ def test_no_hypothesis_that_is_long_enough():
     model, encoded = random_model(40), encodings(2, seed=6, longest=10)
     options = Options(10, 0.5, minlenratio=1.0, maxlenratio=0.5)
     for x, ours in zip(encoded, joint_search(model, encoded, options), strict=True):
-        assert ours[0].tokens == espnet_search(model, x, options)[0][0]
+        assert ours[0].tokens == theirs_of(model, x, options)[0][0]
 
 
 def test_decoder_step_by_step():
