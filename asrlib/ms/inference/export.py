@@ -30,7 +30,7 @@ def export(exp_dir: Path, out: Path, tolerance: float = 1e-5) -> float:
         portable = AcousticModel.load(exp_dir)
     for _, cell in portable.network.cells_and_names():
         if isinstance(cell, Recurrent) and cell.kind != "lstm":
-            cell.forward_cell = AnyLength(cell.kind, cell.forward_cell.hidden_size)
+            cell.plain = AnyLength(cell.kind, cell.plain.hidden_size)
     dim, any_size = model.config.features.dim, None
     inputs = Tensor(shape=(any_size, any_size, dim), dtype=ms.float32), Tensor(shape=(any_size,), dtype=ms.int32)
     with atomic_directory(out) as folder:

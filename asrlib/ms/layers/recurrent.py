@@ -10,22 +10,21 @@ from asrlib.ms.kernels import kernel
 from asrlib.ms.layers.broadcast import ColumnScale, RowScale
 from asrlib.ms.layers.common import tanh, uniform
 
-MANY_UNITS = 512
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+SAVED = {"lstm": 5, "gru": 4, "rnn": 1}  # values that the kernel keeps per unit and frame
 
 
 class Recurrent(nn.Cell):
     """One recurrent layer, (T, B, input) -> (T, B, hidden); two directions are summed (DeepSpeech2, section 3.1), or concatenated with `concat`.
 
-    The parameters have PyTorch's names, shapes and gate order. Padding has no influence: the backward direction reads each utterance
-    reversed within its own length, since the operators on CPUs take no lengths.
+    The parameters have PyTorch's names, shapes and gate order. Padding has no influence on the frames inside an utterance: the backward direction
+    begins at its last frame. Outputs in the padding are undefined.
     """
 
     def __init__(self, kind: str, input_size: int, hidden_size: int, bidirectional: bool, rng: np.random.Generator, concat: bool = False):
         super().__init__()
         self.kind, self.bidirectional, self.concat = kind, bidirectional, concat
         rows, bound = GATES[kind] * hidden_size, 1 / math.sqrt(hidden_size)
-        self.forward_cell = _Direction(kind, input_size, hidden_size)
         shapes = {"weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size), "bias_ih": (rows,), "bias_hh": (rows,)}
 
         def parameter(name, suffix):
@@ -37,51 +36,50 @@ class Recurrent(nn.Cell):
             self.weight_ih_l0_reverse, self.weight_hh_l0_reverse = parameter("weight_ih", "_reverse"), parameter("weight_hh", "_reverse")
             self.bias_ih_l0_reverse, self.bias_hh_l0_reverse = parameter("bias_ih", "_reverse"), parameter("bias_hh", "_reverse")
             self.reverse = ops.ReverseSequence(seq_dim=0, batch_dim=1)
+        self.project, self.kernel = ops.MatMul(transpose_b=True), _over_time(kind, 2 if bidirectional else 1)
+        self.plain = None if self.kernel is not None else PlainDirection(kind, input_size, hidden_size)
 
     def construct(self, x, lengths):
-        y = self.forward_cell(x, self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
-        if self.bidirectional:
-            backward = self.forward_cell(
-                self.reverse(x, lengths),
-                self.weight_ih_l0_reverse,
-                self.weight_hh_l0_reverse,
-                self.bias_ih_l0_reverse,
-                self.bias_hh_l0_reverse,
-            )
-            backward = self.reverse(backward, lengths)
-            y = ops.concat((y, backward), -1) if self.concat else y + backward
-        return y
+        forward = (self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
+        if not self.bidirectional:
+            return self.plain(x, *forward) if self.kernel is None else self.kernel(self._gates(x, forward[0]), *forward[1:], lengths)[0]
+        backward = (self.weight_ih_l0_reverse, self.weight_hh_l0_reverse, self.bias_ih_l0_reverse, self.bias_hh_l0_reverse)
+        if self.kernel is None:
+            y, y_backward = self.plain(x, *forward), self.reverse(self.plain(self.reverse(x, lengths), *backward), lengths)
+        else:
+            gates, gates_backward = self._gates(x, forward[0]), self._gates(x, backward[0])
+            y, _, y_backward, _ = self.kernel(gates, *forward[1:], gates_backward, *backward[1:], lengths)
+        return ops.concat((y, y_backward), -1) if self.concat else y + y_backward
+
+    def _gates(self, x, weight):
+        """The input's share of the gates for all frames at once."""
+        return self.project(x.reshape(-1, x.shape[2]), weight).reshape(x.shape[0], x.shape[1], -1)
 
 
-class _Direction(nn.Cell):
-    """One direction of a recurrent layer with zero initial state; holds no parameters.
+class PlainDirection(nn.Cell):
+    """One direction of a recurrent layer with zero initial state, without a kernel; holds no parameters.
 
-    A compiled kernel loops over the frames. Without it, GRU and RNN are unrolled, which takes minutes to compile for long utterances.
-    MindSpore's own LSTM is faster for few units; for many units it takes a third more memory in training.
+    GRU and RNN are unrolled, which takes minutes to compile for long utterances.
     """
 
     def __init__(self, kind: str, input_size: int, hidden_size: int):
         super().__init__()
         self.kind, self.hidden_size = kind, hidden_size
         self.project = ops.MatMul(transpose_b=True)
-        self.kernel = _over_time(kind) if kind != "lstm" or hidden_size >= MANY_UNITS else None
         if kind == "lstm":
             self.lstm = ops.LSTM(input_size, hidden_size, 1, True, False, 0.0)
 
     def construct(self, x, w_ih, w_hh, b_ih, b_hh):
         steps, batch, inputs = x.shape
-        if self.kind == "lstm" and self.kernel is None:
+        if self.kind == "lstm":
             state = ops.zeros((1, batch, self.hidden_size), ms.float32)
             # the operator's packed weight: input weights, recurrent weights, one bias; gates i f g o
             weight = ops.concat((w_ih.reshape(-1, 1, 1), w_hh.reshape(-1, 1, 1), (b_ih + b_hh).reshape(-1, 1, 1)))
             return self.lstm(x, state, state, weight)[0]
-        gates = self.project(x.reshape(-1, inputs), w_ih).reshape(steps, batch, -1)  # all frames at once
-        return self._unrolled(gates + b_ih, w_hh, b_hh) if self.kernel is None else self.kernel(gates, w_hh, b_ih, b_hh)[0]
-
-    def _unrolled(self, gates, w_hh, b_hh):
-        h = ops.zeros((gates.shape[1], self.hidden_size), ms.float32)
+        gates = self.project(x.reshape(-1, inputs), w_ih).reshape(steps, batch, -1) + b_ih
+        h = ops.zeros((batch, self.hidden_size), ms.float32)
         outputs = []
-        for t in range(gates.shape[0]):
+        for t in range(steps):
             recurrent = self.project(h, w_hh) + b_hh
             if self.kind == "rnn":
                 h = tanh(gates[t] + recurrent)
@@ -94,30 +92,42 @@ class _Direction(nn.Cell):
         return ops.stack(outputs)
 
 
-def _over_time(kind: str) -> ops.Custom | None:
-    """(gates (T, B, G H), weight (G H, H), two biases (G H,)) -> (y (T, B, H), values saved for the gradient): kernels/recurrent.cc, or None."""
-    saved = {"lstm": 5, "gru": 4, "rnn": 1}[kind]  # saved values per unit and frame
-    weight_gradient = ops.MatMul(transpose_a=True)
+def _over_time(kind: str, directions: int) -> ops.Custom | None:
+    """The kernel of a layer (kernels/recurrent.cc), or None.
 
-    def infer(gates, weight, input_bias, recurrent_bias):  # of shapes or of types
-        return ([*gates[:2], weight[1]], [*gates[:2], saved * weight[1]]) if isinstance(gates, (list, tuple)) else (gates, gates)
+    For each direction gates (T, B, G H), weight (G H, H), two biases (G H,); after them lengths (B,) int32 -> for each direction y (T, B, H) and the
+    values saved for the gradient.
+    """
+    name, weight_gradient = f"{kind.capitalize()}Layer{'s' * (directions - 1)}", ops.MatMul(transpose_a=True)
+    results, recurrent = (4, 3) if kind == "gru" else (3, 0)  # of the gradient, for each direction; which is that of the recurrent share
 
-    def infer_gradient(dy, y, saved, weight):
+    def infer(gates, weight, *_):  # of shapes or of types
+        one = ([*gates[:2], weight[1]], [*gates[:2], SAVED[kind] * weight[1]]) if isinstance(gates, (list, tuple)) else (gates, gates)
+        return one * directions
+
+    def infer_gradient(dy, y, saved, weight, *_):
         if not isinstance(dy, (list, tuple)):
-            return dy, dy, dy
+            return (dy,) * results * directions
         gates = [*dy[:2], weight[0]]
-        return gates, gates, [2, weight[0]]
+        return (gates, dy, [2, weight[0]], gates)[:results] * directions
 
-    gradient = kernel(f"{kind.capitalize()}LayerGrad", infer_gradient)
+    gradient = kernel(f"{name}Grad", infer_gradient)
 
-    def bprop(gates, weight, input_bias, recurrent_bias, out, dout):
-        y = out[0]
-        of_gates, of_next, of_biases = gradient(dout[0], y, out[1], weight)
-        rows, hidden = weight.shape
-        of_weight = weight_gradient(of_next.reshape(-1, rows), y.reshape(-1, hidden))
+    def of_inputs(weight, of_gates, outputs_before, of_biases, of_recurrent):
+        of_weight = weight_gradient(of_recurrent.reshape(-1, weight.shape[0]), outputs_before.reshape(-1, weight.shape[1]))
         return of_gates, of_weight, of_biases[0], of_biases[1]
 
-    return kernel(f"{kind.capitalize()}Layer", infer, bprop)
+    def of_one(gates, weight, input_bias, recurrent_bias, lengths, out, dout):
+        found = gradient(dout[0], out[0], out[1], weight, lengths)
+        return of_inputs(weight, found[0], found[1], found[2], found[recurrent]) + (ops.zeros_like(lengths),)
+
+    def of_both(gates, weight, input_bias, recurrent_bias, gates_2, weight_2, input_bias_2, recurrent_bias_2, lengths, out, dout):
+        found = gradient(dout[0], out[0], out[1], weight, dout[2], out[2], out[3], weight_2, lengths)
+        first = of_inputs(weight, found[0], found[1], found[2], found[recurrent])
+        second = of_inputs(weight_2, found[results], found[results + 1], found[results + 2], found[results + recurrent])
+        return first + second + (ops.zeros_like(lengths),)
+
+    return kernel(name, infer, of_one if directions == 1 else of_both)
 
 
 class Lookahead(nn.Cell):

@@ -151,14 +151,11 @@ class TrainStep:
         """
         if self.keep is not None:
             self.keep()
-        scale = Tensor(self.loss_scale, ms.float32)
-        arguments = Tensor([self.first], ms.float32), scale, *(Tensor(x) for x in inputs)
+        first, scale, *batch = self._arguments(inputs)
         try:
             if self.is_new(inputs):
-                begin = time.perf_counter()
-                self.gradients.compile(*arguments)
-                self.compile_seconds += time.perf_counter() - begin
-            metrics, finite, grads = self.gradients(*arguments)
+                self.compile(*inputs)
+            metrics, finite, grads = self.gradients(first, scale, *batch)
         except RuntimeError as error:
             if "emory" in str(error) and "enough" in str(error):
                 shape, used = " x ".join(map(str, inputs[0].shape)), peak_memory() / GB
@@ -172,19 +169,24 @@ class TrainStep:
         if update:
             norm, finite = (x.asnumpy() for x in self.update(Tensor(rate, ms.float32), scale, Tensor(self.finite), *grads))
             self.finite = np.ones(1, np.float32)
-        self._release(inputs)
         return metrics.asnumpy(), float(norm), bool(finite)
 
     def is_new(self, inputs) -> bool:
         """Whether a graph has to be compiled for a batch of these shapes."""
         return tuple(x.shape for x in inputs) not in self.shapes
 
+    def compile(self, *inputs: np.ndarray) -> None:
+        """Compiles the graph for a batch of these shapes."""
+        begin = time.perf_counter()
+        self.gradients.compile(*self._arguments(inputs))
+        self.compile_seconds += time.perf_counter() - begin
+        self.shapes.add(tuple(x.shape for x in inputs))
+        release_memory()
+
+    def _arguments(self, inputs) -> tuple[Tensor, ...]:
+        """The arguments of the graph: whether the batch is the first of an update, loss scale, arrays of the batch."""
+        return Tensor([self.first], ms.float32), Tensor(self.loss_scale, ms.float32), *(Tensor(x) for x in inputs)
+
     def log_resources(self) -> None:
         """Logs the time of compilation and the peak memory of the process."""
         log.info("%d graphs compiled in %.0f s; peak memory %.1f GB", len(self.shapes), self.compile_seconds, peak_memory() / GB)
-
-    def _release(self, inputs) -> None:
-        """Releases the memory that the compilation of a graph has left allocated."""
-        if self.is_new(inputs):
-            self.shapes.add(tuple(x.shape for x in inputs))
-            release_memory()

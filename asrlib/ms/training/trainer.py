@@ -139,6 +139,9 @@ class Trainer:
             inputs = part.inputs(counted / units, state.update)
             if self.step.is_new(inputs):
                 bar.set_postfix_str(COMPILING.format(" x ".join(map(str, part.shape))), refresh=True)
+                self.step.compile(*inputs)
+            if len(parts) > 1:
+                bar.set_postfix_str(f"batch {number} of {len(parts)} of the update", refresh=time.time() > bar.last_print_t + bar.mininterval)
             metrics, norm, finite = self.step(rate, number == len(parts), *inputs)
             totals += counted / units * metrics
         totals = self.ranks.sum(totals)

@@ -1,67 +1,84 @@
-"""One direction of the recurrent layers over many frames and sizes, compiled and plain, against PyTorch's."""
+"""Recurrent layers over many frames and sizes, compiled and plain, against PyTorch's on packed sequences."""
+
+import re
 
 import mindspore as ms
 import numpy as np
 import pytest
 import torch
 from mindspore import Tensor, nn, ops
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from asrlib.ms import kernels
-from asrlib.ms.layers import recurrent
+from asrlib.ms.layers.recurrent import GATES, Recurrent
 
 THEIRS = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
-SHARED = 2**21  # kShared in recurrent.cc: from this many products per frame on, threads share it
 
 
 class Gradients(nn.Cell):
-    """(output, gradients of x and of the four parameters) of the sum of output * factors."""
+    """(output, gradients of x and of the parameters) of the sum of output * factors."""
 
     def __init__(self, layer: nn.Cell, factors: np.ndarray):
-        super().__init__()
+        super().__init__(auto_prefix=False)
         self.layer, self.factors = layer, Tensor(factors)
-        self.function = ops.value_and_grad(self.weighted, (0, 1, 2, 3, 4), None, has_aux=True)
+        self.function = ops.value_and_grad(self.weighted, 0, ms.ParameterTuple(layer.trainable_params()), has_aux=True)
 
-    def weighted(self, *inputs):
-        y = self.layer(*inputs)
+    def weighted(self, x, lengths):
+        y = self.layer(x, lengths)
         return (y * self.factors).sum(), y
 
-    def construct(self, *inputs):
-        (_, y), grads = self.function(*inputs)
+    def construct(self, x, lengths):
+        (_, y), grads = self.function(x, lengths)
         return y, grads
 
 
-@pytest.fixture(autouse=True)
-def kernel_for_few_units(monkeypatch):
-    monkeypatch.setattr(recurrent, "MANY_UNITS", 0)
-
-
-def check(kind: str, steps: int, batch: int, inputs: int, hidden: int):
+def check(kind: str, bidirectional: bool, steps: int, batch: int, hidden: int, inputs: int = 6):
     ms.set_context(mode=ms.GRAPH_MODE)
-    torch.manual_seed(0)
-    module = THEIRS[kind](inputs, hidden)
-    x, factors = torch.randn(steps, batch, inputs, requires_grad=True), torch.randn(steps, batch, hidden) / (steps * batch)
-    expected = module(x)[0]
-    (expected * factors).sum().backward()
-    tensors = [x, module.weight_ih_l0, module.weight_hh_l0, module.bias_ih_l0, module.bias_hh_l0]
-    y, grads = Gradients(recurrent._Direction(kind, inputs, hidden), factors.numpy()).set_train()(*(Tensor(t.detach().numpy()) for t in tensors))
-    np.testing.assert_allclose(y.asnumpy(), expected.detach().numpy(), atol=1e-5)
-    for name, grad, tensor in zip(("x", "w_ih", "w_hh", "b_ih", "b_hh"), grads, tensors, strict=True):
-        np.testing.assert_allclose(grad.asnumpy(), tensor.grad.numpy(), atol=1e-5 * float(tensor.grad.abs().max()) + 1e-9, err_msg=name)
+    rng = np.random.default_rng(0)
+    layer = Recurrent(kind, inputs, hidden, bidirectional, rng, concat=True)
+    module = THEIRS[kind](inputs, hidden, bidirectional=bidirectional)
+    module.load_state_dict({p.name: torch.tensor(p.asnumpy()) for p in layer.trainable_params()})
+    lengths = np.array([steps, *rng.integers(1, steps + 1, batch - 1)], np.int32)
+    inside = (np.arange(steps)[:, None] < lengths)[..., None]
+    x = np.where(inside, rng.normal(size=(steps, batch, inputs)), 100).astype(np.float32)
+    factors = (inside * rng.normal(size=(steps, batch, hidden * (1 + bidirectional))) / (steps * batch)).astype(np.float32)
+    tensor = torch.tensor(x, requires_grad=True)
+    expected, _ = pad_packed_sequence(module(pack_padded_sequence(tensor, torch.tensor(lengths).long(), enforce_sorted=False))[0])
+    (expected * torch.tensor(factors)).sum().backward()
+    y, (of_x, of_weights) = Gradients(layer, factors).set_train()(Tensor(x), Tensor(lengths))
+    np.testing.assert_allclose(y.asnumpy() * inside, expected.detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(of_x.asnumpy(), tensor.grad.numpy(), atol=1e-5 * float(tensor.grad.abs().max()))
+    grads = dict(module.named_parameters())
+    for parameter, found in zip(layer.trainable_params(), of_weights, strict=True):
+        wanted = grads[parameter.name].grad.numpy()
+        np.testing.assert_allclose(found.asnumpy(), wanted, atol=1e-5 * np.abs(wanted).max() + 1e-9, err_msg=parameter.name)
 
 
+both = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+
+
+@both
 @pytest.mark.parametrize("kind", THEIRS)
-@pytest.mark.parametrize(("steps", "batch", "hidden"), [(1, 2, 5), (7, 5, 37), (5, 1, 16)])
-def test_sizes_that_divide_by_nothing(compiled, kind, steps, batch, hidden):
-    check(kind, steps, batch, 6, hidden)
+@pytest.mark.parametrize(("steps", "batch", "hidden"), [(1, 2, 5), (7, 5, 37), (5, 1, 16), (6, 7, 70)])
+def test_sizes_that_divide_by_nothing(compiled, kind, bidirectional, steps, batch, hidden):
+    check(kind, bidirectional, steps, batch, hidden)
 
 
-@pytest.mark.parametrize(("kind", "hidden"), [("lstm", 330), ("gru", 380), ("rnn", 660)])
-def test_frames_shared_by_threads(kind, hidden):
+@both
+@pytest.mark.parametrize(("kind", "hidden"), [("lstm", 330), ("gru", 380), ("rnn", 660), ("lstm", 640)])
+def test_frames_shared_by_threads(monkeypatch, kind, hidden, bidirectional):
+    """From kShared products a frame on threads share a direction; above kCached bytes the directions come one after the other."""
     if kernels.library() is None:
         pytest.skip("no C++ compiler on this machine")
-    batch = 5
-    assert batch * recurrent.GATES[kind] * hidden**2 >= SHARED and f"kShared = 1 << {SHARED.bit_length() - 1};" in kernels_source()
-    check(kind, 6, batch, 20, hidden)
+    batch, source = 5, "".join(path.read_text() for path in kernels.SOURCES)
+    shared, cached = (eval_shift(re.search(rf"{name} = (\d+ << \d+);", source)[1]) for name in ("kShared", "kCached"))
+    assert batch * GATES[kind] * hidden**2 >= shared and (4 * GATES[kind] * hidden**2 > cached) == (hidden == 640)
+    check(kind, bidirectional, 6, batch, hidden, inputs=20)
+
+
+def eval_shift(text: str) -> int:
+    value, places = map(int, text.split("<<"))
+    return value << places
 
 
 @pytest.mark.parametrize("kind", THEIRS)
@@ -69,8 +86,4 @@ def test_long_utterances(kind):
     """800 frames are 16 s of speech; unrolled, GRU and RNN would take minutes to compile."""
     if kernels.library() is None:
         pytest.skip("no C++ compiler on this machine")
-    check(kind, 800, 2, 10, 24)
-
-
-def kernels_source() -> str:
-    return "".join(source.read_text() for source in kernels.SOURCES)
+    check(kind, True, 800, 2, 24, inputs=10)
