@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from asrlib.config.base import read_yaml
+from asrlib.utils.parallel import cores
 
 PACKAGES = ("mindspore", "torch", "espnet", "s3prl", "numpy", "flashlight-text")
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,9 +24,18 @@ def provenance(exp_dir: str | Path, command: str = "") -> dict[str, str]:
         "configuration": f"`{config}` (sha256 {hashlib.sha256(config.read_bytes()).hexdigest()[:10]})" if config.is_file() else f"no {config}",
         "seed": _seed(config),
         "commit": _commit(),
+        "processor": processor(),
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "packages": ", ".join(f"{name} {version}" for name in PACKAGES if (version := _version(name))),
     }
+
+
+def processor() -> str:
+    """Name and number of the cores that this process may use."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines() if cpuinfo.exists() else []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine() or "unknown")
+    return f"{cores()} x {name}"
 
 
 def _seed(config: Path) -> str:

@@ -24,7 +24,8 @@ def write_results(exp_dir: str | Path, command: str = "", baselines: Sequence[Pa
     sections = [results_table(exp_dir, kind) for kind in ("wer", "cer")]
     if not any(sections):
         raise UserError(f"{exp_dir}: no result.json in decode_*/*/score_wer or score_cer: run stage 6 first")
-    facts = [f"- {name}: {value}" for name, value in provenance(exp_dir, command).items()]
+    origin = provenance(exp_dir, command)
+    facts = [f"- {name}: {value}" for name, value in origin.items()]
     parts = ["# RESULTS", "## Environment", "\n".join(facts), f"## {exp_dir.name}", *filter(None, [*sections, speed_table(exp_dir)])]
     if baselines:
         parts += ["### Compared with", markdown(BASELINE_COLUMNS, baseline_rows(exp_dir, baselines))]
@@ -32,6 +33,8 @@ def write_results(exp_dir: str | Path, command: str = "", baselines: Sequence[Pa
         parts += ["### Published by others, not made here", published.read_text(encoding="utf-8").strip()]
     with atomic_write(exp_dir / "RESULTS.md") as stream:
         stream.write("\n\n".join(parts) + "\n")
+    with atomic_write(exp_dir / "results.json") as stream:  # for the table of all results (asrlib.report.records)
+        json.dump(origin | {"seconds": stage_seconds(exp_dir)}, stream, indent=1, ensure_ascii=False)
     return exp_dir / "RESULTS.md"
 
 
@@ -55,6 +58,11 @@ def speed_table(exp_dir: Path) -> str:
         facts = json.loads(path.read_text(encoding="utf-8"))
         rows.append([path.parent.relative_to(exp_dir).as_posix(), f"{facts['audio_seconds']:.0f}", f"{facts['real_time_factor']:.4f}"])
     return "### Decoding speed\n\n" + markdown(("dataset", "audio (s)", "real-time factor"), rows) if rows else ""
+
+
+def stage_seconds(exp_dir: Path) -> int:
+    """Seconds that the stages of an experiment took so far, those of interrupted runs included; 0 if they are not known."""
+    return sum(int(line) for path in sorted((exp_dir / ".stages").glob("*.seconds")) for line in path.read_text().split())
 
 
 def read_result(path: Path) -> dict:

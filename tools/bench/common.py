@@ -19,10 +19,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from asrlib.report.provenance import processor
 from asrlib.utils.cli import Parser
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
-from asrlib.utils.parallel import cores, end_with_parent
+from asrlib.utils.parallel import end_with_parent
 
 PACKAGES = ("mindspore", "torch", "torchaudio", "librosa", "numpy", "scipy", "flashlight-text")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
@@ -207,7 +208,7 @@ def report(args, results: dict[str, Result], value: str, bars: Sequence[Bar] = (
     if args.out:
         facts = {
             "options": {name: str(option) for name, option in vars(args).items() if name != "out"},
-            "machine": {"cpu": _cpu(), "cores": cores(), "load": os.getloadavg()},
+            "machine": {"processor": processor(), "load": os.getloadavg()},
             "versions": {name: _version(name) for name in PACKAGES},
             "audio_seconds": audio_seconds,
             "results": [vars(result) | {"median": statistics.median(result.seconds), "value_is": value} for result in results.values()],
@@ -215,11 +216,6 @@ def report(args, results: dict[str, Result], value: str, bars: Sequence[Bar] = (
         }
         with atomic_write(args.out) as stream:
             json.dump(facts, stream, indent=1)
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def _version(package: str) -> str | None:

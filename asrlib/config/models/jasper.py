@@ -40,7 +40,7 @@ class JasperConfig:
 
     def activation_size(self, frames: int) -> float:
         """See asrlib.config.ctc.CtcModelConfig."""
-        return 7.7 * frames / 2 * self.channels
+        return 8.6 * frames / 2 * self.channels
 
     @property
     def channels(self) -> int:

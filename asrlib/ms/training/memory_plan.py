@@ -19,7 +19,9 @@ from asrlib.utils.memory import GB, available_memory
 log = get_logger(__name__)
 
 FLOAT = 4  # bytes
-PROCESS = 0.9 * GB  # Python, MindSpore and compiled graphs of a few lengths
+PROCESS = 0.9 * GB  # Python, MindSpore and a compiled graph
+GRAPH = 0.2 * GB  # the compiled graph of each further length
+SHARE = 0.9  # of the available memory, since other processes need some while a training runs
 MARGIN = 1.15  # factor of an estimate, for the fragmentation of the memory pool
 MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1, "novograd": 1}
 
@@ -45,24 +47,25 @@ def plan_parts(
 ) -> Parts:
     """The parts of batches that fit into the memory.
 
-    shapes: (rows, frames or samples) of the batches; parameters: number of the network's parameters; memory_gb: limit on this machine, None: the
-    available memory; processes: that share it. Warns if not even one row fits. Only the memory of CPUs is planned, not that of other devices.
+    shapes: (rows, frames or samples) of the batches; parameters: number of the network's parameters; memory_gb: limit on this machine, None: most of
+    the available memory; processes: that share it. Warns if not even one row fits. Only the memory of CPUs is planned, not that of other devices.
     """
     if ms.get_context("device_target") != "CPU":
         return Parts()
-    free = (available_memory() if memory_gb is None else memory_gb * GB) / processes
-    fixed = fixed_memory(config, parameters)
+    free = (SHARE * available_memory() if memory_gb is None else memory_gb * GB) / processes
+    shapes = sorted(set(shapes))
+    fixed = fixed_memory(config, parameters) + GRAPH * max(0, len(shapes) - 1)
     plan, needed = {}, 0.0
-    for rows, length in sorted(set(shapes)):
+    for rows, length in shapes:
         row = activation_memory(config, 1, length) * MARGIN
         fitting = min(rows, int(max(0.0, free - fixed) / row))
         if not fitting:
-            memory = f"needs {(fixed + row) / GB:.1f} GB, {free / GB:.1f} GB are free"
+            memory = f"needs {(fixed + row) / GB:.1f} GB, {free / GB:.1f} GB may be used"
             log.warning("a batch of one utterance of %.1f s %s: %s", config.seconds(length), memory, _advice(config))
         plan[rows, length] = -(-rows // max(1, fitting))
         needed = max(needed, fixed + row * rows)
     split = {shape: count for shape, count in plan.items() if count > 1}
-    log.info("memory: the largest batch needs about %.1f GB, %.1f GB are free%s", needed / GB, free / GB, "" if split else ": no batch is split")
+    log.info("memory: the largest batch needs about %.1f GB, %.1f GB may be used%s", needed / GB, free / GB, "" if split else ": no batch is split")
     for (rows, length), count in split.items():
         size = -(-rows // count)
         log.info("batches of %d x %.1f s are computed in %d parts of %d utterances", rows, config.seconds(length), count, size)

@@ -5,6 +5,7 @@ import pytest
 
 from asrlib.config.families import load_pretrain_config, load_train_config
 from asrlib.ms.data.batches import CtcBatch
+from asrlib.ms.training import memory_plan
 from asrlib.ms.training.memory_plan import activation_memory, fixed_memory, plan_parts
 from asrlib.utils.memory import GB
 
@@ -22,6 +23,16 @@ def test_estimates_are_near_what_was_measured(root, name, parameters, rows, leng
     config = load_pretrain_config(path) if name.startswith("hubert") else load_train_config(path)
     estimate = (fixed_memory(config, parameters) + activation_memory(config, rows, length)) / GB
     assert 0.8 * gigabytes <= estimate <= 1.35 * gigabytes
+
+
+def test_a_plan_holds_what_was_measured(root, monkeypatch, logged):
+    """Jasper with batches of 16 x 800, 11 x 1104 and 8 x 1600 frames took 23.3 GB and was killed, where 21.4 GB had been available."""
+    config, shapes = load_train_config(root / "conf/jasper.yaml"), [(16, 800), (11, 1104), (8, 1600)]
+    assert not plan_parts(config, shapes, 332_632_349, 25.0).accumulate
+    assert plan_parts(config, shapes, 332_632_349, 23.3).accumulate
+    monkeypatch.setattr(memory_plan, "available_memory", lambda: 23.3 * GB)
+    plan_parts(config, shapes, 332_632_349)
+    assert any("21.0 GB may be used" in line for line in logged), "other processes need some, too"
 
 
 def batch(rows, frames):
