@@ -1,6 +1,7 @@
 """Benchmarks run on tiny sizes and write complete tables; their times are not tested."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -88,6 +89,23 @@ def test_gains(root):
     assert float(rows["accumulate"][8]) == pytest.approx(float(rows["base"][8]), rel=0.2)
 
 
+def test_startup(root):
+    done = bench(root, "startup", "--repeats", "1", "--cases", "python,help")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:4]] == ["case", "python", "help"]
+    done = bench(root, "startup", "--cases", "python,helps")
+    assert done.returncode == 1 and "no case 'helps'" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.recipe
+def test_training_table(root):
+    done = bench(root, "training_table", "--steps", "mini jasper", "--repeats", "1", "--load", "1")
+    assert done.returncode == 0, done.stderr
+    row = done.stdout.splitlines()[-1].split("|")
+    assert row[1].startswith("mini Jasper") and float(row[2]) > 0 and len(row) == 9
+    assert bench(root, "training_table", "--steps", "rnn-t").returncode == 1
+
+
 def test_published_network_runs(root):
     done = bench(root, "train_step", "--cases", "published", *TINY, "--repeats", "2", "--published_repeats", "1")
     assert done.returncode == 0, done.stderr
@@ -106,6 +124,28 @@ def common(root, monkeypatch):
     import common
 
     return common
+
+
+def test_strict(common):
+    missed, met = common.Bar("a over b", 1.2, 1.0), common.Bar("b over a", 1.2, 1.0, at_least=True)
+    common.report_bars([missed, met], strict=False)
+    common.report_bars([met], strict=True)
+    with pytest.raises(UserError, match="1 of 2 targets missed"):
+        common.report_bars([missed, met], strict=True)
+
+
+def idle():
+    return lambda: sum(i for i in range(300_000))
+
+
+def test_load(common):
+    """Every round has a second measurement beside busy processes, which end with it."""
+    results = common.measure([common.Case(name, idle) for name in ("a", "b")], 3, load=2)
+    assert [len(result.loaded_seconds) for result in results.values()] == [3, 3] and results["a"].loss > 0
+    (bar,) = common.load_bar(results["a"], results["b"])
+    assert bar.limit == 1.2 and bar.ratio == results["a"].loss / results["b"].loss
+    assert common.load_bar(common.Result("a", 0.0, 0.0), results["b"]) == []
+    assert not multiprocessing.active_children()
 
 
 def broken():

@@ -1,7 +1,8 @@
 """Runs the cases of a benchmark, each in its own process, and writes a table and JSON.
 
 All processes are set up first and warmed up by one repetition. Every round then times one repetition of each case, so that other load on the machine
-affects all cases alike. Ratios are computed within each round; the median over the rounds is reported.
+affects all cases alike. Ratios are computed within each round; the median over the rounds is reported. With --load N each round times a second
+repetition of each case beside N processes that never wait.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from asrlib.report.provenance import processor
-from asrlib.utils.cli import Parser
+from asrlib.utils.cli import Parser, boolean
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.parallel import end_with_parent
@@ -50,6 +51,12 @@ class Result:
     value: float
     peak_mb: float = 0.0
     seconds: list[float] = field(default_factory=list)
+    loaded_seconds: list[float] = field(default_factory=list)  # beside busy processes
+
+    @property
+    def loss(self) -> float:
+        """How many times as long a repetition takes beside the busy processes."""
+        return statistics.median(loaded / alone for loaded, alone in zip(self.loaded_seconds, self.seconds, strict=True))
 
     def over(self, other: "Result") -> float:
         """Ratio of this case's time to the other's."""
@@ -75,6 +82,8 @@ def parser(doc: str, cases: Sequence[str], repeats: int) -> Parser:
     options = Parser(doc)
     options.add_argument("--cases", default=",".join(cases), help="cases to time; ratios are relative to the first")
     options.add_argument("--repeats", type=int, default=repeats, help="number of rounds")
+    options.add_argument("--load", type=int, default=0, help="number of busy processes beside a second measurement of every round")
+    options.add_argument("--strict", type=boolean, default=False, help="end with exit code 1 if a target is missed")
     options.add_argument("--out", type=Path, help="JSON file for all results")
     return options
 
@@ -88,10 +97,10 @@ def chosen(cases: Sequence[Case], names: str) -> list[Case]:
     return [known[name] for name in names.split(",")]
 
 
-def measure(cases: Sequence[Case], repeats: int) -> dict[str, Result]:
+def measure(cases: Sequence[Case], repeats: int, load: int = 0) -> dict[str, Result]:
     """Times the cases in `repeats` rounds. UserError when a case fails; its own output is printed before."""
     with contextlib.ExitStack() as stack:
-        processes = {}
+        processes, busy = {}, stack.enter_context(_Busy(load))
         for case in cases:
             print(f"setting up {case.name}", file=sys.stderr)
             processes[case.name] = stack.enter_context(_Process(case))
@@ -100,6 +109,9 @@ def measure(cases: Sequence[Case], repeats: int) -> dict[str, Result]:
             for case in cases:
                 if case.rounds is None or number < case.rounds:
                     processes[case.name].repeat()
+                    if load:
+                        with busy.running():
+                            processes[case.name].repeat(loaded=True)
         return {name: process.result for name, process in processes.items()}
 
 
@@ -117,11 +129,11 @@ class _Process:
         self.result = Result(case.name, *self._receive())
         self._signal(signal.SIGSTOP)
 
-    def repeat(self) -> None:
+    def repeat(self, loaded: bool = False) -> None:
         self._signal(signal.SIGCONT)
         self.pipe.send(None)
         seconds, self.result.peak_mb = self._receive()
-        self.result.seconds.append(seconds)
+        (self.result.loaded_seconds if loaded else self.result.seconds).append(seconds)
         self._signal(signal.SIGSTOP)
 
     def _receive(self) -> tuple[float, float]:
@@ -140,6 +152,41 @@ class _Process:
     def __exit__(self, *_):
         self.process.kill()
         self.process.join()
+
+
+class _Busy:
+    """Processes that never wait. They are stopped (SIGSTOP) but for the time of `running`."""
+
+    def __init__(self, count: int):
+        context = get_context("spawn")
+        self.processes = [context.Process(target=_spin, args=(os.getpid(),), daemon=True) for _ in range(count)]
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        self._signal(signal.SIGCONT)
+        yield
+        self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: int) -> None:
+        for process in self.processes:
+            os.kill(process.pid, number)
+
+    def __enter__(self):
+        for process in self.processes:
+            process.start()
+        self._signal(signal.SIGSTOP)
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.join()
+
+
+def _spin(parent: int) -> None:
+    end_with_parent(parent)
+    while True:
+        pass
 
 
 def _serve(pipe, case: Case, parent: int) -> None:
@@ -183,28 +230,34 @@ def _environment(env: dict[str, str]) -> Iterator[None]:
 
 
 def table(results: dict[str, Result], value: str, audio_seconds: float = 0.0) -> str:
-    """One line per case: median, range, ratio to the first case, peak memory and its ratio; with audio_seconds the real-time factor."""
+    """One line per case: median, range, ratio to the first case, peak memory and its ratio; real-time factor; how many times as long under load."""
     first = next(iter(results.values()))
-    rows = [["case", "seconds", "min", "max", "times first", "peak MB", "times first", "setup s", value, "real-time factor"]]
+    rows = [["case", "seconds", "min", "max", "times first", "peak MB", "times first", "setup s", value, "real-time factor", "under load"]]
     for result in results.values():
         median = statistics.median(result.seconds)
         row = [result.name, f"{median:.4g}", f"{min(result.seconds):.4g}", f"{max(result.seconds):.4g}", f"{result.over(first):.3f}"]
         row += [f"{result.peak_mb:.0f}", f"{result.peak_mb / first.peak_mb:.2f}", f"{result.setup_seconds:.1f}", f"{result.value:.4g}"]
-        rows.append([*row, f"{median / audio_seconds:.6f}" if audio_seconds else "-"])
+        rows.append([*row, f"{median / audio_seconds:.6f}" if audio_seconds else "-", f"{result.loss:.2f}" if result.loaded_seconds else "-"])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) for row in rows)
 
 
-def report_bars(bars: Sequence[Bar]) -> None:
-    """Prints each ratio with its target."""
+def report_bars(bars: Sequence[Bar], strict: bool) -> None:
+    """Prints each ratio with its target. UserError: strict, and one is missed."""
     for bar in bars:
         print(f"{bar.what}: {bar.ratio:.3f}, {'at least' if bar.at_least else 'at most'} {bar.limit:g}: {'met' if bar.met else 'MISSED'}")
+    if strict and (missed := sum(not bar.met for bar in bars)):
+        raise UserError(f"{missed} of {len(bars)} targets missed")
+
+
+def load_bar(ours: Result, other: Result) -> list[Bar]:
+    """The target under load: ours may lose little more than the other."""
+    return [Bar(f"what {ours.name} loses under load over what {other.name} loses", ours.loss / other.loss, 1.2)] if ours.loaded_seconds else []
 
 
 def report(args, results: dict[str, Result], value: str, bars: Sequence[Bar] = (), audio_seconds: float = 0.0) -> None:
     """Prints the table and the targets, and writes everything to args.out."""
     print(table(results, value, audio_seconds))
-    report_bars(bars)
     if args.out:
         facts = {
             "options": {name: str(option) for name, option in vars(args).items() if name != "out"},
@@ -216,6 +269,7 @@ def report(args, results: dict[str, Result], value: str, bars: Sequence[Bar] = (
         }
         with atomic_write(args.out) as stream:
             json.dump(facts, stream, indent=1)
+    report_bars(bars, args.strict)
 
 
 def _version(package: str) -> str | None:

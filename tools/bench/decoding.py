@@ -129,7 +129,7 @@ def main(argv=None) -> int | None:
             Case("beam", asrlib_beam, (task, lm, args.beam_size), **settings),
             Case("torchaudio_beam", torchaudio_beam, (task, lm, args.beam_size), **settings),
         )
-        results = measure(chosen(cases, args.cases), args.repeats)
+        results = measure(chosen(cases, args.cases), args.repeats, args.load)
     report(args, results, "WER %", audio_seconds=FRAME_SECONDS * sum(map(len, task.emissions())))
     return None
 

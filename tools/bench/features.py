@@ -57,7 +57,7 @@ def main(argv=None) -> int | None:
         Case("librosa", librosa_features, (args.audio_seconds, True), env=ONE_THREAD),
         Case("librosa_short", librosa_features, (args.audio_seconds, False), env=ONE_THREAD),
     )
-    results = measure(chosen(cases, args.cases), args.repeats)
+    results = measure(chosen(cases, args.cases), args.repeats, args.load)
     pairs = [(results[name], results["asrlib"]) for name in ("librosa", "librosa_short") if {name, "asrlib"} <= set(results)]
     bars = [Bar(f"{other.name}'s time over asrlib's", other.over(ours), 5.0, at_least=True) for other, ours in pairs]
     report(args, results, "largest value", bars, args.audio_seconds)

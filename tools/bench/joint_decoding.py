@@ -128,7 +128,7 @@ def main(argv=None) -> None:
             random_experiment(Path(folder))
         settings = (args.exp_dir or folder, args.data_dir, args.utterances, args.beam_size, args.device)
         cases = [Case(name, function, settings, value=checksum, env=ONE_THREAD) for name, function in functions.items()]
-        results = measure(chosen(cases, args.cases), args.repeats)
+        results = measure(chosen(cases, args.cases), args.repeats, args.load)
         seconds = sum(map(len, audios(args.data_dir, args.utterances))) / RATE
     if len({result.value for result in results.values()}) > 1:
         raise UserError("the cases give different texts: see the checksums in the table")

@@ -17,7 +17,7 @@ from common import Bar, report_bars
 
 from asrlib.config.families import load_experiment_config
 from asrlib.config.pretraining import PretrainConfig
-from asrlib.utils.cli import Parser, assignments, run
+from asrlib.utils.cli import Parser, assignments, boolean, run
 from asrlib.utils.errors import UserError
 from asrlib.utils.memory import GB, peak_memory
 
@@ -68,6 +68,7 @@ def main(argv=None) -> None:
     parser.add_argument("--lengths", type=float, nargs="+", required=True, help="lengths in frames, for waveforms in seconds")
     parser.add_argument("--batch_size", type=int, default=2, help="utterances per batch")
     parser.add_argument("--cases", default="asrlib,torch", help="cases to measure")
+    parser.add_argument("--strict", type=boolean, default=False, help="end with exit code 1 if a target is missed")
     args = parser.parse_args(argv)
     config = load_experiment_config(args.config, [*args.args, "optim.accumulate=1"])
     ours, theirs, shape_of = makers(config)
@@ -84,7 +85,7 @@ def main(argv=None) -> None:
         bars.append(Bar("peak memory after the last update over that after the second one", peaks[-1] / peaks[1], 1.1))
         if "torch" in results:
             bars.append(Bar("asrlib's memory over torch's", peaks[-1] / results["torch"][-1][0], 1.1))
-    report_bars(bars)
+    report_bars(bars, args.strict)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from common import Bar, Case, chosen, measure, parser, report
+from common import Bar, Case, chosen, load_bar, measure, parser, report
 
 from asrlib.config.families import load_pretrain_config
 from asrlib.config.pretraining import PretrainConfig
@@ -146,7 +146,7 @@ def main(argv=None) -> int | None:
         Case("asrlib", asrlib_step, (config, shape)),
         Case("torch", torch_step, (config, shape)),
     )
-    results = measure(chosen(cases, args.cases), args.repeats)
+    results = measure(chosen(cases, args.cases), args.repeats, args.load)
     report(args, results, "first loss", bars(results))
     return None
 
@@ -156,7 +156,8 @@ def bars(results: dict) -> list[Bar]:
     ours, torch = results.get("asrlib"), results.get("torch")
     if not ours or not torch:
         return []
-    return [Bar("asrlib's time over torch's", ours.over(torch), 1.1), Bar("asrlib's memory over torch's", ours.peak_mb / torch.peak_mb, 1.5)]
+    memory = Bar("asrlib's memory over torch's", ours.peak_mb / torch.peak_mb, 1.1)
+    return [Bar("asrlib's time over torch's", ours.over(torch), 1.0), memory, *load_bar(ours, torch)]
 
 
 if __name__ == "__main__":
