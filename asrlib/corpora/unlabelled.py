@@ -52,10 +52,9 @@ def unlabelled_set(parts: Mapping[str, Repair], evaluation: Sequence[Path], norm
     steps, rest, leaks = {}, {}, list[Leak]()
     for name, part in parts.items():
         steps[name] = rest[name] = part.data
-        if against and name != trusted:
-            if found := _leaks(name, part.data, against, held, normalise):
-                steps[f"{name} without leaks"] = rest[name] = without(part.data, found)
-                leaks += found
+        if against and name != trusted and (found := _leaks(name, part.data, against, held, normalise)):
+            steps[f"{name} without leaks"] = rest[name] = without(part.data, found)
+            leaks += found
     whole = joined_tables(rest)
     sets = {"pretrain": Repair(whole, {utt: reason for part in parts.values() for utt, reason in part.dropped.items()})}
     return PretrainingSets(sets, leaks if against else None, {**steps, "pretrain": whole})

@@ -73,7 +73,9 @@ stage_2() {
     asr dump_speech --data_dirs "$(path_list "${data_dirs[@]:0:2}")" --out "$audio" --nj "$nj" --cmd_backend "$cmd_backend"
 }
 
-stage 3 "pretraining" "$asr_exp" needs "${pretraining_needs[@]}" makes "$pretrained_exp/model.safetensors"
+pretraining_stages=$asr_exp # whose directory stages 3 and 4 belong to
+[ "$run_pretraining" != here ] || pretraining_stages=$pretrained_exp
+stage 3 "pretraining" "$pretraining_stages" needs "${pretraining_needs[@]}" makes "$pretrained_exp/model.safetensors"
 stage_3() {
     case $run_pretraining in
         here) pretrain_on_waveforms "$pretrain_config" "$pretrained_exp" ;;
@@ -82,7 +84,7 @@ stage_3() {
     esac
 }
 
-stage 4 "conversion" "$asr_exp" needs "$pretrained_exp/model.safetensors" makes "$pretrained_exp/updates"
+stage 4 "conversion" "$pretraining_stages" needs "$pretrained_exp/model.safetensors" makes "$pretrained_exp/updates"
 stage_4() {
     case $run_pretraining in
         here) convert_every_checkpoint "$pretrained_exp" ;;

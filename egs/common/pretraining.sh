@@ -20,7 +20,7 @@ choose_pretraining_set() {
         is_training_set "$dir" || [ -e "$dir/wav.scp" ] || _refuse "--pretrain_dirs: $dir has no wav.scp: give Kaldi data directories; the training set \
 is $(realpath -m "$datadir/train")"
     done
-    [ -n "${evaluation_sets+set}" ] || evaluation_sets=("${data_dirs[@]:1}")
+    declare -p evaluation_sets >/dev/null 2>&1 || evaluation_sets=("${data_dirs[@]:1}")
     add_to_stage 1 needs "${sources[@]}" makes "$pretrain_data/wav.scp"
     stage_1() {
         corpus_prepare

@@ -4,7 +4,7 @@
 #     . ../../common/ssl.sh "$@"
 # run.sh has set $model (progre|hubert) and $size (base|large) and sourced its corpus.sh (see recipe.sh). For a corpus of another size than the
 # published ones it or corpus.sh may set the iterations of pretraining without --mini, as arrays:
-#     default_configs (names, see config_file), default_targets, default_clusters, default_mfcc_args, default_layer_args
+#     default_configs (names, see config_file), default_iteration_args, default_targets, default_clusters, default_mfcc_args, default_layer_args
 #
 # Pretraining has several iterations, each with its configuration, targets and number of clusters:
 #     --pretrain_configs "hubert_base.yaml hubert_base.yaml progre_large.yaml" --targets "mfcc 6 9" --clusters "100 500 500"
@@ -55,7 +55,7 @@ if [ ${#pretrain_configs[@]} -eq 0 ]; then
         names=("$model.yaml") default_targets=(mfcc) default_clusters=(100)
         [ -n "${option_given[mfcc_args]+given}" ] || mfcc_args=(--cmvn true)
     elif [ -n "${default_configs+set}" ] && [ "$model" != wav2vec2 ]; then
-        names=("${default_configs[@]}")
+        names=("${default_configs[@]}") iteration_args=("${default_iteration_args[@]}")
         [ -n "${option_given[mfcc_args]+given}" ] || mfcc_args=("${default_mfcc_args[@]}")
         [ -n "${option_given[layer_args]+given}" ] || layer_args=("${default_layer_args[@]}")
     elif [ "$model" = wav2vec2 ]; then
