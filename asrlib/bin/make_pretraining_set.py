@@ -21,6 +21,8 @@ def main(argv=None) -> None:
     parser.add_argument(
         "--train_dir", type=Path, help="the training set that belongs to the evaluation sets: if it is in --data_dirs, it stays whole"
     )
+    sentences_help = "leave out what has a transcript of --against; false: only what has a recording"
+    parser.add_argument("--filter_sentences", type=boolean, default=True, help=sentences_help)
     parser.add_argument("--audio_root", type=Path, help="folder that relative paths in wav.scp start from, or one above the data directory")
     parser.add_argument("--fix", type=boolean, default=False, help="repair or drop invalid utterances instead of failing")
     args = parser.parse_args(argv)
@@ -35,7 +37,7 @@ def main(argv=None) -> None:
         raise UserError(f"--data_dirs: {repeated} is given twice: remove one of the two")
     parts = {str(path): read_unlabelled(path, args.audio_root, args.fix) for path in args.data_dirs}
     trusted = next((name for name in parts if args.train_dir and same_folder(Path(name), args.train_dir)), "")
-    sets = unlabelled_set(parts, args.against, comparable, trusted)
+    sets = unlabelled_set(parts, args.against, comparable if args.filter_sentences else None, trusted)
     sets.prepared["pretrain"].write(args.out)
     sets.write_tables(args.out)
     print(f"{args.out}: {len(sets.prepared['pretrain'].data)} utterances from {len(parts)} directories")

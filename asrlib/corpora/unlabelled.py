@@ -41,11 +41,14 @@ def read_unlabelled(folder: Path, audio_root: Path | None = None, fix: bool = Fa
     return found
 
 
-def unlabelled_set(parts: Mapping[str, Repair], evaluation: Sequence[Path], normalise: Callable[[str], str], trusted: str = "") -> PretrainingSets:
+def unlabelled_set(
+    parts: Mapping[str, Repair], evaluation: Sequence[Path], normalise: Callable[[str], str] | None, trusted: str = ""
+) -> PretrainingSets:
     """`pretrain`: the utterances of all parts, by name; and the tables of what was left out.
 
-    evaluation: folders as for leaks.transcripts; a part loses the utterances whose transcript or recording is in one of them. trusted: the part that
-    is the training set of these evaluation sets, which loses none. UserError: as find_leaks, without and joined_tables.
+    evaluation: folders as for leaks.transcripts; a part loses the utterances whose transcript or recording is in one of them. normalise: as for
+    find_leaks; None: only recordings are compared. trusted: the part that is the training set of these evaluation sets, which loses none.
+    UserError: as find_leaks and joined_tables; nothing is left of a part.
     """
     against = transcripts(evaluation) if evaluation else {}
     held = {str(folder): KaldiDir.read(folder) for folder in evaluation if (folder / "wav.scp").exists()}
@@ -53,6 +56,9 @@ def unlabelled_set(parts: Mapping[str, Repair], evaluation: Sequence[Path], norm
     for name, part in parts.items():
         steps[name] = rest[name] = part.data
         if against and name != trusted and (found := _leaks(name, part.data, against, held, normalise)):
+            if len(found) == len(part.data):
+                remedy = "leave the directory out, or give --filter_sentences false if its sentences are few by nature"
+                raise UserError(f"{name}: every utterance has a transcript or recording of the evaluation sets: {remedy}")
             steps[f"{name} without leaks"] = rest[name] = without(part.data, found)
             leaks += found
     whole = joined_tables(rest)
@@ -60,9 +66,11 @@ def unlabelled_set(parts: Mapping[str, Repair], evaluation: Sequence[Path], norm
     return PretrainingSets(sets, leaks if against else None, {**steps, "pretrain": whole})
 
 
-def _leaks(name: str, data: KaldiDir, against: Mapping, held: Mapping[str, KaldiDir], normalise: Callable[[str], str]) -> list[Leak]:
+def _leaks(name: str, data: KaldiDir, against: Mapping, held: Mapping[str, KaldiDir], normalise: Callable[[str], str] | None) -> list[Leak]:
     found = {leak.utt: leak for leak in find_shared(data, held)}
-    if data.text is None:
+    if normalise is None:
+        log.info("%s: only recordings of the evaluation sets are left out", name)
+    elif data.text is None:
         log.warning("%s has no transcripts: sentences of the evaluation sets cannot be found in it, only their recordings", name)
     else:
         found = {leak.utt: leak for leak in find_leaks(data, against, normalise)} | found

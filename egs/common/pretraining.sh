@@ -7,6 +7,7 @@
 
 option pretrain_dirs paths "" "Kaldi data directories to pretrain on, with or without transcripts, instead of the training set, which may be one of \
 them (DATADIR/train); sentences and recordings of dev and the test sets are left out of the others"
+option filter_sentences bool true "leave these sentences out; false: the recordings alone, for speech of few sentences, such as commands or digits"
 
 choose_pretraining_set() {
     local dir sources=()
@@ -16,17 +17,20 @@ choose_pretraining_set() {
     [ ${#pretrain_dirs[@]} -gt 0 ] || return 0
     [[ " ${test_names[*]} " != *" pretrain "* ]] || _refuse "--pretrain_dirs makes $pretrain_data, which is a test set: rename that set"
     for dir in "${pretrain_dirs[@]}"; do
-        is_training_set "$dir" || sources+=("$dir")
-        is_training_set "$dir" || [ -e "$dir/wav.scp" ] || _refuse "--pretrain_dirs: $dir has no wav.scp: give Kaldi data directories; the training set \
-is $(realpath -m "$datadir/train")"
+        ! is_training_set "$dir" || continue
+        [ -e "$dir/wav.scp" ] ||
+            _refuse "--pretrain_dirs: $dir has no wav.scp: give Kaldi data directories; the training set is $(realpath -m "$datadir/train")"
+        sources+=("$dir")
     done
     declare -p evaluation_sets >/dev/null 2>&1 || evaluation_sets=("${data_dirs[@]:1}")
     add_to_stage 1 needs "${sources[@]}" makes "$pretrain_data/wav.scp"
-    stage_1() {
-        corpus_prepare
-        asr make_pretraining_set --data_dirs "$(path_list "${pretrain_dirs[@]}")" --out "$pretrain_data" --train_dir "$datadir/train" \
-            --against "$(path_list "${evaluation_sets[@]}")" --audio_root "${audio_root:-$called_from}" ${fix:+--fix "$fix"}
-    }
+}
+
+# The second part of stage 1, with --pretrain_dirs.
+prepare_pretraining_set() {
+    asr make_pretraining_set --data_dirs "$(path_list "${pretrain_dirs[@]}")" --out "$pretrain_data" --train_dir "$datadir/train" \
+        --against "$(path_list "${evaluation_sets[@]}")" --filter_sentences "$filter_sentences" \
+        --audio_root "${audio_root:-$called_from}" ${fix:+--fix "$fix"}
 }
 
 # is_training_set DIR: whether it is that of the recipe that pretrains, DATADIR/train, which stage 1 may still have to make.

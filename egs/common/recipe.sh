@@ -121,7 +121,10 @@ stage_0() {
 }
 
 stage 1 "data preparation" "$datadir" needs "${sources[@]}" makes "${data_dirs[@]/%//wav.scp}" "${data_dirs[@]/%//text}"
-stage_1() { corpus_prepare; }
+stage_1() {
+    corpus_prepare
+    [ "${pretrain_set:-train}" = train ] || prepare_pretraining_set # of pretraining.sh
+}
 
 # decode_sets EXP DIR: decodes DIR/SET of all test sets in all modes to EXP/decode_MODE/SET.
 decode_sets() {

@@ -58,6 +58,13 @@ def test_instead_of_the_training_set(corpora):
     assert sorted(make(corpora, ["more"], against=()).utt2spk) == ["m1-1", "m1-2", "m2-1"]
 
 
+def test_a_corpus_of_few_sentences(corpora):
+    """Sentences are kept if that is asked for, recordings never."""
+    assert sorted(make(corpora, ["more"], "--filter_sentences", "false").utt2spk) == ["m1-1", "m1-2", "m2-1"]
+    with pytest.raises(UserError, match="test: every utterance has a transcript or recording"):
+        make(corpora, ["more", "test"], "--filter_sentences", "false")
+
+
 def test_without_transcripts_recordings_are_compared(corpora, caplog):
     """A link to a recording of a test set is that recording, also of an utterance that is a part of it."""
     held = KaldiDir.read(corpora["test"]).wav["s3-1"]
@@ -136,7 +143,7 @@ def test_what_cannot_be_combined(corpora, tmp_path, capsys):
     (tmp_path / "again").symlink_to(corpora["more"])
     with pytest.raises(UserError, match="again is given twice"):
         make({**corpora, "again": tmp_path / "again"}, ["more", "again"])
-    with pytest.raises(UserError, match="every utterance has a transcript or recording of the evaluation sets"):
+    with pytest.raises(UserError, match="test: every utterance has a transcript or recording of the evaluation sets: leave the directory out"):
         make(corpora, ["train", "test"])
     KaldiDir(KaldiDir.read(corpora["more"]).tables).write(tmp_path / "copy")
     with pytest.raises(UserError, match="utterance m1-2 is in more than one of"):
