@@ -138,8 +138,10 @@ stage_3() {
     for ((i = 0; i <= last_iteration; i++)); do
         if [ "$i" -gt 0 ]; then
             name=$(basename "$previous_exp")_layer${targets[i]}_km${clusters[i]}
-            if $dry_run || [ "$start_over" != false ] || [ ! "$dumpdir/dev/targets/$name.safetensors" -nt "$previous_exp/model.safetensors" ]; then
+            if $dry_run || [ "$start_over" != false ] || ! sha256sum --check --status "$dumpdir/dev/targets/$name.model" 2>/dev/null; then
                 make_clusters layer "${clusters[i]}" "$name" --exp_dir "$previous_exp" --layer "${targets[i]}" "${layer_args[@]}"
+                # of which model and data they are
+                $dry_run || sha256sum "$previous_exp/model.safetensors" {"$pretrain_data","$datadir/dev"}/wav.scp >"$dumpdir/dev/targets/$name.model"
             fi
         fi
         iteration_exp=$exp

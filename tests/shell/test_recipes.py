@@ -466,10 +466,14 @@ def test_pretrain_dirs_are_made_once_and_again_if_they_change(call, project):
     _, calls = call(AN4_HUBERT, *options)
     assert calls[:4] == ["preflight", "download", "prepare_data", "make_pretraining_set"] and calls.count("pretrain") == 2
     assert call(AN4_HUBERT, *options)[1] == []
-    (project / "more/wav.scp").write_text("a a.wav\nb b.wav\n")
-    _, calls = call(AN4_HUBERT, *options)
-    assert calls[:2] == ["prepare_data", "make_pretraining_set"] and calls.count("pretrain") == 2
-    assert len([name for name in calls if name == "make_targets"]) == 4, "those of hidden states, too, as the first iteration is new"
+    (stamp,) = (project / AN4_HUBERT.parent / "dump/dev/targets").glob("*.model")
+    for change, made in (("b b.wav\n", 2), ("c c.wav\n", 4)):
+        with (project / "more/wav.scp").open("a") as stream:
+            stream.write(change)
+        _, calls = call(AN4_HUBERT, *options)
+        assert calls[:2] == ["prepare_data", "make_pretraining_set"] and calls.count("pretrain") == 2
+        assert calls.count("make_targets") == made, "those of hidden states, too, if they are another model's"
+        stamp.write_text(stamp.read_text().replace(stamp.read_text()[:8], "0" * 8, 1))
 
 
 def test_iterations_of_a_small_corpus(call):
