@@ -45,6 +45,7 @@ def test_the_published_values():
 
 def test_those_of_recipes_are_read():
     """Every key is ESPnet's. One conformer of AN4 for all inputs: published weights of the losses."""
+    register()
     found = {path.relative_to(ROOT).as_posix(): read_asr_config(path, ()) for path in ROOT.glob("egs/**/conf/asr_*.yaml")}
     conformer = found["egs/an4/conf/asr_conformer.yaml"]
     assert "egs/an4/wav2vec2_base/conf/asr_wav2vec2_ctc.yaml" in found and conformer["model_conf"]["ctc_weight"] == 0.3
