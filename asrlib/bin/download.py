@@ -1,4 +1,4 @@
-"""Downloads a corpus, or synthesises a mini corpus, into DOWNLOAD_DIR/LibriSpeech, DOWNLOAD_DIR/data_aishell or DOWNLOAD_DIR/AISHELL-2.
+"""Downloads a corpus, or synthesises a mini corpus, into its folder in DOWNLOAD_DIR: LibriSpeech, data_aishell, AISHELL-2, an4, speechocean762.
 
   download --corpus librispeech --download_dir downloads --sets "train-clean-100 dev-clean test-clean"
   download --corpus mini_librispeech --download_dir downloads
@@ -6,7 +6,7 @@
   download --corpus librispeech_lm --download_dir downloads --sets 3-gram.pruned.1e-7
   download --corpus mini_aishell2 --download_dir downloads      the real AISHELL-2 needs a licence: prepare_data says how to get it
 
-An interrupted download is resumed; archives are verified by their published md5. Complete sets are not downloaded again.
+An interrupted download is resumed; archives are verified by their published md5, if there is one. Complete sets are not downloaded again.
 """
 
 from pathlib import Path

@@ -3,6 +3,7 @@
   prepare_data --corpus librispeech --corpus_dir downloads/LibriSpeech --train_sets train-clean-100 --valid_sets dev-clean --test_sets test-clean
   prepare_data --corpus aishell1 --corpus_dir downloads/data_aishell
   prepare_data --corpus aishell2 --corpus_dir AISHELL-2 --aishell1_dir downloads/data_aishell --concat 6 --valid_portion 0.01
+  prepare_data --corpus speechocean762 --corpus_dir downloads/speechocean762
   prepare_data --corpus kaldi --train_dir my/train --test_dirs "my/test" --valid_portion 0.05 --audio_root my/recordings
 
 --corpus NAME --help also lists the options of that corpus.
@@ -24,7 +25,9 @@ def get_parser(corpus: str | None = None) -> Parser:
     corpora = names("prepare")
     parser = Parser(__doc__)
     parser.add_argument("--corpus", required=True, choices=corpora)
-    parser.add_argument("--corpus_dir", type=Path, help="folder of the sets; AISHELL-1: data_aishell; AISHELL-2: the one that holds iOS; AN4: an4")
+    parser.add_argument(
+        "--corpus_dir", type=Path, help="folder of the sets; AISHELL-1: data_aishell; AISHELL-2: the one that holds iOS; AN4: an4; speechocean762"
+    )
     parser.add_argument("--data_dir", type=Path, default=Path("data"), help="output folder")
     parser.add_argument("--check_counts", default="auto", choices=["auto", "true", "false"], help="require the published number of utterances")
     parser.add_argument("--audio", type=boolean, default=True, help="check the header, the last sample and NaN of every audio file")

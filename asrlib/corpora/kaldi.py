@@ -49,7 +49,7 @@ def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
             raise UserError(f"--test_dirs {path}: the name {name!r} is that of another directory: rename it")
         sources[name] = path
     every = {name: replace(rules, keep_all=name not in ("train", "dev")) for name in sources}
-    prepared = {name: _accept(path, every[name], options.fix) for name, path in sources.items() if path is not None}
+    prepared = {name: accept_folder(path, every[name], options.fix) for name, path in sources.items() if path is not None}
     if options.train_dir is not None and options.valid_dir is None:
         train = prepared["train"]
         rest, part = split(train.data, options.valid_portion, options.seed)
@@ -57,7 +57,8 @@ def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
     return prepared
 
 
-def _accept(path: Path, rules: Rules, fix: bool) -> Repair:
+def accept_folder(path: Path, rules: Rules, fix: bool) -> Repair:
+    """A directory on disk, checked and with absolute paths (see accept); relative ones start as in prepare_data. UserError: a fault, without fix."""
     tables = read_tables(path)
     return accept(path, tables, replace(rules, audio_root=_audio_root(path, tables, rules.audio_root)), fix)
 

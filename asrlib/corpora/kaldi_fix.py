@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from asrlib.corpora.audio import AudioInfo
 from asrlib.corpora.audio_file import is_pipe
 from asrlib.corpora.faults import BAD_UTTS, list_bad
 from asrlib.corpora.kaldi_dir import KaldiDir, read_tables
@@ -21,11 +22,11 @@ log = get_logger(__name__)
 
 @dataclass
 class Repair:
-    """The repaired directory, dropped utterance -> reason, and the seconds of every recording that was opened."""
+    """The repaired directory, dropped utterance -> reason, and the header of every recording that was opened."""
 
     data: KaldiDir
     dropped: dict[str, str]
-    seconds: dict[str, float] = field(default_factory=dict)
+    opened: dict[str, AudioInfo] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -64,7 +65,7 @@ def accept(folder: Path, tables: dict[str, Table], rules: Rules, repairing: bool
         rules = replace(rules, audio=False)  # the repair has opened every remaining file
     else:
         result = Repair(KaldiDir({name: table.rows for name, table in tables.items() if name != "spk2utt"}), {})
-    problems = check(folder, tables, rules, result.seconds)
+    problems = check(folder, tables, rules, result.opened)
     if problems:
         for line in summarise(problems):
             log.error(line)
@@ -83,10 +84,10 @@ def accept(folder: Path, tables: dict[str, Table], rules: Rules, repairing: bool
 def _add_durations(result: Repair) -> None:
     """Adds utt2dur if every recording has been opened. A segment ends with its recording at the latest."""
     data, rows = result.data, {}
-    if not data.wav or not data.wav.keys() <= result.seconds.keys():
+    if not data.wav or not data.wav.keys() <= result.opened.keys():
         return
     for utterance in data.utterances():
-        whole = sum(result.seconds[recording] for recording in data.recordings(utterance.id))
+        whole = sum(result.opened[recording].seconds for recording in data.recordings(utterance.id))
         rows[utterance.id] = f"{(whole if utterance.end is None else min(whole, utterance.end)) - utterance.start:.6f}"
     data.tables["utt2dur"] = rows
 
@@ -100,8 +101,8 @@ def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
         tables = {"utt2spk": _invert(tables["spk2utt"]), **tables}
     _unify_ids(tables)
     _mend_paths(tables, rules)
-    seconds: dict[str, float] = {}
-    problems = check(folder, tables, rules, seconds)
+    opened: dict[str, AudioInfo] = {}
+    problems = check(folder, tables, rules, opened)
     fatal = [problem for problem in problems if problem.fatal]
     if fatal:
         raise UserError(str(fatal[0]))
@@ -123,7 +124,7 @@ def repair(folder: Path, tables: dict[str, Table], rules: Rules) -> Repair:
         if problem.drop is not None and problem.table not in UTT_FILES:
             tables[problem.table].rows.pop(problem.drop, None)
     data = KaldiDir({name: table.rows for name, table in tables.items() if name != "spk2utt"})
-    return Repair(_complete(select(data, all_utts - dropped.keys())), dropped, seconds)
+    return Repair(_complete(select(data, all_utts - dropped.keys())), dropped, opened)
 
 
 def _mend(text: Table, rules: Rules) -> None:

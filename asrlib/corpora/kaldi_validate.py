@@ -47,8 +47,8 @@ def validate(folder: str | Path, rules: Rules = Rules()) -> list[Problem]:  # no
     return check(Path(folder), read_tables(folder), rules)
 
 
-def check(folder: Path, tables: dict[str, Table], rules: Rules, seconds: dict[str, float] | None = None) -> list[Problem]:
-    """`validate` for tables in memory. seconds: receives the duration of every recording that is opened."""
+def check(folder: Path, tables: dict[str, Table], rules: Rules, opened: dict[str, AudioInfo] | None = None) -> list[Problem]:
+    """`validate` for tables in memory. opened: receives what is found in every recording that is opened."""
     problems = [*_missing(folder, tables, rules), *(problem for table in tables.values() for problem in table.problems)]
     if "utt2spk" in tables:
         problems += [*_keys(tables), *_speakers(tables["utt2spk"], tables.get("spk2utt"), rules)]
@@ -61,7 +61,7 @@ def check(folder: Path, tables: dict[str, Table], rules: Rules, seconds: dict[st
         what, fix = "utt2parts and segments are mutually exclusive", "remove one of the files"
         problems.append(Problem(tables["utt2parts"].path, None, what, fix=fix, fatal=True))
     if "wav.scp" in tables:
-        problems += [*_wav(tables["wav.scp"], rules), *(_audio(tables, rules, {} if seconds is None else seconds) if rules.audio else ())]
+        problems += [*_wav(tables["wav.scp"], rules), *(_audio(tables, rules, {} if opened is None else opened) if rules.audio else ())]
     return problems
 
 
@@ -244,8 +244,8 @@ def _used_channels(tables: dict[str, Table]) -> dict[str, set[Channel | None]]:
     return used
 
 
-def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) -> Iterator[Problem]:
-    """Opens every audio file and adds its duration to `seconds`; commands are not run."""
+def _audio(tables: dict[str, Table], rules: Rules, opened: dict[str, AudioInfo]) -> Iterator[Problem]:
+    """Opens every audio file and adds what is found to `opened`; commands are not run."""
     wav = tables["wav.scp"]
     files = {key: resolve(value, rules.audio_root) for key, value in wav.rows.items() if value and not is_pipe(value)}
     channels = _used_channels(tables)
@@ -258,7 +258,7 @@ def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) ->
                 fix = f"{'give --audio_root, the folder of relative paths, or ' if relative else ''}--fix true drops it"
                 yield wav.problem(key, "invalid audio", f"{key}: {result}", fix)
             else:
-                seconds[key] = result.seconds
+                opened[key] = result
                 noted |= {key: result.note} if result.note else {}
     if noted:
         first = next(iter(noted))
@@ -269,8 +269,9 @@ def _audio(tables: dict[str, Table], rules: Rules, seconds: dict[str, float]) ->
             recording, start, end, _ = parse_segment(utt, value)
         except UserError:
             continue  # _segments reports it
-        if recording in seconds and (start >= seconds[recording] or (end or 0) > seconds[recording] + MAX_OVERSHOOT):
-            yield segments.problem(utt, "segment ends after its recording", f"{utt} {value}: {recording} has {seconds[recording]:.2f} s")
+        seconds = opened[recording].seconds if recording in opened else float("inf")
+        if start >= seconds or (end or 0) > seconds + MAX_OVERSHOOT:
+            yield segments.problem(utt, "segment ends after its recording", f"{utt} {value}: {recording} has {seconds:.2f} s")
 
 
 def _audio_or_error(path: str, channels: set[Channel | None]) -> AudioInfo | UserError:

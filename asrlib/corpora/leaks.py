@@ -1,5 +1,6 @@
-"""Removal of leaks: utterances of a training corpus whose transcript occurs in an evaluation set."""
+"""Removal of leaks: utterances of a training corpus whose transcript or recording occurs in an evaluation set."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from asrlib.utils.progress import progress
 
 @dataclass(frozen=True)
 class Leak:
-    """An utterance, its original transcript, and the first utterance of an evaluation set with the same normalised transcript."""
+    """An utterance, its original transcript ("": it has none), and the first utterance of an evaluation set with the same normalised transcript, or
+    with the same recording."""
 
     utt: str
     text: str
@@ -46,11 +48,28 @@ def find_leaks(data: KaldiDir, against: Mapping[str, Mapping[str, str]], normali
     return leaks
 
 
+def find_shared(data: KaldiDir, against: Mapping[str, KaldiDir]) -> list[Leak]:
+    """The utterances, sorted, of which a recording is the file of an utterance in `against` (set -> directory), also by a link."""
+    known: dict[str, tuple[str, str]] = {}
+    for name, held in against.items():
+        for utt in sorted(held.utt2spk):
+            for recording in held.recordings(utt):
+                known.setdefault(os.path.realpath(held.wav[recording]), (name, utt))
+    leaks = []
+    for utt in sorted(data.utt2spk):
+        files = (os.path.realpath(data.wav[recording]) for recording in data.recordings(utt))
+        if found := next((known[file] for file in files if file in known), None):
+            leaks.append(Leak(utt, (data.text or {}).get(utt, ""), *found))
+    return leaks
+
+
 def without(data: KaldiDir, leaks: Iterable[Leak]) -> KaldiDir:
     """The data without the leaked utterances. UserError: no utterance is left."""
     rest = data.utt2spk.keys() - {leak.utt for leak in leaks}
     if not rest:
-        raise UserError("every utterance has a transcript of the evaluation sets: check that --against does not contain the training set")
+        raise UserError(
+            "every utterance has a transcript or recording of the evaluation sets: check that --against does not contain the training set"
+        )
     return select(data, rest)
 
 
@@ -90,7 +109,7 @@ def _texts(path: Path) -> dict[str, str]:
 
 
 def write_leaks(path: Path, leaks: Sequence[Leak]) -> None:
-    """Writes a table: utterance, its transcript, and the set and utterance with the same transcript."""
+    """Writes a table: utterance, its transcript, and the set and utterance with the same transcript or recording."""
     with atomic_write(path) as stream:
         stream.write("utterance\ttranscript\tset\tequals\n")
         stream.writelines(f"{leak.utt}\t{leak.text}\t{leak.set}\t{leak.other}\n" for leak in leaks)

@@ -14,7 +14,7 @@ from asrlib.corpora.leaks import Leak, find_leaks, without, write_leaks
 
 @dataclass
 class PretrainingSets:
-    """prepared: train and dev. leaks: the removed utterances, None without a filter. steps: the directory after each step, then train and dev."""
+    """prepared: the sets, by name. leaks: the removed utterances, None without a filter. steps: the directory after each step, then the sets."""
 
     prepared: dict[str, Repair]
     leaks: Sequence[Leak] | None

@@ -40,6 +40,7 @@ CORPORA = {
     "aishell2": Corpus("aishell2"),
     "mini_aishell2": Corpus("aishell2", "mini_aishell2"),
     "an4": Corpus("an4", "an4"),
+    "speechocean762": Corpus("speechocean762", "speechocean762"),
     "kaldi": Corpus("kaldi", has_folder=False),
 }
 

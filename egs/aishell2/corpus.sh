@@ -28,6 +28,7 @@ corpus_setup() {
         [ -e "$folder/wav.scp" ] || _refuse "--corpus_dir $corpus_dir has no iOS/data/wav.scp: give the folder AISHELL-2"
     fi
     sources=("${folder:-$corpus_dir/iOS/data}"/{wav.scp,trans.txt})
+    evaluation_sets=()
     if ! $filter_leaks; then
         aishell1_dir=
         return
@@ -39,6 +40,7 @@ corpus_setup() {
         [ -d "$aishell1_dir/wav" ] || _refuse "--aishell1_dir $aishell1_dir has no folder wav: give data_aishell"
     fi
     sources+=("$aishell1_dir/transcript")
+    evaluation_sets=("$aishell1_dir")
 }
 
 corpus_fetch() {

@@ -2,13 +2,13 @@
 # Stages of recipes that fine-tune several checkpoints of a pretraining run, or one with several values of a key: pretraining by another recipe,
 # fine-tuning in ESPnet with CTC, decoding and scoring, a table and a curve of the error rates. The last line of a run.sh:
 #     . ../../common/finetune_sweep.sh "$@"
-# run.sh has set $model (wav2vec2), $size (base) and $pretraining_recipe, the directory of the recipe that pretrains, and sourced its corpus.sh (see
-# recipe.sh).
+# run.sh has set $model (wav2vec2), $size (base) and, unless the recipe pretrains itself, $pretraining_recipe, the directory of the one that does, and
+# sourced its corpus.sh (see recipe.sh).
 
 option_group "Options of recipes that compare checkpoints"
 option pretrained_exp path "" \
     "pretraining experiment with its kept checkpoints; none: that of the pretraining recipe, which is run up to its stage 4"
-option aishell2_dir path "" "directory of AISHELL-2, for the pretraining recipe"
+[ -z "${pretraining_recipe:-}" ] || option aishell2_dir path "" "directory of AISHELL-2, for the pretraining recipe"
 option pretrain_config path "" "pretraining configuration, for the pretraining recipe"
 option pretrain_args text "" "keys of pretrain_config to override, for the pretraining recipe"
 option updates ints "" 'checkpoints to fine-tune, by number of updates: "250000 400000"; none: all that were kept (0: random weights)'
@@ -21,21 +21,37 @@ run_option finetune_nj int 0 "parallel fine-tuning jobs, which share cores and c
 option decode_modes 'words:greedy|beam' "greedy beam" "decoding modes, of \"greedy beam\"; the curve shows the error rates of the first"
 option published path "" "Markdown table of published results for RESULTS.md; none: the recipe's published.md"
 
+# shellcheck source=egs/common/pretraining.sh
+. "$common/pretraining.sh"
 # shellcheck source=egs/common/recipe.sh
 . "$common/recipe.sh" "$@"
 
 asr_config=${asr_config:-$(config_file "asr_${model:?}_ctc.yaml")}
 [ -n "$published" ] || [ ! -e published.md ] || published=published.md
-pretraining_dir=$ROOT/${pretraining_recipe:?} run_pretraining=true
+run_pretraining=here pretraining_needs=() # where to pretrain; no: there is an experiment
 if [ -n "$pretrained_exp" ]; then
-    run_pretraining=false
-else # the experiment of the pretraining recipe
-    pretrain_tag=$(experiment_name "${pretrain_config:-$(pretraining_config "$model" "${size:?}")}" "$pretrain_args")
+    [ ${#pretrain_dirs[@]} -eq 0 ] || _refuse "--pretrain_dirs and --pretrained_exp are mutually exclusive: that experiment is not trained again"
+    run_pretraining=no
+elif [ -n "${pretraining_recipe:-}" ]; then # the experiment of the pretraining recipe
+    run_pretraining=there pretraining_dir=$ROOT/$pretraining_recipe
+    training_set=$pretraining_dir/${mini_prefix}data/train
+    pretrain_tag=$(pretraining_name "${pretrain_config:-$(pretraining_config "$model" "${size:?}")}" "$pretrain_args")
     pretrained_exp=$pretraining_dir/${mini_prefix}exp/$pretrain_tag
+else
+    choose_pretraining_set
+    pretrain_config=${pretrain_config:-$(config_file "$(pretraining_config "$model" "${size:?}")")}
+    pretrained_exp=$expdir/$(pretraining_name "$pretrain_config" "$pretrain_args")
+    pretraining_needs=("$pretrain_config" "$pretrain_data" "$datadir/dev")
 fi
 asr_exp=$expdir/${tag:-$(experiment_name "$asr_config" "$asr_args")_$(basename "$pretrained_exp")${sweep:+_$(folder_name "$sweep")}}
 systems=$asr_exp/systems.tsv audio=$dumpdir/audio
 test_names=(dev "${test_names[@]}")
+
+absolute_paths() {
+    local paths
+    mapfile -t paths < <(realpath -m "$@")
+    path_list "${paths[@]}"
+}
 
 # pretrain_stages FIRST LAST: runs stages of the pretraining recipe.
 pretrain_stages() {
@@ -47,7 +63,8 @@ pretrain_stages() {
         --aishell1_dir "$(realpath -m "${corpus_dir:-$download_dir/data_aishell}")" --nj "$nj" --ngpu "$ngpu" \
         --num_nodes "$num_nodes" --device "$device" --force "$again" --cmd_backend "$cmd_backend" \
         ${seed:+--seed "$seed"} ${memory_gb:+--memory_gb "$memory_gb"} \
-        ${pretrain_config:+--pretrain_config "$(realpath -m "$pretrain_config")"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
+        ${pretrain_config:+--pretrain_config "$(realpath -m "$pretrain_config")"} ${pretrain_args:+--pretrain_args "$pretrain_args"} \
+        ${pretrain_dirs:+--pretrain_dirs "$(absolute_paths "${pretrain_dirs[@]}")"}
 }
 
 stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes "$tokens" "$audio"/{train,dev}/text
@@ -56,14 +73,24 @@ stage_2() {
     asr dump_speech --data_dirs "$(path_list "${data_dirs[@]:0:2}")" --out "$audio" --nj "$nj" --cmd_backend "$cmd_backend"
 }
 
-stage 3 "pretraining" "$asr_exp" makes "$pretrained_exp/model.safetensors"
+pretraining_stages=$asr_exp # whose directory stages 3 and 4 belong to
+[ "$run_pretraining" != here ] || pretraining_stages=$pretrained_exp
+stage 3 "pretraining" "$pretraining_stages" needs "${pretraining_needs[@]}" makes "$pretrained_exp/model.safetensors"
 stage_3() {
-    if $run_pretraining; then pretrain_stages 0 3; else echo "pretrained in $pretrained_exp: nothing to train"; fi
+    case $run_pretraining in
+        here) pretrain_on_waveforms "$pretrain_config" "$pretrained_exp" ;;
+        there) pretrain_stages 0 3 ;;
+        no) echo "pretrained in $pretrained_exp: nothing to train" ;;
+    esac
 }
 
-stage 4 "conversion" "$asr_exp" needs "$pretrained_exp/model.safetensors" makes "$pretrained_exp/updates"
+stage 4 "conversion" "$pretraining_stages" needs "$pretrained_exp/model.safetensors" makes "$pretrained_exp/updates"
 stage_4() {
-    if $run_pretraining; then pretrain_stages 4 4; else asr convert --exp_dir "$pretrained_exp" --updates true; fi
+    case $run_pretraining in
+        here) convert_every_checkpoint "$pretrained_exp" ;;
+        there) pretrain_stages 4 4 ;;
+        no) asr convert --exp_dir "$pretrained_exp" --updates true ;;
+    esac
 }
 
 stage 5 "fine-tuning" "$asr_exp" needs "$asr_config" "$tokens" "$audio/train" "$audio/dev" "$pretrained_exp/updates" makes "$systems"

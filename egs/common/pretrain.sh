@@ -9,34 +9,31 @@ option pretrain_config path "" "pretraining configuration; none: that of the mod
 option pretrain_args text "" 'keys of pretrain_config to override, e.g. "trainer.updates=1000"'
 option pretrained_model path "" "pretrained model to start from: of this project, fairseq, s3prl or transformers"
 
+# shellcheck source=egs/common/pretraining.sh
+. "$common/pretraining.sh"
 # shellcheck source=egs/common/recipe.sh
 . "$common/recipe.sh" "$@"
 
+choose_pretraining_set
 pretrain_config=${pretrain_config:-$(config_file "$(pretraining_config "${model:?}" "${size:?}")")}
-exp=$expdir/${tag:-$(experiment_name "$pretrain_config" "$pretrain_args" "$pretrained_model")}
+exp=$expdir/${tag:-$(pretraining_name "$pretrain_config" "$pretrain_args" "$pretrained_model")}
 converted_model=${pretrained_model:+${exp}_start} # pretrained_model in our format
 
 stage 2 "feature extraction" "$dumpdir"
 stage_2() { echo "nothing to extract: $model takes waveforms and needs no targets"; }
 
 stage 3 "pretraining" "$exp" \
-    needs "$pretrain_config" "${data_dirs[@]:0:2}" ${pretrained_model:+"$pretrained_model"} \
+    needs "$pretrain_config" "$pretrain_data" "$datadir/dev" ${pretrained_model:+"$pretrained_model"} \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     [ -z "$pretrained_model" ] ||
         asr convert --to ms --pretrain_config "$pretrain_config" ${pretrain_args:+--pretrain_args "$pretrain_args"} \
             --checkpoint "$pretrained_model" --out "$converted_model"
-    launch pretrain "$exp" --pretrain_config "$pretrain_config" --train_dir "$datadir/train" --valid_dir "$datadir/dev" \
-        --device "$device" --force "$start_over" ${converted_model:+--pretrained_model "$converted_model/model.safetensors"} \
-        ${seed:+--seed "$seed"} ${pretrain_args:+--pretrain_args "$pretrain_args"}
+    pretrain_on_waveforms "$pretrain_config" "$exp" ${converted_model:+--pretrained_model "$converted_model/model.safetensors"}
 }
 
 stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "$datadir/dev/wav.scp" makes "$exp/pt" "$exp/updates" "$exp/compare"
-stage_4() {
-    asr convert --exp_dir "$exp"
-    asr convert --exp_dir "$exp" --updates true
-    asr compare_layers --exp_dir "$exp" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
-}
+stage_4() { convert_every_checkpoint "$exp"; }
 
 stage 5 "fine-tuning" "$exp"
 stage_5() { echo "nothing to fine-tune here: ${finetuning_recipe:?} does, from the checkpoints in $exp/updates"; }

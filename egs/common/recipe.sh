@@ -76,13 +76,13 @@ launch() {
     fi
 }
 
-# config_file NAME: conf/NAME of the recipe if it exists, else of the top-level conf (conf/mini with --mini true).
+# config_file NAME: conf/NAME of the recipe if it exists, else of its corpus (../conf), else of the top-level conf (conf/mini with --mini true).
 config_file() {
-    if [ -e "conf/$1" ]; then
-        echo "conf/$1"
-    else
-        echo "$ROOT/conf/$mini_prefix$1"
-    fi
+    local folder
+    for folder in conf ../conf "$ROOT/conf/${mini_prefix%/}"; do
+        [ ! -e "$folder/$1" ] || break
+    done
+    echo "${folder%/}/$1"
 }
 
 # pretraining_config MODEL SIZE: file name of the pretraining configuration.
@@ -121,7 +121,10 @@ stage_0() {
 }
 
 stage 1 "data preparation" "$datadir" needs "${sources[@]}" makes "${data_dirs[@]/%//wav.scp}" "${data_dirs[@]/%//text}"
-stage_1() { corpus_prepare; }
+stage_1() {
+    corpus_prepare
+    [ "${pretrain_set:-train}" = train ] || prepare_pretraining_set # of pretraining.sh
+}
 
 # decode_sets EXP DIR: decodes DIR/SET of all test sets in all modes to EXP/decode_MODE/SET.
 decode_sets() {

@@ -2,7 +2,9 @@
 # Stages of self-supervised recipes: targets, pretraining in MindSpore, conversion, ESPnet fine-tuning with an s3prl upstream, decoding and scoring.
 # The last line of a run.sh:
 #     . ../../common/ssl.sh "$@"
-# run.sh has set $model (progre|hubert) and $size (base|large) and sourced its corpus.sh (see recipe.sh).
+# run.sh has set $model (progre|hubert) and $size (base|large) and sourced its corpus.sh (see recipe.sh). For a corpus of another size than the
+# published ones it or corpus.sh may set the iterations of pretraining without --mini, as arrays:
+#     default_configs (names, see config_file), default_iteration_args, default_targets, default_clusters, default_mfcc_args, default_layer_args
 #
 # Pretraining has several iterations, each with its configuration, targets and number of clusters:
 #     --pretrain_configs "hubert_base.yaml hubert_base.yaml progre_large.yaml" --targets "mfcc 6 9" --clusters "100 500 500"
@@ -13,6 +15,7 @@ option_group "Options of self-supervised recipes"
 option pretrain_configs paths "" "pretraining configuration of each iteration; none: those of the published model, with --mini true one small model"
 option targets words "" "features to cluster for each iteration: mfcc, or the number of a hidden state of the previous model"
 option mfcc_args words "" 'options of make_targets for MFCC clusters, e.g. "--cmvn true" (the default with --mini true)'
+option layer_args words "" 'options of make_targets for clusters of hidden states, e.g. "--portion 0.5"'
 option clusters ints "" "number of clusters of each iteration"
 option pretrain_args text "" 'keys of the pretraining configurations to override, e.g. "trainer.updates=1000"'
 option pretrained_model path "" \
@@ -26,13 +29,19 @@ option asr_args text "" 'keys of asr_config to override, e.g. "optim_conf.lr=1e-
 run_option cache_states 'choice:auto|true|false' auto \
     "compute the frozen upstream's hidden states once and store them; auto: if they fit into --cache_gb"
 run_option cache_gb number 50 "maximum size of the stored hidden states of training and validation set, in GB"
-option ablation bool false "also fine-tune with randomly initialised weights and with log-mel features, and compare"
+option ablation bool false "also fine-tune with randomly initialised weights and with log-mel features, and compare: --baselines \"random logmel\""
+option baselines 'words:random|logmel|iterations' "" \
+    "other inputs of the same conformer, to fine-tune as well and compare: random weights, log-mel features, models of the earlier iterations"
+option random_args text "" 'keys of asr_config to override for random weights, which learn slowly, after those of --asr_args, e.g. "max_epoch=200"'
 option decode_modes 'words:greedy|beam|joint' "greedy joint" 'decoding modes, of "greedy beam joint"'
 option published path "" "Markdown table of published results for RESULTS.md; none: that of the corpus"
 
+# shellcheck source=egs/common/pretraining.sh
+. "$common/pretraining.sh"
 # shellcheck source=egs/common/recipe.sh
 . "$common/recipe.sh" "$@"
 
+choose_pretraining_set
 upstream=${upstream:-${model:?}_ms}
 model=${upstream%_*}
 [[ $upstream != *_fairseq ]] || [ -n "$pretrained_model" ] ||
@@ -45,6 +54,10 @@ if [ ${#pretrain_configs[@]} -eq 0 ]; then
     if $mini; then
         names=("$model.yaml") default_targets=(mfcc) default_clusters=(100)
         [ -n "${option_given[mfcc_args]+given}" ] || mfcc_args=(--cmvn true)
+    elif [ -n "${default_configs+set}" ] && [ "$model" != wav2vec2 ]; then
+        names=("${default_configs[@]}") iteration_args=("${default_iteration_args[@]}")
+        [ -n "${option_given[mfcc_args]+given}" ] || mfcc_args=("${default_mfcc_args[@]}")
+        [ -n "${option_given[layer_args]+given}" ] || layer_args=("${default_layer_args[@]}")
     elif [ "$model" = wav2vec2 ]; then
         names=(wav2vec2_base.yaml)
     elif [ "${size:?}" = base ]; then
@@ -60,6 +73,7 @@ fi
 if [ -n "$pretrained_model" ]; then
     [ -z "$pretrain_args" ] || [ "$config_option" = --pretrain_config ] ||
         _refuse "--pretrain_args overrides keys of a configuration: with --pretrained_model give it with --pretrain_configs"
+    [ ${#pretrain_dirs[@]} -eq 0 ] || _refuse "--pretrain_dirs and --pretrained_model are mutually exclusive: a pretrained model is not trained again"
     pretrain_configs=("${pretrain_configs[-1]}") iteration_args=()
 elif [ ${#pretrain_configs[@]} -ne ${#targets[@]} ] || [ ${#pretrain_configs[@]} -ne ${#clusters[@]} ]; then
     _refuse "--pretrain_configs, --targets and --clusters must have the same length: '${pretrain_configs[*]}', '${targets[*]}', '${clusters[*]}'"
@@ -69,44 +83,50 @@ asr_config=${asr_config:-$(config_file asr_conformer.yaml)}
 published=${published:-${default_published:+$ROOT/$default_published}}
 named_config=${pretrain_configs[last_iteration]} # but a pretrained model says itself what it is
 [ "$config_option" = --pretrain_config ] || [ -z "$pretrained_model" ] || named_config=$model
-tag=${tag:-$(experiment_name "$named_config" "$pretrain_args" "$pretrained_model")}
+tag=${tag:-$(pretraining_name "$named_config" "$pretrain_args" "$pretrained_model")}
 exp=$expdir/$tag
 asr_tag=$(experiment_name "$asr_config" "$asr_args")
 asr_exp=$expdir/${asr_tag}_$tag
+
+# model_of CONFIG: the model of a pretraining configuration.
+model_of() { awk '$1 == "model:" { name = $2 } END { print name == "" ? "hubert" : name }' "$1"; }
+
+# package_of MODEL: the file of a converted model that its upstream reads.
+package_of() { if [ "$1" = progre ]; then echo progre.pt; else echo s3prl.pt; fi; }
 
 run_pretraining=true target_files=() # outputs of stage 2 for pretraining
 if [ -n "$pretrained_model" ]; then
     run_pretraining=false
 else
-    target_files=("$dumpdir"/{train,dev}/targets/"km${clusters[0]}.safetensors")
-    [ "$model" != progre ] || target_files+=("$dumpdir"/{train,dev}/targets/pitch.safetensors "$dumpdir/train/targets/speakers.json")
+    target_files=({"$pretrain_dump","$dumpdir/dev"}/targets/"km${clusters[0]}.safetensors")
+    [ "$model" != progre ] || target_files+=({"$pretrain_dump","$dumpdir/dev"}/targets/pitch.safetensors "$pretrain_dump/targets/speakers.json")
 fi
 
-stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes "${target_files[@]}" "$tokens"
+stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" ${pretrain_dirs:+"$pretrain_data"} makes "${target_files[@]}" "$tokens"
 stage_2() {
-    local name
+    local set
     asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --out "$tokens" # ESPnet maps other characters to <unk>
     $run_pretraining || return 0
     make_clusters mfcc "${clusters[0]}" "km${clusters[0]}" "${mfcc_args[@]}"
     [ "$model" = progre ] || return 0
-    for name in train dev; do
-        make_targets "$name" --type pitch
+    for set in "$pretrain_set" dev; do
+        make_targets "$set" --type pitch
     done
-    make_targets train --type speakers --speakers "$speakers" --num_speakers "$num_speakers"
+    make_targets "$pretrain_set" --type speakers --speakers "$speakers" --num_speakers "$num_speakers"
 }
 
 make_targets() {
     asr make_targets --data_dir "$datadir/$1" --dump_dir "$dumpdir/$1" "${@:2}" --nj "$nj" --cmd_backend "$cmd_backend"
 }
 
-# make_clusters TYPE NUMBER NAME [OPTION...]: k-means of the training set, applied to both sets.
+# make_clusters TYPE NUMBER NAME [OPTION...]: k-means of the set to pretrain on, applied to both sets.
 make_clusters() {
-    make_targets train --type "$1" --num_clusters "$2" --name "$3" "${@:4}"
-    make_targets dev --type "$1" --centroids "$dumpdir/train/targets/$3.centroids.safetensors" --name "$3" "${@:4}"
+    make_targets "$pretrain_set" --type "$1" --num_clusters "$2" --name "$3" "${@:4}"
+    make_targets dev --type "$1" --centroids "$pretrain_dump/targets/$3.centroids.safetensors" --name "$3" "${@:4}"
 }
 
 stage 3 "pretraining" "$exp" \
-    needs "${pretrain_configs[@]}" "${data_dirs[@]:0:2}" "${target_files[@]}" ${pretrained_model:+"$pretrained_model"} \
+    needs "${pretrain_configs[@]}" "$pretrain_data" "$datadir/dev" "${target_files[@]}" ${pretrained_model:+"$pretrained_model"} \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     if ! $run_pretraining; then
@@ -118,8 +138,10 @@ stage_3() {
     for ((i = 0; i <= last_iteration; i++)); do
         if [ "$i" -gt 0 ]; then
             name=$(basename "$previous_exp")_layer${targets[i]}_km${clusters[i]}
-            if $dry_run || [ "$start_over" != false ] || [ ! -s "$dumpdir/dev/targets/$name.safetensors" ]; then
-                make_clusters layer "${clusters[i]}" "$name" --exp_dir "$previous_exp" --layer "${targets[i]}"
+            if $dry_run || [ "$start_over" != false ] || ! sha256sum --check --status "$dumpdir/dev/targets/$name.model" 2>/dev/null; then
+                make_clusters layer "${clusters[i]}" "$name" --exp_dir "$previous_exp" --layer "${targets[i]}" "${layer_args[@]}"
+                # of which model and data they are
+                $dry_run || sha256sum "$previous_exp/model.safetensors" {"$pretrain_data","$datadir/dev"}/wav.scp >"$dumpdir/dev/targets/$name.model"
             fi
         fi
         iteration_exp=$exp
@@ -133,7 +155,7 @@ stage_3() {
 pretrain() {
     local args=("model_conf.num_classes=$(($3 + 4))" ${5:+"$5"} ${6:+"$6"})
     launch pretrain "$4" --pretrain_config "$1" --name "$2" --pretrain_args "${args[*]}" \
-        --train_dir "$datadir/train" --train_targets "$dumpdir/train/targets" --valid_dir "$datadir/dev" --valid_targets "$dumpdir/dev/targets" \
+        --train_dir "$pretrain_data" --train_targets "$pretrain_dump/targets" --valid_dir "$datadir/dev" --valid_targets "$dumpdir/dev/targets" \
         --device "$device" --force "$start_over" ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"}
 }
 
@@ -143,20 +165,45 @@ stage_4() {
     asr compare_layers --exp_dir "$exp" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
 }
 
-# The fine-tuned systems: the pretrained model and, with --ablation true, the same network with random weights and log-mel features
+# The fine-tuned systems: the pretrained model and, with --baselines, other inputs of the same conformer
+random_exp=${asr_exp}_random${random_args:+_$(folder_name "$random_args")}
+logmel_exp=$expdir/${asr_tag}_logmel
 systems=("$asr_exp")
-baselines=("${asr_exp}_random" "$expdir/${asr_tag}_logmel")
-! $ablation || systems+=("${baselines[@]}")
+if $ablation; then
+    [ ${#baselines[@]} -eq 0 ] || _refuse "--ablation and --baselines are mutually exclusive: --ablation true is --baselines \"random logmel\""
+    baselines=(random logmel)
+fi
+for name in "${baselines[@]}"; do
+    case $name in
+        random) systems+=("$random_exp") ;;
+        logmel) systems+=("$logmel_exp") ;;
+        iterations) for ((i = 1; i <= last_iteration; i++)); do systems+=("${asr_exp}_iteration$i"); done ;;
+    esac
+done
 
-package=s3prl.pt
-[ "$model" != progre ] || package=progre.pt
+package=$(package_of "$model")
 stage 5 "fine-tuning" "$asr_exp" needs "$asr_config" "$tokens" "${data_dirs[@]:0:2}" "$exp/pt/$package" makes "${systems[@]/%//inference}"
 stage_5() {
+    local name
     finetune "$asr_exp" "${model}_local" "$exp/pt/$package"
-    $ablation || return 0
+    for name in "${baselines[@]}"; do "finetune_$name"; done
+}
+
+finetune_logmel() { finetune "$logmel_exp"; }
+
+finetune_random() {
+    local asr_args="$asr_args${random_args:+${asr_args:+ }$random_args}"
     random_upstream "${exp}_random"
-    finetune "${baselines[0]}" "${model}_local" "${exp}_random/pt/$package"
-    finetune "${baselines[1]}"
+    finetune "$random_exp" "${model}_local" "${exp}_random/pt/$package"
+}
+
+finetune_iterations() {
+    local i name
+    for ((i = 1; i <= last_iteration; i++)); do
+        name=$(model_of "${pretrain_configs[i - 1]}")
+        asr convert --exp_dir "${exp}_iteration$i"
+        finetune "${asr_exp}_iteration$i" "${name}_local" "${exp}_iteration$i/pt/$(package_of "$name")"
+    done
 }
 
 # finetune EXP [UPSTREAM CHECKPOINT]

@@ -21,10 +21,15 @@ current_stage='' start_over=false
 
 # stage N TITLE DIR needs PATH... makes PATH...: declares a stage. The function stage_N holds its commands, each called through `run`.
 stage() {
+    stage_numbers+=("$1")
+    stage_title[$1]=$2 stage_dir[$1]=$3 stage_needs[$1]='' stage_makes[$1]=''
+    add_to_stage "$1" "${@:4}"
+}
+
+# add_to_stage N needs PATH... makes PATH...: more inputs and outputs of a stage.
+add_to_stage() {
     local number=$1 word list=
-    stage_numbers+=("$number")
-    stage_title[$number]=$2 stage_dir[$number]=$3 stage_needs[$number]='' stage_makes[$number]=''
-    shift 3
+    shift
     for word; do
         case $word:$list in
             needs:* | makes:*) list=$word ;;

@@ -76,7 +76,7 @@ def test_what_cannot_be_filtered(train, held, tmp_path):
         find_leaks(KaldiDir({"utt2spk": data.utt2spk}), transcripts([held]), comparable)
     with pytest.raises(UserError, match="x: no transcripts to compare with"):
         find_leaks(data, {"x": {"x-1": "。"}}, comparable)
-    with pytest.raises(UserError, match="every utterance has a transcript of the evaluation sets"):
+    with pytest.raises(UserError, match="every utterance has a transcript or recording of the evaluation sets"):
         without(data, find_leaks(data, {"x": TRAIN}, str.strip))
 
 

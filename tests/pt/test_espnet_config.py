@@ -43,6 +43,15 @@ def test_the_published_values():
     assert (specaug["time_mask_width_range"], specaug["num_time_mask"]) == ([0, 40], 2)
 
 
+def test_those_of_recipes_are_read():
+    """Every key is ESPnet's. One conformer of AN4 for all inputs: published weights of the losses."""
+    register()
+    found = {path.relative_to(ROOT).as_posix(): read_asr_config(path, ()) for path in ROOT.glob("egs/**/conf/asr_*.yaml")}
+    conformer = found["egs/an4/conf/asr_conformer.yaml"]
+    assert "egs/an4/wav2vec2_base/conf/asr_wav2vec2_ctc.yaml" in found and conformer["model_conf"]["ctc_weight"] == 0.3
+    assert cacheable(conformer) and not cacheable(found["egs/an4/wav2vec2_base/conf/asr_wav2vec2_ctc.yaml"])
+
+
 def test_the_small_one_has_the_same_keys():
     full, small = (read_asr_config(path, ()) for path in (FULL, ROOT / "conf/mini/asr_conformer.yaml"))
     assert set(small) - set(full) <= {"log_interval"}

@@ -20,15 +20,16 @@ MINI = str(Path(__file__).resolve().parents[2] / "conf/mini/progre.yaml")
 
 
 def test_every_stage_on_a_tiny_corpus(recipe, tones, tmp_path):
-    """Two iterations of pretraining, conversion, fine-tuning and decoding make their outputs; the second call skips all stages."""
+    """Two iterations of pretraining on a directory of its own, conversion, fine-tuning and decoding make their outputs; the second call skips all."""
     run = recipe("custom/progre")
     data = ["--train_dir", tones / "train", "--valid_dir", tones / "dev", "--test_dirs", tones / "test"]
     options = [*data, "--mini", "true", "--pretrain_configs", f"{MINI} {MINI}", "--targets", "mfcc 1", "--clusters", "4 3",
+               "--pretrain_dirs", tones / "train", "--filter_sentences", "false",
                "--pretrain_args", SMALL, "--asr_args", TUNING, "--tag", "tiny", "--decode_modes", "joint"]  # fmt: skip
     assert "Successfully finished" in run(*map(str, options))
     exp, asr = tmp_path / "exp/tiny", next((tmp_path / "exp").glob("asr_conformer*_tiny"))
     assert (tmp_path / "exp/tiny_iteration1/model.safetensors").exists()
-    assert (tmp_path / "dump/train/targets/tiny_iteration1_layer1_km3.safetensors").exists()
+    assert (tmp_path / "dump/pretrain/targets/tiny_iteration1_layer1_km3.safetensors").exists()
     for made in ("model.safetensors", "config.yaml", "images/training.png", "pt/progre.pt", "compare/layers.png"):
         assert (exp / made).exists(), made
     for made in ("inference/model.pth", "images/layer_weights.png", "RESULTS.md"):

@@ -34,11 +34,13 @@ case $name in
                 for set in $(value sets); do [ -d "$folder/$set" ] || make "$folder/$set/x.flac"; done ;;
         esac
         [[ $(value corpus) != *aishell1 ]] || make "$(value download_dir)/data_aishell"/{wav,transcript}/x
+        [[ $(value corpus) != an4 ]] || make "$(value download_dir)/an4"/{etc,wav}/x
         [[ $(value corpus) != *aishell2 ]] || make "$(value download_dir)/AISHELL-2/iOS/data"/{wav.scp,trans.txt} ;;
     prepare_data)
         mapfile -t tests < <(value test_sets | tr ' -' '\\n_'; paths test_dirs | sed 's|.*/||')
-        [[ $(value corpus) != *aishell1 ]] || tests=(test)
+        [[ $(value corpus) != *aishell1 && $(value corpus) != an4 ]] || tests=(test)
         for set in train dev "${tests[@]}"; do make "$(value data_dir)/$set"/{wav.scp,text,utt2spk}; done ;;
+    make_pretraining_set) make "$(value out)"/{wav.scp,utt2spk} ;;
     extract_features) make "$(value dump_dir)"/{feats.scp,text} ;;
     make_mindrecord) make "$(value dump_dir)/mindrecord/shards.json" ;;
     make_tokens) make "$(value out)" ;;

@@ -10,6 +10,7 @@ from tests.shell.conftest import ROOT, bash, kaldi_folders
 RECIPES = sorted(path.relative_to(ROOT) for path in ROOT.glob("egs/*/*/run.sh"))
 LIBRISPEECH, CUSTOM = (Path(f"egs/{corpus}/deepspeech2/run.sh") for corpus in ("librispeech", "custom"))
 AISHELL1, CUSTOM_PROGRE = Path("egs/aishell1/progre_large/run.sh"), Path("egs/custom/progre/run.sh")
+AN4_HUBERT, AN4_WAV2VEC2 = (Path(f"egs/an4/{name}/run.sh") for name in ("hubert_base", "wav2vec2_base"))
 MANDARIN, AISHELL2 = Path("egs/aishell1/mandarin_wav2vec2/run.sh"), Path("egs/aishell2/wav2vec2_base/run.sh")
 SSL = [recipe for recipe in RECIPES if recipe.parent.name.startswith(("progre", "hubert"))]
 COMMON_OPTIONS = (
@@ -17,10 +18,11 @@ COMMON_OPTIONS = (
     "inference_config", "seed", "mini", "dry_run", "force",
 )  # fmt: skip
 CTC_OPTIONS = ("train_config", "train_args", "pretrained_model")
-SSL_OPTIONS = ("pretrain_configs", "pretrain_args", "asr_config", "asr_args", "upstream", "ablation", "pretrained_model")
+SSL_OPTIONS = ("pretrain_configs", "pretrain_args", "pretrain_dirs", "asr_config", "asr_args", "upstream", "ablation", "pretrained_model")
 OTHER_OPTIONS = {
-    MANDARIN: ("pretrained_exp", "updates", "sweep", "asr_config"),
-    AISHELL2: ("pretrain_config", "pretrain_args", "concat", "pretrained_model"),
+    MANDARIN: ("pretrained_exp", "updates", "sweep", "asr_config", "pretrain_dirs", "aishell2_dir"),
+    AN4_WAV2VEC2: ("pretrained_exp", "updates", "sweep", "asr_config", "pretrain_dirs"),
+    AISHELL2: ("pretrain_config", "pretrain_args", "pretrain_dirs", "concat", "pretrained_model"),
 }
 
 
@@ -394,3 +396,121 @@ def test_both_recipes_have_one_pretraining(call, project, options):
     needed = call(MANDARIN, "--aishell2_dir", "AISHELL-2", *options, "--dry_run", "true")[0]
     assert f"needs {project}/{AISHELL2.parent}/{made}/model.safetensors\n" in needed
     assert ("/wav2vec2_base" in made) == ("--mini" not in options)
+
+
+def flat(output: str, command: str) -> list[str]:
+    return [line.partition("asrlib.bin.")[2] for line in output.splitlines() if f"asrlib.bin.{command} " in line]
+
+
+@pytest.mark.parametrize("recipe", [*SSL, AISHELL2, AN4_WAV2VEC2], ids=str)
+def test_pretraining_on_other_directories(call, project, recipe):
+    """Stage 1 makes data/pretrain of them, stage 3 trains on it; validation, tokens and fine-tuning stay as they are. Paths may contain spaces."""
+    kaldi_folders(project, "more speech/data/train", "a/b")
+    options = custom_options(project) if recipe.parts[1] == "custom" else []
+    listed = f"{project}/{recipe.parent}/mini/data/train\nmore speech/data/train\na/b"
+    output, _ = call(recipe, *options, "--mini", "true", "--pretrain_dirs", listed, "--dry_run", "true")
+    before, _ = call(recipe, *options, "--mini", "true", "--dry_run", "true")
+    assert "pretrain/" not in before and "make_pretraining_set" not in before
+    made = output[output.index("make_pretraining_set") :].partition("  makes ")[0]
+    assert all(path in made for path in (f"{project}/{recipe.parent}/mini/data/train", f"{project}/more speech/data/train", f"{project}/a/b"))
+    assert "--out mini/data/pretrain --train_dir mini/data/train" in made
+    assert output.count(f"  needs {project}/more speech/data/train\n") == 1 and "needs mini/data/pretrain\n" in output
+    (pretrained,) = flat(output, "pretrain")
+    assert "--train_dir mini/data/pretrain" in pretrained and "--valid_dir mini/data/dev" in pretrained
+    assert "_on_train_more_speech-train_a-b " in pretrained, "the name of the experiment"
+    for command in ("make_tokens", "dump_speech", "decode"):
+        theirs = [line.replace("_on_train_more_speech-train_a-b", "") for line in flat(output, command)]
+        assert theirs == flat(before, command)
+    assert all("/pretrain " in line or "/dev " in line for line in flat(output, "make_targets"))
+
+
+def test_sentences_of_the_evaluation_sets_are_left_out(call, project):
+    kaldi_folders(project, "more")
+    output, _ = call(AN4_HUBERT, "--mini", "true", "--pretrain_dirs", "more", "--dry_run", "true")
+    assert "--against 'mini/data/dev mini/data/test'" in output
+    output, _ = call(AISHELL2, "--mini", "true", "--pretrain_dirs", "more", "--dry_run", "true")
+    assert "--against mini/downloads/data_aishell " in output
+    output, _ = call(AISHELL2, "--mini", "true", "--pretrain_dirs", "more", "--filter_leaks", "false", "--dry_run", "true")
+    assert "--against '' " in output
+
+
+def test_pretraining_of_another_recipe_has_the_directories(call, project):
+    kaldi_folders(project, "my speech/train")
+    output, _ = call(MANDARIN, "--mini", "true", "--pretrain_dirs", "my speech/train", "--dry_run", "true")
+    assert "--tag wav2vec2_on_my_speech-train " in output and f"--pretrain_dirs $'\\n{project}/my speech/train'" in output
+    assert "make_pretraining_set" not in output, "of the other recipe's stage 1"
+    own, _ = call(AISHELL2, "--mini", "true", "--pretrain_dirs", "my speech/train", "--dry_run", "true")
+    assert "makes mini/exp/wav2vec2_on_my_speech-train/model.safetensors" in own
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "message"),
+    [
+        (AN4_HUBERT, ["--pretrain_dirs", "more nowhere"], "nowhere has no wav.scp: give Kaldi data directories; the training set is "),
+        (AN4_HUBERT, ["--pretrain_dirs", "more", "--pretrained_model", "m.pt"], "--pretrain_dirs and --pretrained_model are mutually exclusive"),
+        (MANDARIN, ["--pretrain_dirs", "more", "--pretrained_exp", "exp"], "--pretrain_dirs and --pretrained_exp are mutually exclusive"),
+        (AN4_HUBERT, ["--ablation", "true", "--baselines", "logmel"], "--ablation and --baselines are mutually exclusive"),
+        (AN4_HUBERT, ["--baselines", "mfcc"], "--baselines: 'mfcc' is not one of random logmel iterations"),
+        (CUSTOM_PROGRE, ["--train_dir", "more", "--test_dirs", "pretrain", "--pretrain_dirs", "more"], "data/pretrain, which is a test set"),
+    ],
+)
+def test_invalid_pretrain_dirs(call, project, recipe, options, message):
+    kaldi_folders(project, "more", "pretrain")
+    output, calls = call(recipe, "--mini", "true", *options, code=2)
+    assert message in output and calls == []
+
+
+def test_pretrain_dirs_are_made_once_and_again_if_they_change(call, project):
+    kaldi_folders(project, "more")
+    options = ["--pretrain_dirs", f"{project}/{AN4_HUBERT.parent}/data/train more"]
+    _, calls = call(AN4_HUBERT, *options)
+    assert calls[:4] == ["preflight", "download", "prepare_data", "make_pretraining_set"] and calls.count("pretrain") == 2
+    assert call(AN4_HUBERT, *options)[1] == []
+    (stamp,) = (project / AN4_HUBERT.parent / "dump/dev/targets").glob("*.model")
+    for change, made in (("b b.wav\n", 2), ("c c.wav\n", 4)):
+        with (project / "more/wav.scp").open("a") as stream:
+            stream.write(change)
+        _, calls = call(AN4_HUBERT, *options)
+        assert calls[:2] == ["prepare_data", "make_pretraining_set"] and calls.count("pretrain") == 2
+        assert calls.count("make_targets") == made, "those of hidden states, too, if they are another model's"
+        stamp.write_text(stamp.read_text().replace(stamp.read_text()[:8], "0" * 8, 1))
+
+
+def test_iterations_of_a_small_corpus(call):
+    """Its own configurations; the first iteration is shorter; the same conformer."""
+    output, _ = call(AN4_HUBERT, "--dry_run", "true")
+    first, second = flat(output, "pretrain")
+    assert "--exp_dir exp/hubert_base_iteration1 --pretrain_config ../conf/hubert_base.yaml" in first and "trainer.updates=3000" in first
+    assert "--exp_dir exp/hubert_base --pretrain_config ../conf/hubert_base.yaml" in second and "trainer.updates" not in second
+    output, _ = call(Path("egs/an4/progre_base/run.sh"), "--dry_run", "true")
+    assert [re.search(r"conf/(\w+).yaml", line)[1] for line in flat(output, "pretrain")] == ["hubert_base", "progre_base"]
+
+
+def test_baselines(call):
+    """Random weights with keys of their own, log-mel features, and the first iteration, which is another model in the recipe of ProgRE."""
+    recipe = Path("egs/an4/progre_base/run.sh")
+    options = ["--baselines", "random logmel iterations", "--random_args", "max_epoch=200", "--asr_args", "max_epoch=9", "--seed", "2"]
+    output, calls = call(recipe, *options)
+    assert calls.count("finetune") == 4 and calls.count("decode") == 4 and calls.count("random_upstream") == 1
+    asr = "asr_conformer_max_epoch_9_seed2" if "asr_conformer_max_epoch_9" in output else "asr_conformer_max_epoch=9_seed2"
+    tuned = {re.search(r"--exp_dir exp/(\S+)", line)[1]: line for line in flat(output, "finetune")}
+    own = f"{asr}_progre_base_seed2"
+    assert list(tuned) == [own, f"{own}_random_max_epoch=200", f"{asr}_logmel", f"{own}_iteration1"]
+    assert ["max_epoch=200" in line.partition("--asr_args")[2] for line in tuned.values()] == [False, True, False, False]
+    assert "--upstream hubert_local --upstream_model exp/progre_base_seed2_iteration1/pt/s3prl.pt" in tuned[f"{own}_iteration1"]
+    assert "--upstream" not in tuned[f"{asr}_logmel"] and all("--seed 2" in line for line in tuned.values())
+    (report,) = flat(output, "report")
+    assert f"--baselines 'exp/{own}_random_max_epoch=200 exp/{asr}_logmel exp/{own}_iteration1'" in report
+    assert call(recipe, *options)[1] == []
+
+
+def test_a_recipe_that_pretrains_and_compares_checkpoints(call, project):
+    output, calls = call(AN4_WAV2VEC2, "--mini", "true")
+    system = ["decode", *["score"] * 8, "report"]
+    pretraining = ["pretrain", "convert", "convert", "compare_layers"]
+    first = ["preflight", "download", "prepare_data", "make_tokens", "dump_speech"]
+    assert calls == [*first, *pretraining, "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 100"]
+    assert (project / AN4_WAV2VEC2.parent / "mini/exp/wav2vec2/updates/100/pt/s3prl.pt").exists()
+    assert call(AN4_WAV2VEC2, "--mini", "true")[1] == []
+    assert "pretrain" not in call(AN4_WAV2VEC2, "--mini", "true", "--asr_args", "max_epoch=3")[1], "another fine-tuning of the same pretraining"
+    assert "unknown option '--aishell2_dir'" in call(AN4_WAV2VEC2, "--aishell2_dir", "x", code=2)[0]

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# HuBERT pretrained in MindSpore on AN4, or on more English without transcripts (--pretrain_dirs), converted to PyTorch, and fine-tuned in ESPnet on
+# AN4 as a frozen s3prl upstream: from the archive to a table of error rates.
+# --mini true: one short iteration of pretraining.
+
+# shellcheck source=egs/common/begin.sh
+. "$(dirname "$(readlink -f "${BASH_SOURCE:-$0}")")/../../common/begin.sh"
+
+# shellcheck disable=SC2034  # for ssl.sh
+model=hubert size=base
+# shellcheck disable=SC2034
+default_configs=(hubert_base.yaml hubert_base.yaml) default_iteration_args=(trainer.updates=3000)
+# shellcheck disable=SC2034
+default_targets=(mfcc 3) default_clusters=(100 200) default_mfcc_args=(--cmvn true --portion 1) default_layer_args=(--portion 1)
+
+# The options of the corpus and the commands of stages 0 and 1.
+# shellcheck source=egs/an4/corpus.sh
+. ../corpus.sh
+
+# Run the stages: corpus, targets, pretraining in MindSpore, conversion to PyTorch, fine-tuning in ESPnet, decoding and scoring.
+# shellcheck source=egs/common/ssl.sh
+. ../../common/ssl.sh "$@"
