@@ -110,9 +110,7 @@ def write_wav(path: str | Path, samples: np.ndarray, rate: int = 16000) -> None:
         soundfile.write(stream, pcm, rate, format="WAV", subtype="PCM_16")
 
 
-def _decode(
-    sound: soundfile.SoundFile, name: str | Path, rate: int | None, start: float, end: float | None, channel: Channel | None
-) -> np.ndarray:
+def _decode(sound: soundfile.SoundFile, name: str | Path, rate: int | None, start: float, end: float | None, channel: Channel | None) -> np.ndarray:
     duration = sound.frames / sound.samplerate
     if start < 0 or start >= duration or (end is not None and not start < end <= duration + MAX_OVERSHOOT):
         raise UserError(f"segment {start}..{end} s exceeds audio file {name} of {duration:.2f} s: correct the segments file")

@@ -73,9 +73,7 @@ def features_digest(dump_dir: Path) -> str:
     return found.hexdigest()
 
 
-def extract_part(
-    utterances: list[Utterance], config: FeatureConfig, ark: str, compress: bool, allow_pipes: bool
-) -> tuple[list[Row], dict[str, str]]:
+def extract_part(utterances: list[Utterance], config: FeatureConfig, ark: str, compress: bool, allow_pipes: bool) -> tuple[list[Row], dict[str, str]]:
     """Writes one archive: the job of one process. Also returns the utterances that cannot be read, with the reason."""
     samples, digests, bad = dict[str, int](), dict[str, str](), dict[str, str]()
 

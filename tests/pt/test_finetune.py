@@ -176,7 +176,7 @@ def test_running_out_of_memory_names_the_utterance(tones_dir, monkeypatch):
 
 def test_memory_of_the_model_and_of_audio(experiment, monkeypatch):
     recogniser = Recogniser(experiment, JointConfig())
-    monkeypatch.setattr(recogniser, "_log_probs", lambda encoded: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried")))
+    monkeypatch.setattr(recogniser, "log_probs", lambda encoded: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried")))
     with pytest.raises(OutOfMemory, match="^1.0 s of audio on cpu: CUDA out of memory$"):
         recogniser([np.zeros(16000, np.float32)], "greedy")
 

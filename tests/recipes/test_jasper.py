@@ -1,6 +1,5 @@
 """Recipes of Jasper that start from a published model's file instead of training."""
 
-
 import kaldiio
 import numpy as np
 import pytest

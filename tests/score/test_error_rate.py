@@ -1,6 +1,5 @@
 """Pooled error rates of references with missing, empty, extra and reordered hypotheses."""
 
-
 import pytest
 
 from asrlib.score.error_rate import Counts, count_errors, score
