@@ -1,7 +1,7 @@
 """A recogniser from an experiment's folder or from a packed model."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -68,22 +68,18 @@ def _within(path: Path, framework: Framework | None) -> tuple[Path, Framework | 
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    """mode, beam and joint: the settings in an experiment's folder. UserError: the language model is missing."""
+    """mode, beam and joint: the settings in an experiment's folder, with the place of its language model; the beam says if that is missing."""
     values: dict[str, Any] = {"mode": "greedy", "beam": {}, "joint": {}}
     if (folder / SEARCH).is_file():
         values |= read_yaml(folder / SEARCH)
     elif (folder / TUNED).is_file():
         values["beam"] = read_yaml(folder / TUNED)
     for key in ("lm", "lexicon"):
-        if name := values["beam"].get(key):
-            place = file_near(name, folder)
-            if place is None:
-                raise UserError(f"{folder}: its language model {name} is missing: put it back, or remove {TUNED}")
+        if place := file_near(values["beam"].get(key) or "", folder):
             values["beam"][key] = str(place)
     return values
 
 
-def settings_of(folder: Path) -> tuple[BeamConfig, dict[str, Any]]:
-    """The settings of the beam search with the places of its files, and all settings, of an experiment."""
-    values = _settings(folder)
-    return replace(build(BeamConfig, values["beam"], str(folder))), values
+def beam_of(folder: Path) -> BeamConfig:
+    """The settings of an experiment's beam search."""
+    return build(BeamConfig, _settings(folder)["beam"], str(folder))

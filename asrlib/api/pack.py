@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from asrlib.api.load import SEARCH, settings_of
+from asrlib.api.load import SEARCH, beam_of
 from asrlib.api.networks import FILES, framework_of
 from asrlib.api.package import without_places, write_package
 from asrlib.config.base import dump_config, read_yaml
@@ -85,7 +85,7 @@ def _search(exp_dir: Path, mode: str, lm: Path | None, joint: dict[str, Any]) ->
     """Settings of the searches, with the language model and the lexicon in lm/."""
     if joint.get("lm_model"):
         raise UserError("a model whose joint search has a neural language model (lm_model) cannot be packed: leave it out")
-    beam = asdict(settings_of(exp_dir)[0])
+    beam = asdict(beam_of(exp_dir))
     beam |= {"lm": str(lm)} if lm else {}
     files: dict[str, Path | bytes] = {}
     for key in ("lm", "lexicon"):

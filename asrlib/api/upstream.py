@@ -37,7 +37,7 @@ class Upstream:
         """
         samples = samples_of(audio, rate, self.rate)
         with self._lock:
-            return self._network.hidden_states(samples, audio if isinstance(audio, str) else "audio")
+            return self._network.hidden_states(samples, "audio" if isinstance(audio, np.ndarray) else str(audio))
 
 
 def load_upstream(path: str | Path, *, framework: UpstreamFramework | None = None, device: str = "auto") -> Upstream:
