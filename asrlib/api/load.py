@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from asrlib.api.model import MODES, Mode, Model
+from asrlib.api.model import Mode, Model
 from asrlib.api.networks import FILES, Framework, framework_of, open_network
 from asrlib.api.package import PACKED, unpacked
 from asrlib.config.base import build, read_yaml
@@ -50,8 +50,6 @@ def load(
     if settings["joint"] and found != "espnet" and any(key not in names for key in given):
         raise UserError(f"{path}: no setting {next(key for key in given if key not in names)!r} of the beam search: choose one of {', '.join(names)}")
     chosen = mode or settings["mode"]
-    if chosen not in MODES or (chosen == "joint" and found != "espnet"):
-        raise UserError(f"{path}: mode {chosen!r}: choose greedy or beam" + (" or joint" if found == "espnet" else ""))
     network = open_network(folder, found, device, settings["joint"])
     return Model(network, found, chosen, build(BeamConfig, settings["beam"], "settings of the beam search"), files)
 

@@ -18,7 +18,6 @@ from asrlib.decode.longform import Piece, Word, pieces, stitched, windows, words
 from asrlib.utils.errors import UserError
 
 Mode = Literal["greedy", "beam", "joint"]
-MODES = ("greedy", "beam", "joint")
 WINDOW, OVERLAP = 30.0, 4.0  # seconds; longer recordings are computed in overlapping windows
 JOINT_BATCH = 8  # windows in a joint search
 
@@ -41,13 +40,14 @@ class Model:
     """
 
     def __init__(self, network: Network, framework: str, mode: Mode, beam: BeamConfig, files: TemporaryDirectory | None = None):
-        """files: the folder that holds what the model reads, deleted with it."""
+        """files: the folder that holds what the model reads, deleted with it. UserError: the model does not have the mode."""
         self.framework, self.mode, self.rate, self.tokens = framework, mode, network.rate, list(network.tokens)
-        self.modes: tuple[Mode, ...] = ("greedy", "beam", "joint") if framework == "espnet" else ("greedy", "beam")
+        self.modes: tuple[Mode, ...] = ("greedy", "beam", "joint") if getattr(network, "joint", False) else ("greedy", "beam")
         self._network, self._beam, self._files = network, beam, files
         self._decoder: BeamDecoder | None = None
         self._space = self.tokens.index(SPACE) if SPACE in self.tokens else None
         self._lock = threading.Lock()
+        self._check(mode)
 
     def transcribe(self, audio: Audio, rate: int | None = None, *, mode: Mode | None = None, nbest: int = 1, channel: int | None = None) -> Result:
         """The text of a recording.
@@ -63,8 +63,7 @@ class Model:
     ) -> list[Result]:
         """The same for several recordings, which the network computes in batches."""
         mode = mode or self.mode
-        if mode not in self.modes:
-            raise UserError(f"mode {mode!r}: this model has {', '.join(self.modes)}")
+        self._check(mode)
         if nbest < 1:
             raise UserError(f"nbest is {nbest}: give 1 or more")
         samples = [samples_of(audio, rate, self.rate, channel) for audio in audios]
@@ -74,6 +73,10 @@ class Model:
             outputs = self._log_probs(samples)
             search = self._greedy if mode == "greedy" else self._prefix_beam
             return [search(x, len(audio) / self.rate, nbest) for x, audio in zip(outputs, samples, strict=True)]
+
+    def _check(self, mode: str) -> None:
+        if mode not in self.modes:
+            raise UserError(f"mode {mode!r}: this model has {', '.join(self.modes)}")
 
     def _log_probs(self, samples: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs of whole recordings (T, V), from windows."""

@@ -32,15 +32,18 @@ def export(exp_dir: Path, out: Path, tolerance: float = 1e-4) -> float:
     if not weights.is_file():
         raise UserError(f"{weights} is missing: convert the model first (asrlib convert)")
     config, vocabulary = load_train_config(exp_dir / "config.yaml"), len(load_tokenizer(exp_dir / "tokens.txt").tokens)
-    model, dim = read_twin(weights, config, vocabulary), config.features.dim
-    portable = read_twin(weights, config, vocabulary)
-    if hasattr(portable.network, "_recurrent"):
-        portable.network._recurrent = _recurrent
+    model, batches = read_twin(weights, config, vocabulary), [_inputs(frames, config.features.dim) for frames in FRAMES]
+    with torch.no_grad():
+        outputs = [[tensor.numpy() for tensor in model(*inputs)] for inputs in batches]
+    if hasattr(model.network, "_recurrent"):
+        model.network._recurrent = _recurrent
     with atomic_directory(out) as folder:
         path = folder / "model.onnx"
-        _write(portable, _inputs(FRAMES[0], dim), path)
+        _write(model, batches[0], path)
+        del model  # of a large network the session needs as much again
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        worst = float(np.max([_difference(model, session, _inputs(frames, dim)) for frames in FRAMES]))  # nan if any is nan
+        differences = [_difference(session, inputs, *mine) for inputs, mine in zip(batches, outputs, strict=True)]
+        worst = float(np.max(differences))  # nan if any is nan
         if not worst <= tolerance:
             raise UserError(f"{out}: the exported graph differs from the network by {worst:.3g}, more than {tolerance:g}")
     log.info("%s: equal to the network within %.2g for %s frames", out / path.name, worst, " and ".join(map(str, FRAMES)))
@@ -77,10 +80,8 @@ def _inputs(frames: int, dim: int) -> tuple[Tensor, Tensor]:
     return feats, torch.tensor([frames, frames // 2])
 
 
-def _difference(model: LogProbs, session: onnxruntime.InferenceSession, inputs: tuple[Tensor, Tensor]) -> float:
-    """The largest difference of log-probabilities within the lengths."""
-    with torch.no_grad():
-        scores, counts = (tensor.numpy() for tensor in model(*inputs))
+def _difference(session: onnxruntime.InferenceSession, inputs: tuple[Tensor, Tensor], scores: np.ndarray, counts: np.ndarray) -> float:
+    """The largest difference from log-probabilities of these lengths."""
     theirs, their_counts = session.run(None, {"feats": inputs[0].numpy(), "lengths": inputs[1].numpy()})
     if theirs.shape != scores.shape or (their_counts != counts).any():
         return float("inf")

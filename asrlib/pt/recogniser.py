@@ -115,6 +115,7 @@ class CtcTranscriber:
         """device: a kind, auto, cpu, cuda or npu. joint: settings of the joint search."""
         self.model, self.rate, self.blank = Recogniser(exp_dir, joint or JointConfig(), choose(device).names()[0]), RATE, BLANK
         self.tokens, self.separator = self.model.tokens, separator(self.model.tokens)
+        self.joint = self.model.model.ctc_weight < 1.0  # else trained with CTC only: it has no attention decoder
 
     def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
         """(samples,) each -> (T', V) each."""

@@ -133,7 +133,7 @@ def test_settings(trained, finetuned, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "joint", "framework": "onnx"}, "mode 'joint': choose greedy or beam"),
+        ({"mode": "joint", "framework": "onnx"}, "mode 'joint': this model has greedy, beam"),
         ({"search": {"beam": 3}, "framework": "onnx"}, "no setting 'beam' of the beam search"),
         ({"framework": "espnet"}, "has no model for espnet; it has mindspore, pytorch,.*onnx"),
         ({"framework": "caffe"}, "framework 'caffe': choose one of"),
