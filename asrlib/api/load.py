@@ -41,17 +41,25 @@ def load(
     folder, framework = _within(folder, framework)
     if not folder.is_dir():
         raise UserError(f"{path}: no such model: give an experiment's folder or a file of asrlib pack")
-    settings = _settings(folder)
-    given, names = dict(search or {}), {field.name for field in fields(BeamConfig)}
-    settings["beam"] |= {key: value for key, value in given.items() if key in names} | ({"lm": str(lm)} if lm else {})
     found = framework_of(folder, framework)
-    joint = {"beam_size": given["beam_size"]} if "beam_size" in given else {}
-    settings["joint"] |= joint | {key: value for key, value in given.items() if key not in names}
-    if settings["joint"] and found != "espnet" and any(key not in names for key in given):
-        raise UserError(f"{path}: no setting {next(key for key in given if key not in names)!r} of the beam search: choose one of {', '.join(names)}")
-    chosen = mode or settings["mode"]
+    settings = _settings(folder)
+    _replace(settings, search or {}, found == "espnet", path)
+    if lm:
+        settings["beam"]["lm"] = str(lm)
     network = open_network(folder, found, device, settings["joint"])
-    return Model(network, found, chosen, build(BeamConfig, settings["beam"], "settings of the beam search"), files)
+    return Model(network, found, mode or settings["mode"], build(BeamConfig, settings["beam"], "settings of the beam search"), files)
+
+
+def _replace(settings: dict[str, Any], search: Mapping[str, Any], joint: bool, path: str | Path) -> None:
+    """Puts the given settings into those of the beam and, if the model has one, of the joint search. UserError: the model has no such setting."""
+    names = {field.name for field in fields(BeamConfig)}
+    for key, value in search.items():
+        if key in names:
+            settings["beam"][key] = value
+        if joint and (key not in names or key == "beam_size"):  # the joint search checks its own
+            settings["joint"][key] = value
+        elif key not in names:
+            raise UserError(f"{path}: no setting {key!r} of the beam search: choose one of {', '.join(sorted(names))}")
 
 
 def _within(path: Path, framework: Framework | None) -> tuple[Path, Framework | None]:
