@@ -59,10 +59,11 @@ class BeamConfig:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One of the n best; score: natural logarithm, by the formula at the top of this module."""
+    """One of the n best; score: natural logarithm, by the formula at the top of this module; tokens: ids that spell the text."""
 
     text: str
     score: float
+    tokens: tuple[int, ...] = ()
 
 
 class BeamDecoder:
@@ -79,8 +80,8 @@ class BeamDecoder:
         self.lm = self._load()
         self.decoder = self._word_decoder() if self.words else self._token_decoder()
 
-    def decode(self, log_probs: np.ndarray) -> list[Hypothesis]:
-        """The n best of log_probs (T, V), natural logarithms; at most config.nbest, best first, at least one (perhaps empty)."""
+    def decode(self, log_probs: np.ndarray, nbest: int | None = None) -> list[Hypothesis]:
+        """The n best of log_probs (T, V), natural logarithms; at most `nbest` (None: config.nbest), best first, at least one (perhaps empty)."""
         if log_probs.ndim != 2 or log_probs.shape[1] != len(self.tokens):
             raise ValueError(f"log_probs of shape {log_probs.shape} for {len(self.tokens)} tokens")
         if not np.all(log_probs < np.inf):  # false for NaN too
@@ -94,17 +95,19 @@ class BeamDecoder:
             emissions = np.concatenate([emissions, end])
         emissions = np.ascontiguousarray(emissions, dtype=np.float32)
         results = self.decoder.decode(emissions.ctypes.data, *emissions.shape)
-        best: dict[str, float] = {}
+        best: dict[str, Hypothesis] = {}
         for result in results:  # token sequences that differ only in spaces give the same text
-            best.setdefault(self._text(result), result.score)
-            if len(best) == self.config.nbest:
+            hypothesis = self._hypothesis(result)
+            best.setdefault(hypothesis.text, hypothesis)
+            if len(best) == (nbest or self.config.nbest):
                 break
-        return [Hypothesis(text, score) for text, score in best.items()] or [Hypothesis("", NEVER)]
+        return [*best.values()] or [Hypothesis("", NEVER)]
 
-    def _text(self, result) -> str:
+    def _hypothesis(self, result) -> Hypothesis:
+        ids = tuple(collapse(np.array(result.tokens[1:-1]), self.blank))
         if self.words:
-            return " ".join(self.words[index] for index in result.words if index >= 0)
-        return tokens_to_text(collapse(np.array(result.tokens[1:-1]), self.blank), self.tokens, self.separator)
+            return Hypothesis(" ".join(self.words[index] for index in result.words if index >= 0), result.score, ids)
+        return Hypothesis(tokens_to_text(ids, self.tokens, self.separator), result.score, ids)
 
     def _lexicon(self) -> list[str]:
         """The words of the lexicon or the ARPA file that the tokens can spell."""

@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+
+from asrlib.decode.align import Span, best_path
 
 SPACE, BOUNDARY = "<space>", "\u2581"
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word with its begin and end in seconds."""
+    """A word with its begin and end in seconds. confidence: the mean of the largest probabilities of its tokens."""
 
     text: str
     begin: float
     end: float
+    confidence: float = 1.0
 
 
 def windows(samples: int, size: int, overlap: int) -> list[tuple[int, int]]:
@@ -37,33 +41,59 @@ def stitched(parts: Sequence[np.ndarray], spans: Sequence[tuple[int, int]]) -> n
     return np.concatenate(pieces) if pieces else np.empty((0, 0), np.float32)
 
 
+class Piece(NamedTuple):
+    """Frames of a recording that are searched by themselves. space: a word ends at the end."""
+
+    begin: int
+    end: int
+    space: bool
+
+
+def pieces(log_probs: np.ndarray, blank: int, space: int | None, longest: int) -> list[Piece]:
+    """Parts of at most `longest` frames, cut in the middle of a pause (frames of blanks and spaces) of their second half: of the longest one with a
+    space, or else of the longest one. space: the token's index, None if texts have none."""
+    path = np.argmax(log_probs, -1) if len(log_probs) else np.empty(0, int)
+    found, begin = [], 0
+    while len(path) - begin > longest:
+        first = begin + longest // 2
+        spaces = path[first : begin + longest] == (-1 if space is None else space)
+        silent = np.concatenate([[False], spaces | (path[first : begin + longest] == blank), [False]])
+        pauses = np.flatnonzero(np.diff(silent)).reshape(-1, 2).tolist()
+        ranked = max(((bool(spaces[start:stop].any()), stop - start, start) for start, stop in pauses), default=(False, 0, longest - longest // 2))
+        cut = max(first + ranked[2] + ranked[1] // 2, begin + 1)
+        found.append(Piece(begin, cut, ranked[0]))
+        begin = cut
+    return [*found, Piece(begin, len(path), False)]
+
+
 def timed_words(log_probs: np.ndarray, tokens: Sequence[str], blank: int, separator: str, seconds: float) -> list[Word]:
-    """Words of the best path of (T, V) outputs over a recording of `seconds` seconds.
+    """Words of the best path of (T, V) outputs over a recording of `seconds` seconds."""
+    return words_of(best_path(log_probs, blank), tokens, separator, seconds / max(1, len(log_probs)))
+
+
+def words_of(spans: Sequence[Span], tokens: Sequence[str], separator: str, frame: float) -> list[Word]:
+    """Words of tokens in frames of `frame` seconds.
 
     A token lasts from its first to its last frame. Words end at spaces; if the token list has no space, each token is a word (Mandarin).
     """
-    if not len(log_probs):
-        return []
-    frame = seconds / len(log_probs)
-    path = np.argmax(log_probs, -1)
-    edges = np.flatnonzero(np.diff(path)) + 1
-    runs = zip(np.concatenate([[0], edges]), np.concatenate([edges, [len(path)]]), strict=True)
-    timed = [(tokens[path[begin]], begin * frame, end * frame) for begin, end in runs if path[begin] != blank]
     joined = not separator and (SPACE in tokens or any(BOUNDARY in token for token in tokens))
-    words: list[Word] = []
+    words: list[list[Span]] = []
     inside = False
-    for token, begin, end in timed:
-        if token == SPACE:
+    for span in spans:
+        text = tokens[span.token]
+        if text == SPACE:
             inside = False
             continue
-        starts = not (joined and inside) or token.startswith(BOUNDARY)
-        text = token.replace(BOUNDARY, "")
-        if starts or not words:
-            words.append(Word(text, begin, end))
-        else:
-            words[-1] = Word(words[-1].text + text, words[-1].begin, end)
+        if not (joined and inside) or text.startswith(BOUNDARY):
+            words.append([])
+        words[-1].append(span)
         inside = True
-    return [word for word in words if word.text]
+    made = [_word(word, "".join(tokens[span.token] for span in word).replace(BOUNDARY, ""), frame) for word in words]
+    return [word for word in made if word.text]
+
+
+def _word(spans: Sequence[Span], text: str, frame: float) -> Word:
+    return Word(text, spans[0].begin * frame, spans[-1].end * frame, sum(span.confidence for span in spans) / len(spans))
 
 
 def ctm(name: str, words: Sequence[Word], channel: int = 1) -> str:

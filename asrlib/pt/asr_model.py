@@ -14,7 +14,10 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 
 from asrlib.config.base import read_yaml
 from asrlib.pt import upstreams
+from asrlib.pt.portable import UPSTREAM, upstream_file
+from asrlib.utils.arrays import read_safetensors
 from asrlib.utils.errors import UserError
+from asrlib.utils.files import file_near
 
 CLASSES = {  # key of the configuration, its value -> class
     "frontend": {"default": "espnet2.asr.frontend.default.DefaultFrontend", "s3prl": "espnet2.asr.frontend.s3prl.S3prlFrontend"},
@@ -32,10 +35,13 @@ UNUSED = ("postencoder", "input_size", "use_adapter")  # keys whose other values
 
 def load_asr_model(config: Path, weights: Path, device: str = "cpu") -> ESPnetASRModel:
     """The model in evaluation mode. UserError: the weights do not fit the configuration, or its upstream is missing."""
-    values = _with_upstream(read_yaml(config), config)
+    values, state = read_yaml(config), read_state(weights)
     upstreams.register()
-    model = _build(values) if known(values) else _build_with_task(values)
-    state = torch.load(weights, map_location="cpu", weights_only=True)
+    if (config.parent / UPSTREAM).is_file():
+        with upstream_file(config.parent / UPSTREAM, state) as place:
+            model = _model(_with_place(values, place))
+    else:
+        model = _model(_with_upstream(values, config))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -45,16 +51,31 @@ def load_asr_model(config: Path, weights: Path, device: str = "cpu") -> ESPnetAS
     return model.to(device).eval()
 
 
+def read_state(weights: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a .pth or .safetensors file."""
+    if weights.suffix == ".safetensors":
+        return {name: torch.from_numpy(array) for name, array in read_safetensors(weights).items()}
+    return torch.load(weights, map_location="cpu", weights_only=True)
+
+
+def _model(values: dict[str, Any]) -> ESPnetASRModel:
+    return _build(values) if known(values) else _build_with_task(values)
+
+
 def _with_upstream(values: dict[str, Any], config: Path) -> dict[str, Any]:
     """The values with the place of the upstream, whose path is relative to where the fine-tuning ran: the folder of the recipe, above the model's."""
-    conf = values.get("frontend_conf") or {}
-    name = str((conf.get("frontend_conf") or {}).get("path_or_url") or "")
+    name = str(((values.get("frontend_conf") or {}).get("frontend_conf") or {}).get("path_or_url") or "")
     if not name or "://" in name:
         return values
-    place = next((place for place in [*(folder / name for folder in config.resolve().parents), Path(name)] if place.is_file()), None)
+    place = file_near(name, config.parent)
     if place is None:
         raise UserError(f"{config}: its upstream {name} is missing: put it back, or correct frontend_conf.frontend_conf.path_or_url there")
-    return {**values, "frontend_conf": {**conf, "frontend_conf": {**conf["frontend_conf"], "path_or_url": str(place)}}}
+    return _with_place(values, str(place))
+
+
+def _with_place(values: dict[str, Any], place: str) -> dict[str, Any]:
+    conf = values["frontend_conf"]
+    return {**values, "frontend_conf": {**conf, "frontend_conf": {**conf["frontend_conf"], "path_or_url": place}}}
 
 
 def known(values: dict[str, Any]) -> bool:

@@ -24,6 +24,7 @@ from asrlib.pt.espnet_config import (
 )
 from asrlib.pt.frontends import TRAINED
 from asrlib.pt.memory_plan import plan_parts, with_parts
+from asrlib.pt.portable import write_description
 from asrlib.pt.recogniser import INFERENCE
 from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream
 from asrlib.pt.training import register, train
@@ -189,6 +190,8 @@ def _finish(exp_dir: Path, values: dict, speech: Speech, source: UpstreamSource 
     out = exp_dir / INFERENCE
     with atomic_write(out / "model.pth", "wb") as stream:
         torch.save(state, stream)
+    if source and source.path:
+        write_description(source.path, out)
     with atomic_write(out / "config.yaml") as stream:  # written last: it marks the fine-tuning as finished
         yaml.safe_dump(config, stream, sort_keys=False, allow_unicode=True)
     log.info("model: %s; curves: %s", out / "model.pth", exp_dir / "images")

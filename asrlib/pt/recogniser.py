@@ -60,7 +60,7 @@ class Recogniser:
         """
         with memory_faults(f"{sum(map(len, audios)) / RATE:.1f} s of audio on {self.device}"):
             encoded = [self.encode(audio) for audio in audios]
-            return self.texts(encoded) if mode == "joint" else [self._log_probs(x) for x in encoded]
+            return self.texts(encoded) if mode == "joint" else [self.log_probs(x) for x in encoded]
 
     def encode(self, audio: np.ndarray) -> torch.Tensor | None:
         """The encoder's output (T, D); None: the audio is too short. One utterance at a time: padding would change the convolutions' output."""
@@ -71,7 +71,8 @@ class Recogniser:
                 return (encoded[0] if isinstance(encoded, tuple) else encoded)[0]
         return None
 
-    def _log_probs(self, encoded: torch.Tensor | None) -> np.ndarray:
+    def log_probs(self, encoded: torch.Tensor | None) -> np.ndarray:
+        """CTC's log-probabilities (T, V) of an output of `encode`."""
         if encoded is None:
             return np.empty((0, len(self.tokens)), np.float32)
         with torch.inference_mode():
@@ -79,9 +80,13 @@ class Recogniser:
 
     def texts(self, encoded: Sequence[torch.Tensor | None]) -> list[str]:
         """The texts of outputs of `encode`, by the joint search."""
+        return [self.text(hypotheses[0].tokens) if hypotheses else "" for hypotheses in self.search(encoded)]
+
+    def search(self, encoded: Sequence[torch.Tensor | None]) -> list[list[Hypothesis]]:
+        """The hypotheses of outputs of `encode`, best first, by the joint search; none for audio that is too short."""
         present = [x for x in encoded if x is not None]
         answers = iter(self._search(present) if present else [])
-        return ["" if x is None else self._text(next(answers)) for x in encoded]
+        return [[] if x is None else next(answers) for x in encoded]
 
     def _search(self, encoded: list[torch.Tensor]) -> list[list[Hypothesis]]:
         """The hypotheses of each utterance; decoders that StepDecoder does not know go through ESPnet's own search."""
@@ -89,15 +94,16 @@ class Recogniser:
             return joint_search(self.model, encoded, self.options, self.lm)
         return [espnet_search(self.model, x, self.options, self.lm) for x in encoded]
 
-    def _text(self, hypotheses: Sequence[Hypothesis]) -> str:
-        tokens = [token for token in hypotheses[0].tokens if token != BLANK] if hypotheses else []
-        return tokens_to_text(tokens, self.tokens, separator(self.tokens))
+    def text(self, tokens: Sequence[int]) -> str:
+        """The text of token ids."""
+        return tokens_to_text([token for token in tokens if token != BLANK], self.tokens, separator(self.tokens))
 
 
 def model_files(exp_dir: Path) -> tuple[Path, Path]:
     """Configuration and weights of the model that takes audio. UserError: fine-tuning has not finished."""
-    config, model = exp_dir / INFERENCE / "config.yaml", exp_dir / INFERENCE / "model.pth"
-    if not (config.is_file() and model.is_file()):
+    config, models = exp_dir / INFERENCE / "config.yaml", [exp_dir / INFERENCE / f"model{suffix}" for suffix in (".pth", ".safetensors")]
+    model = next((path for path in models if path.is_file()), None)
+    if not config.is_file() or model is None:
         raise UserError(f"{config.parent} has no model: finish the fine-tuning (run stage 5)")
     return config, model
 
@@ -105,10 +111,11 @@ def model_files(exp_dir: Path) -> tuple[Path, Path]:
 class CtcTranscriber:
     """A fine-tuned model that returns the CTC log-probabilities of audio."""
 
-    def __init__(self, exp_dir: Path, device: str = "cpu"):
-        """device: a kind, auto, cpu, cuda or npu."""
-        self.model, self.rate, self.blank = Recogniser(exp_dir, JointConfig(), choose(device).names()[0]), RATE, 0
+    def __init__(self, exp_dir: Path, device: str = "cpu", joint: JointConfig | None = None):
+        """device: a kind, auto, cpu, cuda or npu. joint: settings of the joint search."""
+        self.model, self.rate, self.blank = Recogniser(exp_dir, joint or JointConfig(), choose(device).names()[0]), RATE, BLANK
         self.tokens, self.separator = self.model.tokens, separator(self.model.tokens)
+        self.joint = self.model.model.ctc_weight < 1.0  # else trained with CTC only: it has no attention decoder
 
     def log_probs(self, audios: Sequence[np.ndarray]) -> list[np.ndarray]:
         """(samples,) each -> (T', V) each."""

@@ -24,9 +24,9 @@ class Parser(argparse.ArgumentParser):
         args = [self._canonical(a) for a in (sys.argv[1:] if args is None else args)]
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            names = [name for action in self._actions for name in action.option_strings]
-            near = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
-            self.error(f"unknown option or argument {unknown[0]!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            names = [name.lstrip("-") for action in self._actions for name in action.option_strings]
+            near = difflib.get_close_matches(unknown[0].split("=")[0].lstrip("-"), names, n=1, cutoff=0.8)  # a lower one suggests other things
+            self.error(f"unknown option or argument {unknown[0]!r}" + (f"; did you mean --{near[0]}?" if near else ""))
         return known
 
     @staticmethod

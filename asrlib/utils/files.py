@@ -137,3 +137,13 @@ def working_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(former)
+
+
+def file_near(name: str, folder: Path) -> Path | None:
+    """The file that a configuration in `folder` names. A relative name counts from a folder above, where the configuration was written, or from the
+    working directory; a file of that name in `folder` counts, too, because experiments are copied."""
+    if not name:
+        return None
+    folder = folder.resolve()
+    places = [folder / name, *(above / name for above in folder.parents), Path(name).absolute(), folder / Path(name).name]
+    return next((place for place in places if place.is_file()), None)

@@ -64,11 +64,13 @@ stage_3() {
         ${seed:+--seed "$seed"} ${converted_model:+--pretrained_model "$converted_model/model.safetensors"} ${train_args:+--train_args "$train_args"}
 }
 
-stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "${dump_dirs[-1]}/feats.scp" makes "$exp/pt" "$exp/compare" "$exp/mindir"
+stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "${dump_dirs[-1]}/feats.scp" \
+    makes "$exp/pt" "$exp/compare" "$exp/mindir" "$exp/onnx"
 stage_4() {
     asr convert --exp_dir "$exp"
     asr compare_layers --exp_dir "$exp" --feats_scp "${dump_dirs[-1]}/feats.scp" --num_utts 2
     asr export --exp_dir "$exp"
+    asr export --exp_dir "$exp" --format onnx
 }
 
 stage 5 "fine-tuning" "$exp"

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # begin.sh has set common
 # Command-line options of a recipe. run.sh, corpus.sh and the common scripts declare them; recipe.sh then calls `parse_options "$@"`.
 #
 #     option_group "Options of LibriSpeech"              a heading in --help
@@ -6,9 +6,13 @@
 #     run_option NAME TYPE DEFAULT HELP                  the same for options that do not change results: a new value does not rerun stages
 #
 # Types: text; bool (true or false); int (a whole number); number; choice:a|b|c; path; and as arrays: words; words:a|b|c (at least one of them);
-# ints; paths. An option may be empty if its default is empty. Relative paths on the command line start at the caller's directory, relative paths in
-# defaults at the recipe's directory.
+# ints; paths; stage:a|b/c, a number or a name, here 0 for a, 1 for b or c; stages:a|b/c. An option may be empty if its default is empty. Relative
+# paths on the command line start at the caller's directory, relative paths in defaults at the recipe's directory.
 # Syntax: --name value or --name=value, with - or _ in the name; anything else is an error with exit code 2. Values are never evaluated as code.
+# Names and values that other toolkits have are translated or answered (other_options.sh).
+
+# shellcheck source=egs/common/other_options.sh
+. "$common/other_options.sh"
 
 declare -a option_names=() run_options=()
 declare -A option_type=() option_default=() option_help=() option_heading=()
@@ -31,31 +35,54 @@ run_option() {
 }
 
 parse_options() {
-    local name value
+    local name value typed words
+    local -A added=() # words that lists get besides those given under their names
     while [ $# -gt 0 ]; do
         case $1 in
             --help | -h) _print_help && exit 0 ;;
             --?*) ;;
             *) _refuse "unexpected argument '$1': write options as --name value, and quote values with spaces" ;;
         esac
-        name=${1%%=*}
-        name=${name#--}
+        typed=${1%%=*} words=1 value=''
+        name=${typed#--}
         name=${name//-/_}
-        [ -n "${option_type[$name]+known}" ] || _refuse "unknown option '${1%%=*}'; did you mean --$(_closest_option "$name")? (--help lists all)"
         if [[ $1 == *=* ]]; then
             value=${1#*=}
-        elif [ $# -gt 1 ] && [[ $2 != --[a-z]* ]]; then
-            value=$2
-            shift
-        else
-            _refuse "--$name needs a value (write --$name=VALUE if it begins with --)"
+        elif [ $# -gt 1 ] && [[ $2 != --[a-z]* || $2 == *' '* ]]; then
+            value=$2 words=2
         fi
-        shift
-        _check_value "$name" "$value"
-        _set_option "$name" "$value" "${called_from:-$PWD}"
-        # shellcheck disable=SC2034  # for the recipe
-        option_given[$name]=$value
+        _translate "$typed"
+        [[ -z $name || $1 == *=* || $words == 2 ]] || _refuse "--$name needs a value (write --$name=VALUE if it begins with --)"
+        [ -z "$name" ] || _give_value "$name" "$value"
+        shift "$words"
     done
+    for name in "${!added[@]}"; do
+        _give_value "$name" "${option_given[$name]:-}${added[$name]}"
+    done
+}
+
+# _give_value NAME VALUE: sets an option from the command line.
+_give_value() {
+    local value=$2
+    [[ ${option_type[$1]} != stage* ]] || value=$(_stage_numbers "${option_type[$1]}" "$2")
+    _check_value "$1" "$value"
+    _set_option "$1" "$value" "${called_from:-$PWD}"
+    # shellcheck disable=SC2034  # for the recipe
+    option_given[$1]=$value
+}
+
+# _stage_numbers TYPE WORDS: the words with names of stages as their numbers, and -1, the first stage of other toolkits, as 0.
+_stage_numbers() {
+    local names words i j
+    IFS='|' read -r -a names <<<"${1#*:}"
+    _split_words words "$2"
+    for i in "${!words[@]}"; do
+        for j in "${!names[@]}"; do
+            [[ /${names[j]}/ != */"${words[i]//_/-}"/* ]] || words[i]=$j
+        done
+        [ "${words[i]}" != -1 ] || words[i]=0
+    done
+    printf '%s' "${words[*]}"
 }
 
 _check_value() {
@@ -63,9 +90,20 @@ _check_value() {
     [[ -n $value || -n ${option_default[$name]} ]] || return 0
     case $type in
         bool) [[ $value == true || $value == false ]] || _refuse "--$name: '$value' is not true or false" ;;
+        text)
+            [[ $name != *_args || $value != --* ]] ||
+                _refuse "--$name: '$value': write KEY=VALUE, with dots between keys: --$name \"KEY=VALUE KEY.KEY=VALUE\""
+            ;;
         int) [[ $value =~ ^[0-9]{1,15}$ ]] || _refuse "--$name: '$value' is not a number" ;;
         number) [[ $value =~ ^([0-9]+\.?|[0-9]*\.[0-9]+)([eE][-+]?[0-9]+)?$ ]] || _refuse "--$name: '$value' is not a number" ;;
         choice:*) _is_one_of "$type" "$value" || _refuse "--$name: '$value' is not one of $(_joined_values "$type" ', ')" ;;
+        stage*)
+            _split_words words "$value"
+            [[ $type == stages:* || ${#words[@]} -eq 1 ]] || _refuse "--$name: give one stage"
+            for word in "${words[@]}"; do
+                [[ $word =~ ^[0-9]{1,15}$ ]] || _refuse "--$name: '$word' is not a stage: give a number, or one of $(_stage_names "$type")"
+            done
+            ;;
         words* | ints)
             _split_words words "$value"
             [[ $type != words:* || ${#words[@]} -gt 0 ]] || _refuse "--$name: give at least one of $(_joined_values "$type" ' ')"
@@ -86,6 +124,14 @@ _joined_values() {
     printf '%s' "${values//|/$2}"
 }
 
+# _stage_names TYPE: the first name of each stage.
+_stage_names() {
+    local names
+    IFS='|' read -r -a names <<<"${1#*:}"
+    names=("${names[@]%%/*}")
+    _joined_values "$(IFS='|' && echo "${names[*]}")" ', '
+}
+
 # _set_option NAME VALUE [DIR]: assigns a value to the variable NAME, according to its type; relative paths start at DIR.
 _set_option() {
     local _value=$2 _dir=${3:-}
@@ -93,12 +139,12 @@ _set_option() {
     [[ $_dir != "${recipe:-}" && ! $_dir -ef ${recipe:-/nonexistent} ]] || _dir=''
     case ${option_type[$1]} in
         paths) _split_paths "$1" "$_value" "$_dir" ;;
-        words* | ints) _split_words "$1" "$_value" ;;
+        words* | ints | stages:*) _split_words "$1" "$_value" ;;
         path)
             [[ -z $_value || -z $_dir || $_value == /* ]] || _value=$_dir/$_value
             printf -v "$1" '%s' "$_value"
             ;;
-        int) printf -v "$1" '%s' "${_value:+$((10#0$_value))}" ;; # 08 is eight
+        int | stage:*) printf -v "$1" '%s' "${_value:+$((10#0$_value))}" ;; # 08 is eight
         *) printf -v "$1" '%s' "$_value" ;;
     esac
 }
@@ -152,27 +198,6 @@ _print_help() {
     done
     ! $lists || printf '\n%s\n%s\n' 'Separate several paths by spaces in one value: --test_dirs "a b". Existing paths may contain spaces.' \
         'Line breaks separate paths as well.'
-}
-
-# The option with the smallest edit distance to $1.
-_closest_option() {
-    printf '%s\n' "${option_names[@]}" | awk -v given="$1" '
-        function distance(a, b,    i, j, cost, row, before, left) {
-            for (j = 0; j <= length(b); j++) row[j] = j
-            for (i = 1; i <= length(a); i++) {
-                before = row[0]; row[0] = i
-                for (j = 1; j <= length(b); j++) {
-                    cost = before + (substr(a, i, 1) != substr(b, j, 1))
-                    left = row[j - 1] + 1
-                    before = row[j]
-                    if (before + 1 < cost) cost = before + 1
-                    row[j] = left < cost ? left : cost
-                }
-            }
-            return row[length(b)]
-        }
-        { d = distance(given, $0); if (NR == 1 || d < best) { best = d; name = $0 } }
-        END { print name }'
 }
 
 _refuse() {

@@ -7,9 +7,10 @@
 #     corpus_fetch     the commands of stage 0          corpus_prepare     the commands of stage 1
 
 option_group "Options of every recipe"
-run_option stage int 0 "first stage to run: 0 download, 1 data, 2 features, 3 training, 4 conversion, 5 fine-tuning, 6 decoding"
-run_option stop_stage int 6 "last stage to run"
-run_option skip_stages ints "" 'stages to skip, e.g. "0 1"'
+stages='download|data|features|training/train/pretraining/pretrain|conversion/convert|fine-tuning/finetuning/finetune|decoding/decode/scoring/score'
+run_option stage "stage:$stages" 0 "first stage to run: 0 download, 1 data, 2 features, 3 training, 4 conversion, 5 fine-tuning, 6 decoding"
+run_option stop_stage "stage:$stages" 6 "last stage to run, by number or name"
+run_option skip_stages "stages:$stages" "" 'stages to skip, e.g. "0 1" or "download data"'
 option mini bool false "use a small corpus and small models; all outputs go to mini/"
 run_option nj int 0 "parallel jobs; 0: one per core"
 run_option inference_nj int 0 "parallel jobs in stage 6; 0: one per core"

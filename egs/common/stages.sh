@@ -93,10 +93,16 @@ _start_over() {
 _check_stage_options() {
     local number
     for number in "${skip_stages[@]}"; do
-        [ -n "${stage_title[$number]+known}" ] || _exit_with 2 "--skip_stages: no stage '$number'; stages: ${stage_numbers[*]}"
+        [ -n "${stage_title[$number]+known}" ] || _exit_with 2 "--skip_stages: no stage '$number'; stages: $(_list_of_stages)"
     done
+    [ -n "${stage_title[$stage]+known}" ] || _exit_with 2 "--stage $stage: no such stage; stages: $(_list_of_stages)"
     [ "$stage" -le "$stop_stage" ] || _exit_with 2 "--stage $stage is after --stop_stage $stop_stage: nothing to do"
-    [ -n "${stage_title[$stage]+known}" ] || _exit_with 2 "--stage $stage: no such stage; stages: ${stage_numbers[*]}"
+}
+
+_list_of_stages() {
+    local number list=
+    for number in "${stage_numbers[@]}"; do list+=", $number ${stage_title[$number]}"; done
+    echo "${list#, }"
 }
 
 _run_stage() {

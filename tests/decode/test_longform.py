@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrlib.decode.longform import Word, ctm, srt, stitched, timed_words, windows
+from asrlib.decode.longform import Word, ctm, pieces, srt, stitched, timed_words, windows
 
 TOKENS = ["A", "B", "<space>", "<blank>"]
 
@@ -50,6 +50,23 @@ def test_pieces_and_words():
     words = ["GO", "ON", "<blank>"]
     path = np.log(np.eye(3, dtype=np.float32)[[0, 2, 1]] + 1e-3)
     assert [word.text for word in timed_words(path, words, 2, " ", 0.3)] == ["GO", "ON"]
+
+
+def test_confidence_is_the_mean_of_the_tokens():
+    path = np.log(np.array([[0.6, 0.1, 0.1, 0.2], [0.9, 0.05, 0.01, 0.04], [0.1, 0.5, 0.1, 0.3]], np.float32))
+    assert [round(word.confidence, 3) for word in timed_words(path, TOKENS, 3, "", 0.3)] == [0.7]
+
+
+@given(st.lists(st.sampled_from([0, 2, 3]), max_size=60), st.integers(2, 20))
+def test_pieces_are_cut_in_pauses(path, longest):
+    """At a space of the second half if there is one, else at a blank, else where the piece is longest."""
+    spans = pieces(np.log(np.eye(4)[path].reshape(-1, 4) + 1e-3), 3, 2, longest)
+    assert spans[0].begin == 0 and spans[-1].end == len(path) and all(a.end == b.begin for a, b in zip(spans, spans[1:], strict=False))
+    assert all(0 < span.end - span.begin <= longest for span in spans) or not path
+    for begin, end, space in spans[:-1]:
+        half = path[begin + longest // 2 : begin + longest]
+        assert space == (2 in half)
+        assert {path[end - 1], path[end]} & {2, 3} if 2 in half or 3 in half else end == begin + longest
 
 
 def test_nothing():

@@ -218,6 +218,8 @@ def test_transcribing_from_another_folder(experiment, hubert_package, tones_dir,
     audio, elsewhere = str(next(tones_dir.glob("dev*.wav"))), tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
+    assert transcribe.main(["--exp_dir", str(recipe / "exp/asr"), "--out", "moved", audio]) == 0, "the description of the upstream is enough"
+    (recipe / "exp/asr/inference/upstream.json").unlink()  # as fine-tunings before there were descriptions
     with pytest.raises(UserError, match="its upstream exp/hubert/pt/s3prl.pt is missing"):
         transcribe.main(["--exp_dir", str(recipe / "exp/asr"), audio])
     (elsewhere / "exp/hubert/pt").mkdir(parents=True)
@@ -225,7 +227,7 @@ def test_transcribing_from_another_folder(experiment, hubert_package, tones_dir,
     shutil.copy(hubert_package, recipe / "exp/hubert/pt/s3prl.pt")
     for name, exp in (("here", experiment), ("there", recipe / "exp/asr")):
         assert transcribe.main(["--exp_dir", str(exp), "--out", name, audio]) == 0
-    assert (elsewhere / "here").read_text() == (elsewhere / "there").read_text()
+    assert (elsewhere / "here").read_text() == (elsewhere / "there").read_text() == (elsewhere / "moved").read_text()
 
 
 def test_log_mel_features_need_an_encoder(dumps, tmp_path):

@@ -70,7 +70,7 @@ def experiment(dumps, progre_package, tmp_path_factory):
 
 
 def test_what_a_run_leaves(experiment):
-    files = ["asr.yaml", "config.yaml", "valid.acc.ave.pth", "inference/model.pth", "inference/config.yaml"]
+    files = ["asr.yaml", "config.yaml", "valid.acc.ave.pth", "inference/model.pth", "inference/config.yaml", "inference/upstream.json"]
     for made in [*files, "images/layer_weights.png", "images/acc.png"]:
         assert (experiment / made).exists(), made
     assert any((experiment / "tensorboard").rglob("events*"))
@@ -176,7 +176,7 @@ def test_running_out_of_memory_names_the_utterance(tones_dir, monkeypatch):
 
 def test_memory_of_the_model_and_of_audio(experiment, monkeypatch):
     recogniser = Recogniser(experiment, JointConfig())
-    monkeypatch.setattr(recogniser, "_log_probs", lambda encoded: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried")))
+    monkeypatch.setattr(recogniser, "log_probs", lambda encoded: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory. Tried")))
     with pytest.raises(OutOfMemory, match="^1.0 s of audio on cpu: CUDA out of memory$"):
         recogniser([np.zeros(16000, np.float32)], "greedy")
 

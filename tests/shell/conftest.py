@@ -60,7 +60,7 @@ case $name in
     report_sweep) echo "$name --baseline $(value baseline)" >>"$CALLS" && make "$(value out)"/{RESULTS.md,sweep.png} ;;
     finetune) make "$(value exp_dir)/inference/model.pth" ;;
     compare_layers) make "$(value exp_dir)/compare/table.txt" ;;
-    export) make "$(value exp_dir)/mindir/model.mindir" ;;
+    export) if [ "$(value format)" = onnx ]; then make "$(value exp_dir)/onnx/model.onnx"; else make "$(value exp_dir)/mindir/model.mindir"; fi ;;
     make_ngram | tune_beam) make "$(value out)" ;;
     decode) for mode in $(value modes); do while read -r set; do make "$(value out)/decode_$mode/${set##*/}/text"; done < <(paths data_dirs); done ;;
     score) make "$(value out)/result.json" ;;

@@ -13,7 +13,8 @@ SCRIPT = f"""#!/usr/bin/env bash
 . "{ROOT}/egs/common/begin.sh"
 option_group "Options of a test"
 option first_name text Ada "name of a person"
-run_option stage int 0 "first stage"
+run_option stage 'stage:download|data/preparation|fine-tuning' 0 "first stage"
+option skip 'stages:download|data/preparation|fine-tuning' "" "left out"
 option force bool false "run again"
 option backend 'choice:local|slurm' local "where"
 option data_dir path data "folder of data"
@@ -27,7 +28,7 @@ option layers ints "" "layers"
 hidden=1
 parse_options "$@"
 for name in first_name stage force backend data_dir model seed share hidden; do echo "$name=${{!name}}"; done
-for name in test_dirs sets modes layers; do declare -n list=$name && echo "$name=$(printf '<%s>' "${{list[@]+${{list[@]}}}}")"; done
+for name in test_dirs sets modes layers skip; do declare -n list=$name && echo "$name=$(printf '<%s>' "${{list[@]+${{list[@]}}}}")"; done
 echo "given=${{!option_given[*]}}"
 """
 
@@ -52,7 +53,7 @@ def values(script, tmp_path):
 def test_defaults_stay_without_options(values):
     assert values() == {
         "first_name": "Ada", "stage": "0", "force": "false", "backend": "local", "data_dir": "data", "test_dirs": "<>", "model": "", "seed": "",
-        "share": "0.05", "sets": "<a><b>", "modes": "<greedy>", "layers": "<>", "hidden": "1", "given": "",
+        "share": "0.05", "sets": "<a><b>", "modes": "<greedy>", "layers": "<>", "skip": "<>", "hidden": "1", "given": "",
     }  # fmt: skip
 
 
@@ -82,12 +83,15 @@ def test_separate_value_may_begin_with_one_dash(values):
     [
         (["--frist_name", "x"], "unknown option '--frist_name'; did you mean --first_name?"),
         (["--forec=true"], "unknown option '--forec'; did you mean --force?"),
+        (["--dat", "x"], "unknown option '--dat' (--help lists all)"),
         (["--hidden", "2"], "unknown option '--hidden'"),
         (["--PATH", "/"], "unknown option '--PATH'"),
         (["--force", "yes"], "--force: 'yes' is not true or false"),
         (["--force="], "--force: '' is not true or false"),
-        (["--stage", "two"], "--stage: 'two' is not a number"),
-        (["--stage", "-1"], "--stage: '-1' is not a number"),
+        (["--stage", "two"], "--stage: 'two' is not a stage: give a number, or one of download, data, fine-tuning"),
+        (["--stage", "-2"], "--stage: '-2' is not a stage"),
+        (["--stage", "1 2"], "--stage: give one stage"),
+        (["--skip", "1 two"], "--skip: 'two' is not a stage"),
         (["--seed", "x"], "--seed: 'x' is not a number"),
         (["--seed", "9" * 16], "is not a number"),
         (["--share", "a"], "--share: 'a' is not a number"),
@@ -122,6 +126,7 @@ def test_help_lists_every_option_with_default_and_comment(script):
     assert dict(lines) == {
         "--first_name": "name of a person [default: Ada]",
         "--stage": "first stage [default: 0]",
+        "--skip": "left out [default: none]",
         "--force": "run again [default: false]",
         "--backend": "local|slurm: where [default: local]",
         "--data_dir": "folder of data [default: data]",
@@ -140,6 +145,15 @@ def test_numbers_are_decimal(values):
     assert values("--stage", "08")["stage"] == "8"
     assert values("--share=1e-3")["share"] == "1e-3"
     assert values("--layers", "6  9")["layers"] == "<6><9>"
+
+
+@pytest.mark.parametrize(
+    ("given", "number"), [("download", 0), ("data", 1), ("preparation", 1), ("fine-tuning", 2), ("fine_tuning", 2), ("-1", 0), ("100", 100)]
+)
+def test_stages_by_name(values, given, number):
+    """-1 is where other toolkits begin, 100 where they end."""
+    assert values("--stage", given)["stage"] == str(number)
+    assert values("--skip", f"{given} 02")["skip"] == f"<{number}><02>"
 
 
 def test_words_are_not_patterns_of_files(values):

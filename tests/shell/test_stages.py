@@ -202,7 +202,7 @@ def test_skip_stages(call):
     ("arguments", "message"),
     [
         (["--stage", "3", "--stop_stage", "2"], "--stage 3 is after --stop_stage 2"),
-        (["--stage", "0"], "--stage 0: no such stage; stages: 1 2 3"),
+        (["--stage", "0"], "--stage 0: no such stage; stages: 1 writing, 2 copying, 3 training"),
         (["--skip_stages", "2 9"], "--skip_stages: no stage '9'"),
         (["--skip_stages", "*"], "--skip_stages: '*' is not a number"),
     ],

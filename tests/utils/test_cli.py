@@ -33,7 +33,8 @@ def test_values_keep_their_dashes(parser):
     ("arguments", "message"),
     [
         (["--frist-name", "x"], "unknown option or argument '--frist_name'; did you mean --first_name?"),
-        (["--first", "x"], "unknown option or argument '--first'"),
+        (["--first", "x"], "unknown option or argument '--first'\n"),
+        (["--fs", "x"], "unknown option or argument '--fs'\n"),
         (["stray"], "unknown option or argument 'stray'"),
         (["--fix", "yes"], "'yes' is not true or false"),
         (["--fix"], "expected one argument"),

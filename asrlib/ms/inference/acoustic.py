@@ -61,7 +61,7 @@ class AcousticModel:
         frames = np.array([len(x) for x in feats])
         outputs: list[np.ndarray] = [np.empty(0)] * len(feats)
         batches = _batches(frames)
-        for edge, size, indices in progress(batches, desc="acoustic model", unit="batch"):
+        for edge, size, indices in progress(batches, desc="acoustic model", unit="batch", delay=2):
             padded = np.zeros((size, edge, self.config.features.dim), np.float32)
             lengths = np.ones(size, np.int32)
             for row, i in enumerate(indices):

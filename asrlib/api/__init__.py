@@ -1,0 +1,1 @@
+"""What Python programs use: recognisers and upstreams of every kind behind one interface, and models as single files."""
