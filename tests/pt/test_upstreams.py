@@ -5,7 +5,7 @@ import torch
 from s3prl.nn import S3PRLUpstream
 
 from asrlib.pt.s3prl_upstream import UpstreamSource, describe_upstream, load_upstream
-from asrlib.pt.upstreams import ProgreUpstream, register
+from asrlib.pt.upstreams import PackagedUpstream, register
 from asrlib.utils.errors import UserError
 
 
@@ -38,7 +38,7 @@ def test_a_batch_gives_each_utterance_what_it_gives_alone(progre_package, wavs):
 
 
 def test_training_mode_changes_nothing(progre_package, wavs):
-    upstream = ProgreUpstream(progre_package)
+    upstream = PackagedUpstream(progre_package)
     assert upstream.config.model_conf.dropout > 0
     with torch.no_grad():
         before = upstream(wavs)["hidden_states"]
@@ -48,7 +48,7 @@ def test_training_mode_changes_nothing(progre_package, wavs):
 
 
 def test_less_than_a_frame(progre_package):
-    states = ProgreUpstream(progre_package)([torch.zeros(10)])["hidden_states"]
+    states = PackagedUpstream(progre_package)([torch.zeros(10)])["hidden_states"]
     assert all(state.shape == (1, 1, 16) and state.isfinite().all() for state in states)
 
 
