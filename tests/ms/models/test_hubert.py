@@ -171,7 +171,7 @@ def torch_loss(twin, config, wavs, lengths, labels, mask, pitch, speakers):
     return loss
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "progre_logmel"])
 def test_gradients_of_one_step_are_pytorchs(kind):
     """Gradient descent at rate 1 subtracts the gradient from the weights; accumulated over two batches it is that of the large batch."""
     descent = "optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0", "optim.grad_clip=0"
