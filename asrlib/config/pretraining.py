@@ -94,9 +94,12 @@ class TrunkConfig:
     def activation_size(self, samples: int) -> float:
         """float32 numbers that a training step holds at once for one utterance, as measured on a CPU (tools/bench/memory.py)."""
         frames, convolved = samples, 0
-        for number, (width, stride) in enumerate(self.windows):
+        sizes = [self.conv_channels] * len(self.conv_strides)
+        if self.frontend == "logmel":
+            sizes.insert(0, 2 * LOG_MEL[0])  # samples of the frames, and their spectrum
+        for (width, stride), size in zip(self.windows, sizes, strict=True):
             frames = (frames - width) // stride + 1
-            convolved += frames * (2 * LOG_MEL[0] if self.frontend == "logmel" and number == 0 else self.conv_channels)
+            convolved += frames * size
         return 2.0 * convolved + self.layers * frames * (16.0 * self.dim + 2 * self.ffn_dim + 2.2 * self.heads * frames)
 
 

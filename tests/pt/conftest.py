@@ -46,9 +46,14 @@ def hubert_package(packages):
 
 
 @pytest.fixture(scope="session")
-def logmel_package(tmp_path_factory):
-    """s3prl.pt of a HuBERT on log-mel frames."""
-    return _package("hubert", tmp_path_factory.mktemp("logmel"), "frontend=logmel")
+def logmel_packages(tmp_path_factory):
+    """The same on log-mel frames."""
+    return {kind: _package(kind, tmp_path_factory.mktemp(f"{kind}_logmel"), "frontend=logmel") for kind in HEADS}
+
+
+@pytest.fixture(scope="session")
+def logmel_package(logmel_packages):
+    return logmel_packages["hubert"]
 
 
 def _package(kind, out, *more):

@@ -25,11 +25,12 @@ def test_s3prl_knows_the_names():
     assert {"progre_local", "progre_base", "progre_large"} <= set(S3PRLUpstream.available_names())
 
 
-def test_sizes(progre_package, logmel_package, packages):
+def test_sizes(progre_package, logmel_packages, packages):
     expected = UpstreamSource("progre_local", str(progre_package), 6, 16, 320)  # states: pitch, input, 3 layers, speaker
     assert describe_upstream("progre_local", str(progre_package)) == expected
-    expected = UpstreamSource("hubert_local", str(logmel_package), 4, 16, 640)  # a frame every 40 ms
-    assert describe_upstream("hubert_local", str(logmel_package)) == expected
+    for kind, path in logmel_packages.items():
+        expected = UpstreamSource(f"{kind}_local", str(path), 4, 16, 640)  # a frame every 40 ms
+        assert describe_upstream(f"{kind}_local", str(path)) == expected
     theirs = load_upstream(describe_upstream("hubert_local", str(packages["hubert"]))).upstream
     assert type(theirs).__module__.startswith("s3prl."), "all other files are s3prl's"
 
