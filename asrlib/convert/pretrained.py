@@ -159,9 +159,14 @@ def _sizes(shapes: Mapping[str, tuple[int, ...]]) -> Facts:
     convs = [shapes[f"feature_extractor.conv_layers.{i}.conv.weight"] for i in range(_count(shapes, "feature_extractor.conv_layers."))]
     if len({shape[0] for shape in convs}) > 1:
         raise KeyError("convolutions, whose numbers of channels differ")
+    logmel = convs[0][1] > 1  # waveforms have one channel
+    sizes["frontend"] = "logmel" if logmel else "waveform"
+    if logmel:
+        sizes["num_mels"] = convs[0][1]
     sizes["conv_channels"], sizes["conv_kernels"] = convs[0][0], tuple(shape[-1] for shape in convs)
     sizes["conv_bias"] = "feature_extractor.conv_layers.0.conv.bias" in shapes
-    sizes["extractor_mode"] = "layer" if len(convs) > 1 and "feature_extractor.conv_layers.1.norm.weight" in shapes else "group"
+    norm = f"feature_extractor.conv_layers.{0 if logmel else 1}.norm.weight"  # of waveforms, all kinds normalise after the first
+    sizes["extractor_mode"] = "layer" if norm in shapes else "group"
     sizes["layers"], sizes["dim"] = _count(shapes, "encoder.layers."), shapes["encoder.layer_norm.weight"][0]
     for name, axis, key in (
         ("encoder.layers.0.fc1.weight", 0, "ffn_dim"), ("encoder.pos_conv.weight_v", -1, "conv_pos"),

@@ -46,7 +46,7 @@ def write_wavs(wav_scp: Path, count: int, config: TrunkConfig, path: Path) -> No
     wavs = np.zeros((len(audios), max(map(len, audios))), np.float32)
     curves = np.zeros((len(audios), max(1, config.frames(wavs.shape[1]))), np.float32)
     for row, audio in enumerate(audios):
-        curve = pitch(audio)[: curves.shape[1]]
+        curve = pitch(audio, config.hop)[: curves.shape[1]]
         curves[row, : len(curve)] = curve
         wavs[row, : len(audio)] = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-5) if config.normalize else audio
     with atomic_write(path, "wb") as stream:

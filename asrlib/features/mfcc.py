@@ -3,10 +3,11 @@
 import kaldi_native_fbank as knf
 import numpy as np
 
+from asrlib.config.pretraining import TARGET_HOP
 from asrlib.utils.errors import UserError
 
 RATE = 16000
-FRAME, HOP = 400, 320  # samples in the receptive field of a frame, and from one frame to the next (20 ms), as in HuBERT's convolutions
+FRAME, HOP = 400, TARGET_HOP  # samples in the receptive field of a frame, and from one frame to the next (20 ms), as in HuBERT's convolutions
 DIM = 39
 
 

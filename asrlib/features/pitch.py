@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from asrlib.features.mfcc import RATE, num_frames
+from asrlib.features.mfcc import HOP, RATE, num_frames
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # pyworld imports pkg_resources, which warns that it is deprecated
@@ -16,12 +16,12 @@ def fundamental(audio: np.ndarray) -> np.ndarray:
     return pyworld.dio(audio.astype(np.float64), RATE, frame_period=20.0)[0]
 
 
-def pitch(audio: np.ndarray) -> np.ndarray:
-    """(samples,) at 16 kHz -> (num_frames,) float32; all 0 if no frame is voiced."""
+def pitch(audio: np.ndarray, hop: int = HOP) -> np.ndarray:
+    """(samples,) at 16 kHz -> (frames,) float32, those of 20 ms that are multiples of `hop` samples; all 0 if no frame is voiced."""
     f0 = fundamental(audio)[: num_frames(len(audio))]
     voiced = f0 > 0
     values = np.zeros(len(f0), np.float32)
     if voiced.any():
         logs = np.log(f0[voiced])
         values[voiced] = (logs - logs.mean()) / (logs.std() + 1e-8)
-    return values
+    return values[:: hop // HOP]

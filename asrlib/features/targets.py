@@ -1,6 +1,7 @@
 """Pretraining targets of a Kaldi directory, on all cores or on a cluster: clusters and pitch of every frame, speaker of every utterance.
 
-Files in DUMP_DIR/targets: NAME.safetensors (utterance -> clusters (frames,) uint16), pitch.safetensors (utterance -> pitch (frames,) float32),
+Files in DUMP_DIR/targets: NAME.safetensors (utterance -> clusters (frames,) uint16; metadata: the samples from one frame to the next, "hop"),
+pitch.safetensors (utterance -> pitch (frames,) float32, every 20 ms),
 speakers.json ({"classes": N, "utterances": {utterance: number}}). Utterances that cannot be read are passed over, logged, and listed with the reason
 in NAME.bad_utts.txt beside them; the functions return them, {utterance: reason}.
 """
@@ -16,10 +17,10 @@ import numpy as np
 from asrlib.corpora.faults import BAD_UTTS, pass_over
 from asrlib.corpora.kaldi_dir import Utterance
 from asrlib.features.kmeans import nearest
-from asrlib.features.mfcc import DIM, FRAME, RATE, mfcc_frames
+from asrlib.features.mfcc import DIM, FRAME, HOP, RATE, mfcc_frames
 from asrlib.features.pitch import pitch
 from asrlib.features.speakers import speaker_clusters, speaker_labels, voice
-from asrlib.utils.arrays import Arrays, read_safetensors, save_arrays
+from asrlib.utils.arrays import Arrays, read_metadata, read_safetensors, save_arrays
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
@@ -39,6 +40,10 @@ class Frames(Protocol):
     @property
     def dim(self) -> int: ...
 
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+
     def load(self) -> FrameFunction: ...
 
 
@@ -52,6 +57,11 @@ class MfccFrames:
     def dim(self) -> int:
         """Values of a frame."""
         return DIM
+
+    @property
+    def hop(self) -> int:
+        """See Frames."""
+        return HOP
 
     def load(self) -> FrameFunction:
         return normalised_frames if self.cmvn else mfcc_frames
@@ -94,7 +104,7 @@ def make_clusters(utterances: Sequence[Utterance], frames: Frames, centroids: np
     """Writes and returns the clusters of every utterance; utterances shorter than a frame are skipped and listed in a file beside `path`."""
     parts = jobs.map(_clusters, utterances, frames, centroids, desc="clusters")
     labels, bad = _joined(parts, path)
-    save_arrays(path, labels)
+    save_arrays(path, labels, {"hop": str(frames.hop)})
     return labels, bad
 
 
@@ -127,6 +137,11 @@ def read_targets(path: Path) -> Arrays:
     if not path.is_file():
         raise UserError(f"{path} is missing: run stage 2")
     return read_safetensors(path)
+
+
+def read_hop(path: Path) -> int:
+    """Samples from one frame of the clusters in a file to the next; those of earlier versions have 20 ms."""
+    return int(read_metadata(path).get("hop", HOP))
 
 
 def read_speakers(path: Path) -> tuple[int, dict[str, int]]:

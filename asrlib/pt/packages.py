@@ -15,11 +15,14 @@ from asrlib.utils.files import atomic_write
 
 
 def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Path]:
-    """Writes the packages of a network from its MindSpore arrays; returns the files. ProgRE has its own package, for asrlib.pt.upstreams."""
+    """Writes the packages of a network from its MindSpore arrays; returns the files.
+
+    Networks that other toolkits do not have, ProgRE and those on log-mel frames, have one package of our own, for asrlib.pt.upstreams.
+    """
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    if config.uses_pitch:
+    if config.uses_pitch or config.model_conf.frontend == "logmel":
         state = {"config": dump_config(config), "model_weight": {pytorch_name(name): tensor for name, tensor in tensors.items()}}
-        return [_save(state, out / "progre.pt")]
+        return [_save(state, out / ("progre.pt" if config.uses_pitch else "s3prl.pt"))]
     task_cfg, model_cfg = fairseq_configs(config)
     rename = fairseq_rule(config.model_conf)
     weights = {rename(name): tensor for name, tensor in tensors.items()}

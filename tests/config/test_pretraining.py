@@ -2,6 +2,7 @@
 
 import pytest
 
+from asrlib.config.base import save_config
 from asrlib.config.families import load_pretrain_config
 from asrlib.config.pretraining import TrunkConfig
 from asrlib.utils.errors import UserError
@@ -35,6 +36,13 @@ def test_a_section_keeps_the_defaults_of_pretraining():
         (["model=wav2vec2", "loss.unmasked_weight=1"], "unknown key loss.unmasked_weight"),
         (["model=progre", "model_conf.speaker_layer=11"], "speaker_layer must be before the last layer"),
         (["schedule.name=anneal"], "schedule.name=anneal counts epochs: set trainer.epochs"),
+        (["model_conf.frontend=mel"], "frontend: 'mel' is not one of waveform, logmel"),
+        (["model_conf.frontend=logmel", "model_conf.conv_strides=[3]"], "conv_strides must make multiples of 20 ms"),
+        (["model_conf.frontend=logmel", "model_conf.conv_kernels=[4]"], "conv_kernels must be odd with frontend=logmel"),
+        (["model_conf.frontend=logmel", "model_conf.conv_kernels=[5]", "model_conf.conv_strides=[2,2]"], "must be of one length"),
+        (["model_conf.frontend=logmel", "model_conf.num_mels=0"], "num_mels must be at least 1"),
+        (["model_conf.conv_kernels=[10,3]"], "conv_kernels and conv_strides must be of one length"),
+        (["model=progre", "model_conf.conv_kernels=[10]", "model_conf.conv_strides=[100]"], "the pitch has 20 ms"),
         (["model=hubrt"], "'hubrt' is not one of hubert, progre, wav2vec2; did you mean hubert"),
         (["model=jasper"], "'jasper' is not one of hubert, progre, wav2vec2"),
     ],
@@ -48,3 +56,20 @@ def test_samples_of_frames():
     config = TrunkConfig()
     assert config.samples(1) == 400 and config.samples(50) == 400 + 49 * 320
     assert config.frames(config.samples(50)) == 50 and config.frames(config.samples(50) - 1) == 49
+
+
+@pytest.mark.parametrize(("strides", "hop"), [([], 640), ([2], 320), ([2, 2, 2], 1280)])
+def test_log_mel_frames_are_every_second_or_fourth_of_hubert(strides, hop):
+    """With as many as that for every length, so that targets of 20 ms need only be thinned out."""
+    config, hubert = TrunkConfig(frontend="logmel", conv_strides=tuple(strides)), TrunkConfig()
+    assert config.hop == hop and len(config.conv_kernels) == len(config.conv_strides) and set(config.conv_kernels) == {5}
+    for samples in (400, 719, 720, 1039, 1040, *range(16000, 17300, 37)):
+        assert config.frames(samples) == len(range(hubert.frames(samples))[:: hop // 320]), samples
+    assert config.frames(399) <= 0 and config.samples(1) == 400
+    assert config.frames(config.samples(50)) == 50 and config.frames(config.samples(50) - 1) == 49
+
+
+def test_a_log_mel_configuration_from_its_file_is_the_same(tmp_path):
+    config = load_pretrain_config(None, ["model_conf.frontend=logmel"])
+    save_config(config, tmp_path / "config.yaml")
+    assert load_pretrain_config(tmp_path / "config.yaml") == config

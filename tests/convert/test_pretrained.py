@@ -111,6 +111,24 @@ def test_progre(tmp_path, logged):
     ]
 
 
+def test_log_mel_front_end(tmp_path, logged):
+    """Our package holds its configuration; bare weights say that they see log-mel frames, and how many bins these have."""
+    sizes = "frontend=logmel num_mels=20 conv_channels=24 dim=32 ffn_dim=48 heads=4 layers=3 conv_pos=16 conv_pos_groups=4 extractor_mode=layer"
+    more = "layer_norm_first=true normalize=true conv_strides=[2] num_classes=9"
+    ours = load_pretrain_config(None, [f"model_conf.{word}" for word in f"{sizes} {more}".split()])
+    state = make_network(ours).state_dict()
+    torch.save({"config": dump_config(ours), "model_weight": state}, tmp_path / "s3prl.pt")
+    _, config = described(tmp_path / "s3prl.pt")
+    assert config == ours and not logged
+    torch.save(state, tmp_path / "bare.pt")
+    found, config = described(tmp_path / "bare.pt")
+    model = config.model_conf
+    assert (model.frontend, model.num_mels, model.conv_kernels, model.conv_strides, model.extractor_mode) == ("logmel", 20, (5,), (2,), "layer")
+    assert not found.aside and model.hop == 320
+    with pytest.raises(UserError, match="model_conf.frontend is logmel by the shapes of the weights, waveform in the configuration"):
+        configured(found, load_pretrain_config(None), None, "a.pt")
+
+
 def small(kind, **more):
     return getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**SMALL, **more))
 

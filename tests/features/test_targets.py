@@ -16,7 +16,7 @@ from asrlib.features import kmeans, mfcc
 from asrlib.features.pitch import pitch
 from asrlib.features.quality import cluster_quality, even_alignment
 from asrlib.features.speakers import speaker_clusters, speaker_labels, voice
-from asrlib.features.targets import read_speakers, read_targets
+from asrlib.features.targets import read_hop, read_speakers, read_targets
 from asrlib.utils.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -63,6 +63,12 @@ def test_kmeans_finds_planted_clusters(tmp_path):
     np.testing.assert_array_equal(kmeans.load_centroids(tmp_path / "c.safetensors"), centroids)
     with pytest.raises(UserError, match="4 frames are too few for 5 clusters"):
         kmeans.learn(frames[:4], 5)
+
+
+def test_pitch_at_a_lower_rate():
+    audio = tone(120)
+    for frames in (2, 4):
+        np.testing.assert_array_equal(pitch(audio, 320 * frames), pitch(audio)[::frames])
 
 
 def test_pitch_is_normalised_log_f0():
@@ -123,6 +129,7 @@ def test_commands(corpus, tmp_path, capsys, caplog):
     make_targets.main([*options, "--type", "mfcc", "--name", "km4", "--num_clusters", "4", "--portion", "1.0", "--inits", "2"])
     labels = read_targets(dump / "targets/km4.safetensors")
     assert len(labels) == 7 and labels["s0-0"].dtype == np.uint16 and len(labels["s0-0"]) == mfcc.num_frames(8000)
+    assert read_hop(dump / "targets/km4.safetensors") == 320
     assert (dump / "targets/km4.too_short.txt").read_text() == "s2-tiny\n"
     assert "pnmi" in capsys.readouterr().out and "approximate" in json.loads((dump / "targets/km4.quality.json").read_text())["alignment"]
     centroids = kmeans.load_centroids(dump / "targets/km4.centroids.safetensors")

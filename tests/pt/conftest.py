@@ -9,6 +9,7 @@ from asrlib.config.base import dump_config
 from asrlib.config.families import load_pretrain_config
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.pt.models import make_network
+from asrlib.pt.models.hubert import BinNorm
 from asrlib.pt.models.progre import Progre
 from asrlib.pt.packages import write_packages
 
@@ -44,12 +45,23 @@ def hubert_package(packages):
     return packages["hubert"]
 
 
-def _package(kind, out):
+@pytest.fixture(scope="session")
+def logmel_packages(tmp_path_factory):
+    """The same on log-mel frames."""
+    return {kind: _package(kind, tmp_path_factory.mktemp(f"{kind}_logmel"), "frontend=logmel") for kind in HEADS}
+
+
+@pytest.fixture(scope="session")
+def logmel_package(logmel_packages):
+    return logmel_packages["hubert"]
+
+
+def _package(kind, out, *more):
     torch.manual_seed(0)
-    words = f"{TRUNK} {HEADS[kind]}".split()
+    words = [*f"{TRUNK} {HEADS[kind]}".split(), *more]
     config = load_pretrain_config(None, [f"model={kind}", *(f"model_conf.{word}" for word in words)])
     model = make_network(config)
-    norms = {name for name, module in model.named_modules() if isinstance(module, torch.nn.LayerNorm)}
+    norms = {name for name, module in model.named_modules() if isinstance(module, (torch.nn.LayerNorm, BinNorm))}
     arrays, words = {}, {"weight": "gamma", "bias": "beta"}
     for name, tensor in model.state_dict().items():
         path, _, last = name.rpartition(".")

@@ -13,7 +13,10 @@ from asrlib.utils.errors import UserError
 TINY = ["--train_args", "model_conf.conv_channels=1", "model_conf.hidden_size=4", "model_conf.hidden_layers=1", "--frames", "30", "--labels", "3"]
 TINY_HUBERT = ["conv_channels=4", "dim=8", "ffn_dim=8", "heads=2", "layers=1", "conv_pos=8", "conv_pos_groups=2", "final_dim=4", "num_classes=5"]
 RUNS = {
-    "pretrain_step": (["--seconds", "0.5", "--pretrain_args", *(f"model_conf.{word}" for word in TINY_HUBERT)], ["asrlib", "torch"]),
+    "pretrain_step": (
+        ["--seconds", "0.5", "--cases", "asrlib,torch,logmel", "--pretrain_args", *(f"model_conf.{word}" for word in TINY_HUBERT)],
+        ["asrlib", "torch", "logmel"],
+    ),
     "train_step": (["--cases", "asrlib,torch", *TINY], ["asrlib", "torch"]),
     "features": (["--audio_seconds", "5"], ["asrlib", "librosa", "librosa_short"]),
     "decoding": (["--utterances", "3", "--words", "200", "--beam_size", "16"], ["greedy", "torch_greedy", "beam", "torchaudio_beam"]),

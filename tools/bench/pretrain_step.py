@@ -1,7 +1,7 @@
 """One pretraining step of HuBERT or wav2vec 2.0 (forward, loss, backward, update): asrlib compared with PyTorch.
 
-Cases: asrlib; torch, transformers' HubertModel with the same loss or its Wav2Vec2ForPreTraining, with fused AdamW and its fastest attention. Both use
-the configured dropouts, no layer dropout, and one update per batch (optim.accumulate=1).
+Cases: asrlib; torch, transformers' HubertModel with the same loss or its Wav2Vec2ForPreTraining, with fused AdamW and its fastest attention; logmel,
+asrlib on log-mel frames (--cases asrlib,logmel). All use the configured dropouts, no layer dropout, and one update per batch (optim.accumulate=1).
 """
 
 from collections.abc import Callable
@@ -137,15 +137,16 @@ def main(argv=None) -> int | None:
     options = parser(__doc__, ("asrlib", "torch"), repeats=5)
     options.add_argument("--pretrain_config", type=Path, default=ROOT / "conf" / "hubert_base.yaml", help="configuration of HuBERT or wav2vec 2.0")
     options.add_argument("--pretrain_args", nargs="*", default=[], help="keys of the configuration to override, key=value")
+    options.add_argument("--logmel_args", nargs="*", default=["model_conf.frontend=logmel"], help="more of them for the case logmel")
     options.add_argument("--batch_size", type=int, default=1, help="utterances per batch")
     options.add_argument("--seconds", type=float, default=5.0, help="seconds of each utterance")
     args = options.parse_args(argv)
-    config = load_pretrain_config(args.pretrain_config, [*args.pretrain_args, "optim.accumulate=1"])
+    overrides = [*args.pretrain_args, "optim.accumulate=1"]
+    config, logmel = (load_pretrain_config(args.pretrain_config, [*overrides, *more]) for more in ([], args.logmel_args))
     shape = Shape(args.batch_size, args.seconds)
-    cases = (
-        Case("asrlib", asrlib_step, (config, shape)),
-        Case("torch", torch_step, (config, shape)),
-    )
+    cases = [Case("asrlib", asrlib_step, (config, shape)), Case("logmel", asrlib_step, (logmel, shape))]
+    if config.model_conf.frontend == "waveform":  # transformers has no other
+        cases.append(Case("torch", torch_step, (config, shape)))
     results = measure(chosen(cases, args.cases), args.repeats, args.load)
     report(args, results, "first loss", bars(results))
     return None

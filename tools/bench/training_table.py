@@ -40,10 +40,10 @@ STEPS = {
         *("train_step", *BOTH, "--train_config", f"{CONF}/mini/jasper.yaml", "--batch_size", "8", "--frames", "220"),
         *("--train_args", "optim.name=adamw", "trainer.ema=0"),
     ),
-    "HuBERT base, 5 s": ("pretrain_step",),
-    "HuBERT base, 2 x 10 s": ("pretrain_step", "--batch_size", "2", "--seconds", "10"),
-    "mini HuBERT, 6 x 3.3 s": ("pretrain_step", "--pretrain_config", f"{CONF}/mini/hubert.yaml", "--batch_size", "6", "--seconds", "3.3"),
-    "wav2vec 2.0 base, 5 s": ("pretrain_step", "--pretrain_config", f"{CONF}/wav2vec2_base.yaml"),
+    "HuBERT base, 5 s": ("pretrain_step", *BOTH),
+    "HuBERT base, 2 x 10 s": ("pretrain_step", *BOTH, "--batch_size", "2", "--seconds", "10"),
+    "mini HuBERT, 6 x 3.3 s": ("pretrain_step", *BOTH, "--pretrain_config", f"{CONF}/mini/hubert.yaml", "--batch_size", "6", "--seconds", "3.3"),
+    "wav2vec 2.0 base, 5 s": ("pretrain_step", *BOTH, "--pretrain_config", f"{CONF}/wav2vec2_base.yaml"),
 }
 COLUMNS = ("step", "asrlib s", "PyTorch s", "time", "memory", "loss under load", "rounds")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from asrlib.config.models.hubert import HubertConfig, MaskedLossConfig
-from asrlib.config.pretraining import PretrainConfig
+from asrlib.config.pretraining import TARGET_HOP, PretrainConfig
 
 
 @dataclass
@@ -21,6 +21,8 @@ class ProgreConfig(HubertConfig):
         super().__post_init__()
         if self.speaker_layer >= self.layers - 1:
             raise ValueError("speaker_layer must be before the last layer")
+        if self.hop % TARGET_HOP:
+            raise ValueError("conv_strides must make frames of 20 ms or a multiple: the pitch has 20 ms")
 
     def state_place(self, number: int) -> int:
         """See TrunkConfig; the pitch part comes first, and the speaker part after speaker_layer."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from asrlib.config.pretraining import RATE, PretrainConfig
+from asrlib.config.pretraining import RATE, TARGET_HOP, PretrainConfig
 from asrlib.corpora.durations import durations
 from asrlib.corpora.fingerprint import audio_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
-from asrlib.features.targets import read_speakers, read_targets
+from asrlib.features.targets import read_hop, read_speakers, read_targets
 from asrlib.ms.data.batches import Bucket, bucket_edges
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
@@ -21,12 +21,16 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Targets:
-    """Targets of stage 2 by utterance: cluster of every frame and, for ProgRE, pitch of every frame and number of the speaker."""
+    """Targets of stage 2 by utterance: cluster of every frame and, for ProgRE, pitch of every frame and number of the speaker.
+
+    hop: samples from one cluster to the next; the pitch has 20 ms.
+    """
 
     labels: dict[str, np.ndarray]
     pitch: dict[str, np.ndarray] = field(default_factory=dict)
     speakers: dict[str, int] = field(default_factory=dict)
     num_speakers: int = 0
+    hop: int = TARGET_HOP
 
     @classmethod
     def read(cls, folder: Path, name: str, config: PretrainConfig, train: bool) -> "Targets | None":
@@ -36,10 +40,11 @@ class Targets:
         """
         if not config.uses_clusters:
             return None
-        labels = read_targets(folder / f"{name}.safetensors")
+        path = folder / f"{name}.safetensors"
+        labels = read_targets(path)
         pitch = read_targets(folder / "pitch.safetensors") if config.uses_pitch else {}
         classes, speakers = read_speakers(folder / "speakers.json") if config.uses_speakers and train else (0, {})
-        return cls(labels, pitch, speakers, classes)
+        return cls(labels, pitch, speakers, classes, read_hop(path))
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,9 @@ class WaveformSet:
         if config.uses_pitch and not (targets and targets.pitch):
             raise UserError(f"{data_dir}: no pitch: run stage 2 with the configuration of a ProgRE model")
         data = KaldiDir.read(data_dir)
+        if targets and config.model_conf.hop % targets.hop:
+            rates = f"a frame every {1000 * targets.hop / RATE:g} ms, the model every {1000 * config.model_conf.hop / RATE:g} ms"
+            raise UserError(f"{data_dir}: the clusters have {rates}: make clusters of MFCC, or of a model with as many frames (stage 2)")
         if targets is None:
             seconds = durations(data)
             self.items = [self._plain(utterance, seconds[utterance.id]) for utterance in data.utterances()]
@@ -72,7 +80,8 @@ class WaveformSet:
             raise UserError(f"{data_dir}: no utterance has targets: run stage 2" if targets else f"{data_dir}: no utterances")
 
     def _item(self, utterance: Utterance, targets: Targets) -> Item:
-        labels, pitch = targets.labels[utterance.id], targets.pitch.get(utterance.id)
+        hop, labels, pitch = self.config.model_conf.hop, targets.labels[utterance.id], targets.pitch.get(utterance.id)
+        labels, pitch = labels[:: hop // targets.hop], None if pitch is None else pitch[:: hop // TARGET_HOP]
         if labels.max(initial=0) >= self.config.model_conf.num_classes:
             raise UserError(f"utterance {utterance.id}: cluster {labels.max()}, but model_conf.num_classes={self.config.model_conf.num_classes}")
         frames = len(labels) if pitch is None else min(len(labels), len(pitch))

@@ -7,7 +7,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from asrlib.config.families import load_pretrain_config
-from asrlib.config.pretraining import RATE, PretrainConfig
+from asrlib.config.pretraining import RATE, PretrainConfig, TrunkConfig
 from asrlib.ms.checkpoint.weights import assign_arrays, load_arrays, require_complete
 from asrlib.ms.device import use_device
 from asrlib.ms.models import make_network
@@ -57,7 +57,7 @@ class Upstream:
         curve = None
         if self.config.uses_pitch:  # of the waveform as it was recorded
             curve = np.zeros((1, model.frames(padded.shape[1])), np.float32)
-            curve[0, :count] = pitch(audio)[:count]
+            curve[0, :count] = pitch(audio, model.hop)[:count]
         padded[0, : len(audio)] = (audio - audio.mean()) / np.sqrt(audio.var() + 1e-5) if model.normalize else audio
         return [state[0, :count] for state in self.states(padded, np.array([len(audio)]), curve)]
 
@@ -72,7 +72,16 @@ class LayerFrames:
     @property
     def dim(self) -> int:
         """Values of a frame."""
-        return load_pretrain_config(self.exp_dir / "config.yaml").model_conf.dim
+        return self._model.dim
+
+    @property
+    def hop(self) -> int:
+        """See Frames."""
+        return self._model.hop
+
+    @property
+    def _model(self) -> TrunkConfig:
+        return load_pretrain_config(self.exp_dir / "config.yaml").model_conf
 
     def load(self):
         upstream = Upstream.load(self.exp_dir)

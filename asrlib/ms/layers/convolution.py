@@ -12,18 +12,29 @@ from asrlib.ms.layers.common import uniform
 
 
 class TimeConv(nn.Cell):
-    """Convolution over time without padding, (B, T, I) -> (B, (T - width) // stride + 1, O); weight (O, I, width) as in PyTorch.
+    """Convolution over time, padded with `before` frames at both ends: (B, T, I) -> (B, (T + 2 before - width) // stride + 1, O).
 
-    average: the initial weights are twice the mean over time of every channel plus a tenth of the usual random weights.
+    weight: (O, I, width) as in PyTorch. average: the initial weights are twice the mean over time of every channel plus a tenth of the usual
+    random weights.
     """
 
-    def __init__(self, inputs: int, outputs: int, width: int, stride: int, rng: np.random.Generator, average: bool = False, bias: bool = False):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        stride: int,
+        rng: np.random.Generator,
+        average: bool = False,
+        bias: bool = False,
+        before: int = 0,
+    ):
         super().__init__()
         weight = rng.normal(0, math.sqrt(2 / (inputs * width)), (outputs, inputs, width))
         if average:
             weight = 0.1 * weight + 2 * np.eye(outputs, inputs)[:, :, None] / width  # 2: GELU halves small values
         self.weight, self.dtype = Parameter(Tensor(weight.astype(np.float32)), name="weight"), ms.float32
-        self.product, self.turn = PatchProduct(width, stride, 1, 0), Permute(0, 3, 2, 1)
+        self.product, self.turn = PatchProduct(width, stride, 1, before), Permute(0, 3, 2, 1)
         self.bias = Parameter(uniform(rng, (inputs * width) ** -0.5, (outputs,)), name="bias") if bias else None  # PyTorch's default
         self.add = BiasAdd()
 

@@ -12,26 +12,29 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from asrlib.config.models.hubert import HubertConfig
-from asrlib.config.pretraining import TrunkConfig
+from asrlib.config.pretraining import LOG_MEL, TrunkConfig
 from asrlib.ms.layers.broadcast import BiasAdd, ColumnNorm, ColumnScale, MaskedSoftmax, Permute, RowScale
 from asrlib.ms.layers.common import Dropout, Gelu, Linear, time_mask
 from asrlib.ms.layers.convolution import GroupedConv, TimeConv
+from asrlib.ms.layers.logmel import LogMel
 from asrlib.ms.layers.norms import LayerNorm, TimeNorm
 
 
 class ConvLayer(nn.Cell):
-    """Convolution, normalisation and GELU; norm: "group" over time, "layer" over channels, "none"."""
+    """Convolution, padded with `before` frames at both ends, normalisation and GELU; norm: "group" over time, "layer" over channels, "none"."""
 
-    def __init__(self, inputs: int, outputs: int, width: int, stride: int, norm: str, rng: np.random.Generator, average: bool, bias: bool):
+    def __init__(
+        self, inputs: int, outputs: int, width: int, stride: int, norm: str, rng: np.random.Generator, average: bool, bias: bool, before: int = 0
+    ):
         super().__init__()
-        self.width, self.stride, self.mode = width, stride, norm
-        self.conv = TimeConv(inputs, outputs, width, stride, rng, average, bias)
+        self.width, self.stride, self.before, self.mode = width, stride, before, norm
+        self.conv = TimeConv(inputs, outputs, width, stride, rng, average, bias, before)
         self.norm = TimeNorm(outputs) if norm == "group" else LayerNorm(outputs) if norm == "layer" else None
         self.gelu = Gelu()
 
     def construct(self, x, lengths):
         """x (B, T, I), lengths (B,) frames -> (B, T', O), their lengths."""
-        lengths = ops.maximum((lengths - self.width) // self.stride + 1, 0).astype(ms.int32)
+        lengths = ops.maximum((lengths + 2 * self.before - self.width) // self.stride + 1, 0).astype(ms.int32)
         x = self.conv(x)
         if self.mode == "group":
             x = self.norm(x, lengths)
@@ -59,6 +62,36 @@ class FeatureExtractor(nn.Cell):
         for layer in self.conv_layers:
             x, lengths = layer(x, lengths)
         return x, lengths
+
+
+class LogMelExtractor(nn.Cell):
+    """Log-mel frames of 10 ms, each bin normalised over the utterance, and the convolutions that lower their rate (Fast-HuBERT, arXiv 2309.13860).
+
+    The convolutions are HuBERT's, with GELU; Fast-HuBERT's have gates (GLU), and its bins are normalised over the corpus.
+    """
+
+    def __init__(self, config: TrunkConfig, rng: np.random.Generator):
+        super().__init__()
+        layers, inputs = [], config.num_mels
+        for width, stride in zip(config.conv_kernels, config.conv_strides, strict=True):
+            norm = "layer" if config.extractor_mode == "layer" else "none"
+            layers.append(ConvLayer(inputs, config.conv_channels, width, stride, norm, rng, False, config.conv_bias, width // 2))
+            inputs = config.conv_channels
+        self.log_mel, self.norm, self.conv_layers = LogMel(config.num_mels), TimeNorm(config.num_mels), nn.CellList(layers)
+        self.scale = RowScale()
+
+    def construct(self, wavs, lengths):
+        """As FeatureExtractor; 0 in the padding, which the convolutions see."""
+        width, stride = LOG_MEL
+        lengths = ops.maximum((lengths - width) // stride + 1, 0).astype(ms.int32)
+        x = self.norm(self.log_mel(wavs), lengths)
+        for layer in self.conv_layers:
+            x, lengths = layer(x, lengths)
+            x = self.scale(x, time_mask(lengths, x.shape[1]).expand_dims(2))
+        return x, lengths
+
+
+EXTRACTORS = {"waveform": FeatureExtractor, "logmel": LogMelExtractor}
 
 
 class PositionalConv(nn.Cell):
@@ -159,7 +192,7 @@ class Trunk(nn.Cell):
     def __init__(self, config: TrunkConfig, rng: np.random.Generator):
         super().__init__()
         self.config = config
-        self.feature_extractor = FeatureExtractor(config, rng)
+        self.feature_extractor = EXTRACTORS[config.frontend](config, rng)
         self.layer_norm = LayerNorm(config.conv_channels)
         self.post_extract_proj = Linear(config.conv_channels, config.dim, rng)
         self.mask_emb = Parameter(Tensor(rng.uniform(0, 1, config.dim).astype(np.float32)), name="mask_emb")

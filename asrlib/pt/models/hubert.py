@@ -5,20 +5,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from asrlib.config.models.hubert import HubertConfig
-from asrlib.config.pretraining import TrunkConfig
+from asrlib.config.pretraining import LOG_MEL, TrunkConfig
+from asrlib.features.filterbank import FLOOR, matrices
 
 
 class ConvLayer(nn.Module):
-    """Convolution, normalisation and GELU on (B, C, T)."""
+    """Convolution, padded with `before` frames at both ends, normalisation and GELU on (B, C, T)."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: str, bias: bool):
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: str, bias: bool, before: int = 0):
         super().__init__()
-        self.kernel, self.stride, self.mode = kernel, stride, norm
-        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, bias=bias)
+        self.kernel, self.stride, self.before, self.mode = kernel, stride, before, norm
+        self.conv = nn.Conv1d(inputs, outputs, kernel, stride, before, bias=bias)
         self.norm = nn.GroupNorm(outputs, outputs) if norm == "group" else nn.LayerNorm(outputs) if norm == "layer" else None
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        lengths = ((lengths - self.kernel) // self.stride + 1).clamp(min=0)
+        lengths = ((lengths + 2 * self.before - self.kernel) // self.stride + 1).clamp(min=0)
         x = self.conv(x)
         if self.mode == "layer":
             x = self.norm(x.transpose(1, 2)).transpose(1, 2)
@@ -51,6 +52,65 @@ class FeatureExtractor(nn.Module):
         for layer in self.conv_layers:
             x, lengths = layer(x, lengths)
         return x.transpose(1, 2), lengths
+
+
+class LogMel(nn.Module):
+    """(B, samples) -> (B, T, mels): Kaldi's log-mel filter bank, in float32 also under autocast: the logarithm of rounded energies means nothing."""
+
+    def __init__(self, num_mels: int):
+        super().__init__()
+        for name, matrix in zip(("spectrum", "mels"), matrices(num_mels), strict=True):
+            self.register_buffer(name, torch.tensor(matrix), persistent=False)
+
+    @torch.no_grad()
+    def forward(self, wavs: Tensor) -> Tensor:
+        with torch.autocast(wavs.device.type, enabled=False):
+            energies = (wavs.float().unfold(1, *LOG_MEL) @ self.spectrum).square() @ self.mels
+            return energies.clamp(min=FLOOR).log()
+
+
+class BinNorm(nn.Module):
+    """Every channel of x (B, C, T) normalised over the valid frames of its utterance; 0 in the padding. Like GroupNorm, also for a single frame."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        valid, count = frame_mask(lengths, x), lengths.clamp(min=1)[:, None, None]
+        x = x - (x * valid).sum(2, keepdim=True) / count
+        deviation = ((x.square() * valid).sum(2, keepdim=True) / count + 1e-5).sqrt()
+        return (x / deviation * self.weight[:, None] + self.bias[:, None]) * valid
+
+
+class LogMelExtractor(nn.Module):
+    """(B, samples) -> (B, T, C), frames (B,): log-mel frames of 10 ms and the convolutions that lower their rate."""
+
+    def __init__(self, config: TrunkConfig):
+        super().__init__()
+        layers, inputs = [], config.num_mels
+        for kernel, stride in zip(config.conv_kernels, config.conv_strides, strict=True):
+            norm = "layer" if config.extractor_mode == "layer" else "none"
+            layers.append(ConvLayer(inputs, config.conv_channels, kernel, stride, norm, config.conv_bias, kernel // 2))
+            inputs = config.conv_channels
+        self.log_mel, self.norm, self.conv_layers = LogMel(config.num_mels), BinNorm(config.num_mels), nn.ModuleList(layers)
+
+    def forward(self, wavs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        width, stride = LOG_MEL
+        lengths = ((lengths - width) // stride + 1).clamp(min=0)
+        x = self.norm(self.log_mel(wavs).transpose(1, 2), lengths)
+        for layer in self.conv_layers:
+            x, lengths = layer(x, lengths)
+            x = x * frame_mask(lengths, x)
+        return x.transpose(1, 2), lengths
+
+
+def frame_mask(lengths: Tensor, x: Tensor) -> Tensor:
+    """(B, 1, T) for x (B, C, T): 1 inside the utterance, 0 in its padding."""
+    return (torch.arange(x.shape[2], device=x.device) < lengths[:, None]).to(x.dtype)[:, None]
+
+
+EXTRACTORS = {"waveform": FeatureExtractor, "logmel": LogMelExtractor}
 
 
 class PositionalConv(nn.Module):
@@ -120,7 +180,7 @@ class Trunk(nn.Module):
     def __init__(self, config: TrunkConfig):
         super().__init__()
         self.config = config
-        self.feature_extractor = FeatureExtractor(config)
+        self.feature_extractor = EXTRACTORS[config.frontend](config)
         self.layer_norm = nn.LayerNorm(config.conv_channels)
         self.post_extract_proj = nn.Linear(config.conv_channels, config.dim)
         self.mask_emb = nn.Parameter(torch.rand(config.dim))

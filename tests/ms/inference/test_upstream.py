@@ -49,10 +49,13 @@ def test_there_compared_and_back(exp, wav_scp, tmp_path):
     convert.main(["--exp_dir", str(exp)])
     compare_layers.main(["--exp_dir", str(exp), "--wav_scp", str(wav_scp)])
     result = json.loads((exp / "compare/result.json").read_text())
-    progre = (exp / "pt/progre.pt").exists()
+    model = load_pretrain_config(exp / "config.yaml")
+    progre = model.model == "progre"
     assert len(result["layers"]) == (6 if progre else 4) and result["worst"] <= 5e-6
     ours = read_safetensors(exp / "model.safetensors")
-    files = ["model.safetensors", *(["progre.pt"] if progre else ["s3prl.pt", "fairseq.pt", "transformers/model.safetensors"])]
+    packages = ["s3prl.pt", "fairseq.pt", "transformers/model.safetensors"]
+    files = ["model.safetensors", *(["progre.pt"] if progre else packages[:1] if model.model_conf.frontend == "logmel" else packages)]
+    assert sorted(files) == sorted(str(path.relative_to(exp / "pt")) for path in (exp / "pt").rglob("*") if path.suffix in (".pt", ".safetensors"))
     for file in files:
         out = tmp_path / "back" / file.replace("/", "_")
         convert.main(["--to", "ms", "--pretrain_config", str(exp / "config.yaml"), "--checkpoint", str(exp / "pt" / file), "--out", str(out)])
@@ -82,11 +85,11 @@ def test_frames_of_a_layer(exp):
     if upstream.config.model == "progre":
         from asrlib.features.pitch import pitch
 
-        curve = pitch(audio)[None]
+        curve = pitch(audio, upstream.config.model_conf.hop)[None]
     states = upstream.states(wav[None], np.array([9000]), curve)
     pitch_part = 1 if upstream.config.model == "progre" else 0
     np.testing.assert_allclose(frames, states[2 + pitch_part][0], atol=2e-5)
-    assert LayerFrames(exp, 2).dim == 32
+    assert LayerFrames(exp, 2).dim == 32 and LayerFrames(exp, 2).hop == upstream.config.model_conf.hop
     with pytest.raises(UserError, match="--layer 4: .* has the hidden states 0 to 3"):
         LayerFrames(exp, 4).load()
     with pytest.raises(UserError, match="utterance x: 300 samples are shorter"):

@@ -42,6 +42,12 @@ KINDS = {
         "model_conf.pitch_channels=10",
         "model_conf.pitch_hidden=6",
     ),
+    "logmel": ("model_conf.frontend=logmel", "model_conf.num_mels=20"),  # 40 ms
+    "progre_logmel": (
+        *("model=progre", "model_conf.speaker_layer=1", "model_conf.num_speakers=3", "model_conf.pitch_channels=10", "model_conf.pitch_hidden=6"),
+        *("model_conf.frontend=logmel", "model_conf.num_mels=20", "model_conf.conv_strides=[2]"),  # 20 ms
+        *("model_conf.extractor_mode=layer", "model_conf.conv_bias=true"),
+    ),
 }
 SAMPLES = np.array([8000, 5300], np.int32)
 
@@ -98,7 +104,7 @@ def test_layers_of_the_twin_and_of_each_utterance_alone(kind):
     network, twin = pair(config)
     wavs, lengths, pitch, frames = batch(config)
     mine, theirs = states_of(network, twin, config, wavs, lengths, pitch)
-    assert len(mine) == len(theirs) == config.model_conf.layers + (3 if kind == "progre" else 1)
+    assert len(mine) == len(theirs) == config.model_conf.layers + (3 if config.model == "progre" else 1)
     for i, (a, b) in enumerate(zip(mine, theirs, strict=True)):
         for row, n in enumerate(frames):
             assert np.abs(a[row, :n] - b[row, :n]).mean() <= 5e-6 * np.abs(a[row, :n]).mean(), f"state {i}, utterance {row}"
@@ -165,7 +171,7 @@ def torch_loss(twin, config, wavs, lengths, labels, mask, pitch, speakers):
     return loss
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "progre_logmel"])
 def test_gradients_of_one_step_are_pytorchs(kind):
     """Gradient descent at rate 1 subtracts the gradient from the weights; accumulated over two batches it is that of the large batch."""
     descent = "optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0", "optim.grad_clip=0"
@@ -175,7 +181,7 @@ def test_gradients_of_one_step_are_pytorchs(kind):
     rng = np.random.default_rng(5)
     labels = rng.integers(0, 9, (2, max(frames))).astype(np.int32)
     mask = np.zeros((2, max(frames)), np.float32)
-    mask[0, 3:15], mask[1, 2:9] = 1, 1
+    mask[0, 3:15], mask[1, 2 : min(9, frames[1])] = 1, 1
     speakers = np.array([2, 0], np.int32)
     loss = torch_loss(twin, config, wavs, lengths, labels, mask, pitch, speakers)
     loss.backward()
@@ -184,7 +190,7 @@ def test_gradients_of_one_step_are_pytorchs(kind):
     keep, seed, share = np.ones(3, np.float32), np.array(1, np.int32), np.array(1.0, np.float32)
     numbers, _, finite = step(1.0, True, wavs, lengths, labels, mask, keep, seed, share, pitch, speakers)
     assert finite
-    total = numbers[0] + config.loss.feature_penalty * numbers[2] + (config.loss.speaker_weight * numbers[3] if kind == "progre" else 0.0)
+    total = numbers[0] + config.loss.feature_penalty * numbers[2] + (config.loss.speaker_weight * numbers[3] if config.model == "progre" else 0.0)
     assert config.loss.unmasked_weight or total == pytest.approx(float(loss.detach()), rel=1e-5)
     scale = max(float(p.grad.abs().max()) for p in twin.parameters() if p.grad is not None)
     gradients = {name: before[name] - p.asnumpy() for name, p in ((p.name, p) for p in network.trainable_params())}

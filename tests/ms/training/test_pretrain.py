@@ -161,6 +161,26 @@ def test_targets_of_another_configuration(corpus):
         WaveformSet(corpus / "train", Targets(labels, {}, {}), config, train=True)
 
 
+def test_targets_of_a_model_with_frames_of_40_ms(corpus):
+    """Every second cluster of 20 ms and every second pitch; clusters of frames of 40 ms as they are, but not for a model with frames of 20 ms."""
+    folder = corpus / "dump/train/targets"
+    config = load_pretrain_config(None, f"{TINY} {PROGRE} model_conf.frontend=logmel".split())
+    every = WaveformSet(corpus / "train", Targets.read(folder, "km", config, train=True), config, True)
+    coarse = {utt: labels[::2] for utt, labels in read_safetensors(folder / "km.safetensors").items()}
+    pitch = read_safetensors(folder / "pitch.safetensors")
+    same = WaveformSet(corpus / "train", Targets(coarse, pitch, hop=640), config, True)
+    for a, b in zip(every.items, same.items, strict=True):
+        assert a.frames == config.model_conf.frames(len(a.source.audio(16000)))
+        np.testing.assert_array_equal(a.labels, b.labels)
+        np.testing.assert_array_equal(a.pitch, pitch[a.utt][::2])
+        np.testing.assert_array_equal(a.pitch, b.pitch)
+    longest = max(range(len(every.items)), key=lambda i: every.items[i].frames)
+    audio, item = every.crop(longest, np.random.default_rng(1))
+    assert config.model_conf.frames(len(audio)) == item.frames == len(item.labels) == len(item.pitch) < every.items[longest].frames
+    with pytest.raises(UserError, match="the clusters have a frame every 40 ms, the model every 20 ms"):
+        WaveformSet(corpus / "train", Targets(coarse, pitch, hop=640), load_pretrain_config(None, f"{TINY} {PROGRE}".split()), True)
+
+
 def test_contrastive_batches(corpus, tmp_path):
     config = load_pretrain_config(None, [*TINY.split(), *WAV2VEC2.split(), "loss.temperature_decay=0.5"])
     train, valid = (WaveformSet(corpus / name, None, config, train=name == "train") for name in ("train", "dev"))
