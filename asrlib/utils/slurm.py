@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -188,20 +189,23 @@ def _task(run: Path, name: str, function: Callable[..., Any], arguments: tuple) 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt in this block, as Ctrl-C does, where a signal can be handled (in the main thread)."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        former = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:
+    """The first SIGTERM or Ctrl-C raises KeyboardInterrupt in this block; others do not disturb what then happens. In other threads: nothing."""
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def interrupt(*_: object) -> None:
+        for number in signals:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    former = [signal.signal(number, interrupt) for number in signals]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in zip(signals, former, strict=True):
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

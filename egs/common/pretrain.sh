@@ -24,7 +24,7 @@ stage 3 "pretraining" "$exp" \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     [ -z "$pretrained_model" ] ||
-        asr convert --to ms --pretrain_config "$pretrain_config" ${pretrain_args:+--pretrain_args "$pretrain_args"} \
+        compute training "$exp" convert --to ms --pretrain_config "$pretrain_config" ${pretrain_args:+--pretrain_args "$pretrain_args"} \
             --checkpoint "$pretrained_model" --out "$converted_model"
     launch pretrain "$exp" --pretrain_config "$pretrain_config" --train_dir "$datadir/train" --valid_dir "$datadir/dev" \
         --device "$device" --force "$start_over" ${converted_model:+--pretrained_model "$converted_model/model.safetensors"} \
@@ -33,9 +33,9 @@ stage_3() {
 
 stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "$datadir/dev/wav.scp" makes "$exp/pt" "$exp/updates" "$exp/compare"
 stage_4() {
-    asr convert --exp_dir "$exp"
-    asr convert --exp_dir "$exp" --updates true
-    asr compare_layers --exp_dir "$exp" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
+    compute training "$exp" convert --exp_dir "$exp"
+    compute training "$exp" convert --exp_dir "$exp" --updates true
+    compute training "$exp" compare_layers --exp_dir "$exp" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
 }
 
 stage 5 "fine-tuning" "$exp"

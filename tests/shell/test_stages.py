@@ -363,3 +363,18 @@ def test_interrupt_prints_the_command_to_resume(recipe, write_script, tmp_path):
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.endswith(f"stage 2 (copying) failed: interrupted\nTo resume: {tmp_path}/run.sh --stage 2\n")
+
+
+def test_sigterm_ends_the_command_that_runs(recipe, write_script, tmp_path):
+    """Also if it is sent to the recipe alone; the command can clean up before."""
+    write_script("copy.sh", "#!/usr/bin/env bash\ntrap 'echo cleaned; kill $!; exit 143' TERM\nsleep 30 &\ntouch started\nwait\n")
+    process = subprocess.Popen(["bash", str(recipe)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.time() + 20
+    while not (tmp_path / "started").exists():
+        assert time.time() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGTERM)
+    output, error = process.communicate(timeout=20)
+    assert process.returncode == 130 and "cleaned" in output
+    assert error.endswith(f"stage 2 (copying) failed: interrupted\nTo resume: {tmp_path}/run.sh --stage 2\n")
+    assert not (tmp_path / "work/b/.stages/2.done").exists()

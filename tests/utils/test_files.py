@@ -96,7 +96,7 @@ def test_directory_error_keeps_the_old_one(tmp_path):
         (["my talk.wav", "my_talk.wav"], ["my_talk.wav.1", "my_talk.wav.2"]),
         (["/x.wav", "../x.wav"], ["x.wav.1", "x.wav.2"]),
         (["a\tb\n.wav", "\u3000c.wav", "\u2028d.wav"], ["a_b_", "_c", "_d"]),
-        (["安 宁.wav", "l'été \"1\".wav"], ["安_宁", "l'été_\"1\""]),
+        (["安 宁.wav", 'l\'été "1".wav'], ["安_宁", 'l\'été_"1"']),
         ([";;x.wav", "-y.wav", "...wav", "\udce9.wav"], ["_x", "_y", "_", "\ufffd"]),
     ],
 )
