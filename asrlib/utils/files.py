@@ -16,6 +16,9 @@ from typing import IO
 from asrlib.utils.characters import code_point, odd_spaces, plain
 from asrlib.utils.errors import UserError
 
+LOCK = ".lock"  # of an experiment, in its folder
+BUSY = "{}: another process trains in this folder: wait for it or end it, or give another --tag or --exp_dir"
+
 
 @contextlib.contextmanager
 def atomic_write(path: str | Path, mode: str = "w", encoding: str | None = "utf-8") -> Iterator[IO]:
