@@ -53,6 +53,7 @@ def waiting(tmp_path):
     process.communicate()
 
 
+@pytest.mark.recipe
 def test_results_and_logs(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     assert run_jobs(square, [(3,), (1,), (2,)], tmp_path, 2, SLURM) == [9, 1, 4]
@@ -60,6 +61,7 @@ def test_results_and_logs(tmp_path, monkeypatch):
     assert sorted(path.name for path in (tmp_path / "slurm").iterdir()) == ["lock"]
 
 
+@pytest.mark.recipe
 def test_a_failing_job_ends_the_others(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with pytest.raises(UserError, match=r"tests: job 3 of 4 \(Slurm's \d+_2\): failed \(on (one|two)\); see .*3\.log: job 2 begins"):
@@ -85,6 +87,7 @@ def test_a_resumed_run_cancels_what_a_killed_one_left(waiting, tmp_path, monkeyp
     assert not queue() and set(tmp_path.glob("*.begun")) == begun
 
 
+@pytest.mark.recipe
 def test_scancel_of_a_job(waiting):
     number = subprocess.run(["squeue", "-h", "-r", "-t", "RUNNING", "-o", "%i"], capture_output=True, text=True, check=True).stdout.split()[0]
     subprocess.run(["scancel", number], check=True)
@@ -92,6 +95,7 @@ def test_scancel_of_a_job(waiting):
     assert not queue()
 
 
+@pytest.mark.recipe
 def test_drained_nodes_are_named(waiting, tmp_path):
     node = ["scontrol", "update", "node=one,two"]
     subprocess.run([*node, "state=drain", "reason=a broken fan"], check=True)
@@ -106,6 +110,7 @@ def test_drained_nodes_are_named(waiting, tmp_path):
     assert waiting.returncode == 0
 
 
+@pytest.mark.recipe
 def test_a_limit_that_the_partition_does_not_have(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with pytest.raises(UserError, match=r"waits for ever \(PartitionTimeLimit\): give a shorter time="):
