@@ -73,7 +73,7 @@ class Submission:
 
 @contextlib.contextmanager
 def submitted(function: Callable[..., Any], arguments: Sequence[tuple], log_dir: Path, nj: int, backend: Backend, desc: str) -> Iterator[Submission]:
-    """The jobs function(*a) for a in arguments, nj at once. When the block ends, by SIGTERM and Ctrl-C, too, those that are left are cancelled.
+    """The jobs function(*a) for a in arguments, nj at once. If the block ends with an exception, by SIGTERM and Ctrl-C, too, they are cancelled.
 
     UserError: there is no Slurm, it refuses the jobs, or another process waits for jobs with these logs.
     """
@@ -87,11 +87,14 @@ def submitted(function: Callable[..., Any], arguments: Sequence[tuple], log_dir:
         (folder / "run").write_text(name + "\n")  # before the jobs: whenever this process is killed, they are found by their name
         try:
             submission = Submission(folder, name, _submit(function, arguments, folder, name, nj, backend), desc)
-            (folder / "run").write_text(f"{name}\n{submission.number}\n")
+            with open(folder / "run", "a") as stream:  # a job may read it at any time
+                stream.write(f"{submission.number}\n")
             log.info("%s: Slurm job %s with %d parts", desc, submission.number, len(arguments))
             yield submission
-        finally:
+        except BaseException:
             _cancel(folder)
+            raise
+        _forget(folder)
 
 
 def ended(submission: Submission, meanwhile: Callable[[], None] = lambda: None) -> Iterator[tuple[int, str, Any]]:
@@ -136,7 +139,7 @@ def cancel_left(log_dir: Path) -> None:
 
 
 def _cancel(folder: Path) -> None:
-    """Cancels the jobs of the run that the file `run` names, waits until none runs, and removes their files."""
+    """Cancels the jobs of the run that the file `run` names, waits until no node runs one, and removes their files."""
     run = folder / "run"
     words = run.read_text().split() if run.is_file() else []
     if words:
@@ -145,7 +148,14 @@ def _cancel(folder: Path) -> None:
                 f"jobs {words[0]} of an earlier run may be in Slurm's queue, and there is no scancel here: cancel them, then remove {run}"
             )
         cancel(words[0])
-        shutil.rmtree(folder / words[0], ignore_errors=True)
+    _forget(folder)
+
+
+def _forget(folder: Path) -> None:
+    """Removes the files of the run that the file `run` names: its jobs have ended."""
+    run = folder / "run"
+    for name in run.read_text().split()[:1] if run.is_file() else ():
+        shutil.rmtree(folder / name, ignore_errors=True)
     run.unlink(missing_ok=True)
 
 
