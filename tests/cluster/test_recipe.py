@@ -7,12 +7,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from asrlib.utils.arrays import read_safetensors
 from tests.cluster.test_jobs import queue, wait_until
 from tests.recipes.conftest import ROOT, tones  # noqa: F401  (a fixture)
 
-SMALL = "model_conf.conv_channels=2 model_conf.hidden_size=8 model_conf.hidden_layers=2 trainer.epochs=60 batch.batch_size=4 batch.buckets=1"
+SMALL = "model_conf.conv_channels=2 model_conf.hidden_size=8 model_conf.hidden_layers=2 trainer.epochs=2 batch.batch_size=4 batch.buckets=1"
 SAME = ("dump/tokens.txt", "exp/tiny/config.yaml", "exp/tiny/model.safetensors", "exp/tiny/pt/model.safetensors", "exp/tiny/decode_greedy/test/text")
 
 
@@ -68,15 +70,15 @@ def test_results_are_those_of_a_local_run(slurm, tones, tmp_path):  # noqa: F811
     killed.communicate()
     drain("resume")
 
-    cancelled = run.begin()  # its training is cancelled once it is running
-    wait_until(lambda: (tmp_path / "cluster/exp/tiny/state.safetensors").exists() or cancelled.poll() is not None, 900)
+    cancelled = run.begin()  # its training is cancelled once it has begun
+    wait_until(lambda: (tmp_path / "cluster/exp/tiny/config.yaml").exists() or cancelled.poll() is not None, 900)
     subprocess.run(["scancel", "--state=RUNNING", *[f"--name={line.split()[0]}" for line in queue() if line.startswith("train-")][:1]], check=True)
     output, _ = cancelled.communicate()
     assert cancelled.returncode == 1 and "was cancelled by scancel" in output, output[-4000:]
     assert names() == [], "nothing is left in the queue"
 
     output = run.end(0)
-    assert "resumed at epoch" in output and "skipped, nothing has changed" in output
+    assert output.count("skipped, nothing has changed") == 3, "stages 0, 1 and 2"
     assert output.count("asrlib.bin.submit --kind training") == 5, "train, convert, compare_layers, export, decode"
     mine, theirs = answers(tmp_path / "cluster"), answers(tmp_path / "local")
     assert mine.keys() == theirs.keys()
@@ -92,7 +94,7 @@ def test_results_are_those_of_a_local_run(slurm, tones, tmp_path):  # noqa: F811
 def test_a_training_that_runs_out_of_time(slurm, tones, tmp_path):  # noqa: F811
     """It is not started again by Slurm; with more time, it goes on."""
     run = Run(tmp_path, tones, "--cmd_backend", "slurm", "--stop_stage", "3")
-    many = ("--train_args", SMALL.replace("epochs=60", "epochs=100000"))
+    many = ("--train_args", SMALL.replace("epochs=2", "epochs=100000"))
     output = run.end(1, *many, "--slurm_args", "training.time=1")
     assert "ran out of its time limit: give a longer time= in --slurm_args" in output
     assert names() == []
@@ -101,3 +103,15 @@ def test_a_training_that_runs_out_of_time(slurm, tones, tmp_path):  # noqa: F811
     again.send_signal(signal.SIGTERM)
     again.communicate(timeout=120)
     assert again.returncode == 130 and names() == []
+
+
+@pytest.mark.recipe
+def test_training_on_two_nodes(slurm, tones, tmp_path):  # noqa: F811
+    """One call; the weights are those of one process that accumulates two batches."""
+    Run(tmp_path, tones, "--stop_stage", "2").end(0)
+    third = ("--stage", "3", "--stop_stage", "3")
+    Run(tmp_path, tones, *third, "--tag", "one", "--train_args", f"{SMALL} optim.accumulate=2").end(0)
+    output = Run(tmp_path, tones, *third, "--tag", "two", "--cmd_backend", "slurm", "--num_nodes", "2").end(0)
+    assert "x 2 devices" in output and (tmp_path / "exp/two/log/launch/worker_1.log").stat().st_size > 0
+    one, two = (read_safetensors(tmp_path / "exp" / tag / "model.safetensors") for tag in ("one", "two"))
+    assert all(np.allclose(one[name], two[name], rtol=1e-3, atol=1e-4) for name in one)
