@@ -57,8 +57,8 @@ def test_two_machines_train_as_one(machines, tones, tmp_path):  # noqa: F811
 
     first, second = (Machine(rank, tmp_path / "shared", tones, *only) for rank in (0, 1))
     waiting, leading = second.begin(), first.begin()
-    state = tmp_path / "shared/exp/tiny/state.safetensors"
-    while not state.exists() and leading.poll() is None:
+    met = tmp_path / "shared/exp/tiny/config.yaml"  # the first machine has begun to train
+    while not met.exists() and leading.poll() is None:
         time.sleep(0.1)
     os.killpg(waiting.pid, signal.SIGKILL)
     began = time.monotonic()
@@ -71,7 +71,7 @@ def test_two_machines_train_as_one(machines, tones, tmp_path):  # noqa: F811
     leading, waiting = first.begin(), second.begin()
     outputs = [process.communicate(timeout=900)[0] for process in (leading, waiting)]
     assert [leading.returncode, waiting.returncode] == [0, 0], outputs[0][-3000:] + outputs[1][-3000:]
-    assert "resumed at epoch" in outputs[0] and "nothing to do" not in outputs[1]
+    assert "x 2 devices" in outputs[0] and "nothing to do" not in outputs[1]
     mine, theirs = (read_safetensors(tmp_path / name / "exp/tiny/model.safetensors") for name in ("shared", "alone"))
     assert all(np.allclose(mine[name], theirs[name], rtol=1e-3, atol=1e-4) for name in theirs)
     assert "skipped, nothing has changed" in first.end(0) and "nothing to do on machine 1" in second.end(0)
