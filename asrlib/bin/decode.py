@@ -7,6 +7,7 @@ Modes: greedy (CTC best path), beam (CTC prefix beam search, with an n-gram mode
 
 from pathlib import Path
 
+from asrlib.utils.backend import add_backend, backend
 from asrlib.utils.cli import Parser, assignments, paths, run
 from asrlib.utils.devices import add_asr_device, add_ms_device
 
@@ -26,7 +27,7 @@ def main(argv=None) -> int:
     add_ms_device(parser, "where a model trained from scratch computes (MindSpore)")
     add_asr_device(parser, "where a fine-tuned model computes, one process on each card")
     parser.add_argument("--nj", type=int, default=0, help="number of processes; 0: as many as cores, for the network of a fine-tuned model as cards")
-    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the processes run (fine-tuned models only)")
+    add_backend(parser, "processes run (fine-tuned models only)")
     args = parser.parse_args(argv)
 
     from asrlib.config.base import load_config
@@ -56,7 +57,8 @@ def main(argv=None) -> int:
         from asrlib.utils.parallel import cores
 
         search = load_config(args.inference_config if joint else None, JointConfig, args.inference_args if joint else [])
-        lists = decode_dirs(args.exp_dir, data_dirs, args.out, modes, beam, search, args.nj or cores(), args.asr_device, args.cmd_backend)
+        where = backend(args, "array" if args.asr_device == "cpu" else "gpu")
+        lists = decode_dirs(args.exp_dir, data_dirs, args.out, modes, beam, search, args.nj or cores(), args.asr_device, where)
         return max([0, *(exit_code(len(read_table(path).rows), folder, path) for folder, path in lists.items())])
 
     from asrlib.ms.inference.acoustic import AcousticModel

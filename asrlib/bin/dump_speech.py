@@ -10,6 +10,7 @@ passed over, named, and listed in OUT/NAME/bad_utts.txt; the exit code is then 1
 
 from pathlib import Path
 
+from asrlib.utils.backend import add_backend, backend
 from asrlib.utils.cli import Parser, assignments, paths, run
 
 
@@ -26,7 +27,7 @@ def main(argv=None) -> int:
     parser.add_argument("--shortest", type=float, default=0.1, help="seconds; shorter utterances are skipped")
     parser.add_argument("--longest", type=float, default=20.0, help="seconds; longer utterances are skipped")
     parser.add_argument("--nj", type=int, default=0, help="parallel jobs; 0: one per core")
-    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
+    add_backend(parser)
     args = parser.parse_args(argv)
 
     from asrlib.corpora.faults import BAD_UTTS, exit_code
@@ -40,7 +41,7 @@ def main(argv=None) -> int:
     source = upstream_to_cache(args.upstream, args.upstream_model, args.data_dirs, caching)
     code = 0
     for folder in map(named_folder, args.data_dirs):
-        count, bad = dump(folder, args.out / folder.name, source, Limits(args.shortest, args.longest), args.nj or cores(), args.cmd_backend)
+        count, bad = dump(folder, args.out / folder.name, source, Limits(args.shortest, args.longest), args.nj or cores(), backend(args))
         log.info("%s: %s of %d utterances -> %s", folder, "hidden states" if source else "audio", count, args.out / folder.name)
         code |= exit_code(len(bad), folder, args.out / folder.name / BAD_UTTS)
     return code

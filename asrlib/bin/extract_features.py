@@ -5,6 +5,7 @@ Utterances that cannot be read are passed over, named, and listed in DUMP_DIR/ba
 
 from pathlib import Path
 
+from asrlib.utils.backend import add_backend, backend
 from asrlib.utils.cli import Parser, assignments, boolean, run
 
 
@@ -15,7 +16,7 @@ def main(argv=None) -> int:
     parser.add_argument("--data_dir", required=True, type=Path, help="Kaldi directory")
     parser.add_argument("--dump_dir", required=True, type=Path, help="folder of the features")
     parser.add_argument("--nj", type=int, default=1, help="parallel jobs")
-    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
+    add_backend(parser)
     parser.add_argument("--compress", type=boolean, default=False, help="store one byte per value: a quarter of the disk space")
     parser.add_argument("--allow_pipes", type=boolean, default=False, help="run the commands in wav.scp")
     args = parser.parse_args(argv)
@@ -26,7 +27,7 @@ def main(argv=None) -> int:
     from asrlib.utils.log import get_logger
 
     config = load_train_config(args.train_config, args.train_args)
-    facts = extract(args.data_dir, args.dump_dir, config.features, args.nj, args.cmd_backend, args.compress, args.allow_pipes)
+    facts = extract(args.data_dir, args.dump_dir, config.features, args.nj, backend(args), args.compress, args.allow_pipes)
     log = get_logger(__name__)
     log.info(
         "%s: %d utterances, %.2f hours, %d frames of %d bins -> %s",

@@ -8,6 +8,7 @@ the ESPnet keys of that system, for example its learning rate. Each system is fi
 
 from pathlib import Path
 
+from asrlib.utils.backend import add_backend, backend
 from asrlib.utils.cli import Parser, assignments, run
 from asrlib.utils.devices import add_asr_device
 from asrlib.utils.former import start_over
@@ -26,7 +27,7 @@ def main(argv=None) -> None:
     parser.add_argument("--ngpu", type=int, default=1, help="processes of each fine-tuning: each takes a card, or a share of the cores; 0: CPU")
     parser.add_argument("--nj", type=int, default=0, help="parallel fine-tunings, which share cores and cards; 0: one per core, or per --ngpu cards")
     parser.add_argument("--memory_gb", type=float, help="memory limit of all parallel fine-tunings together in GB; default: the available memory")
-    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the fine-tunings run")
+    add_backend(parser, "fine-tunings run")
     parser.add_argument("--force", type=start_over, default="false", help="true: start over instead of resuming")
     args = parser.parse_args(argv)
 
@@ -40,7 +41,8 @@ def main(argv=None) -> None:
     overrides = (*args.asr_args, *([f"seed={args.seed}"] if args.seed is not None else []))
     files = (args.train_dir, args.valid_dir, args.tokens)
     common = Request(args.asr_config, overrides, *files, args.systems.parent, "", "", args.asr_device, args.ngpu, args.memory_gb)
-    sweep(systems, common, args.systems.with_suffix(".log"), args.nj, args.cmd_backend, args.force)
+    where = backend(args, "training" if args.asr_device == "cpu" or args.ngpu == 0 else "gpu")
+    sweep(systems, common, args.systems.with_suffix(".log"), args.nj, where, args.force)
 
 
 if __name__ == "__main__":

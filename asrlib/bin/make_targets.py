@@ -11,6 +11,7 @@ Utterances that cannot be read are passed over, named, and listed in DUMP_DIR/ta
 
 from pathlib import Path
 
+from asrlib.utils.backend import add_backend, backend
 from asrlib.utils.cli import Parser, boolean, run
 
 
@@ -32,7 +33,7 @@ def get_parser() -> Parser:
     parser.add_argument("--num_speakers", type=int, default=100, help="with --speakers clusters: number of clusters")
     parser.add_argument("--seed", type=int, default=1, help="seed of sampling and clustering")
     parser.add_argument("--nj", type=int, default=0, help="parallel jobs; 0: one per core")
-    parser.add_argument("--cmd_backend", choices=("local", "slurm"), default="local", help="where the jobs run")
+    add_backend(parser)
     return parser
 
 
@@ -52,7 +53,7 @@ def main(argv=None) -> int:
     log = get_logger(__name__)
     targets = args.dump_dir / "targets"
     utterances = list(KaldiDir.read(args.data_dir).utterances())
-    jobs = Jobs(args.nj or cores(), args.cmd_backend, targets / "log" / args.type)
+    jobs = Jobs(args.nj or cores(), backend(args), targets / "log" / args.type)
     if args.type == "pitch":
         path = targets / "pitch.safetensors"
         curves, bad = make_pitch(utterances, path, jobs)

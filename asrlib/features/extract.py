@@ -14,8 +14,9 @@ from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.features.ark import write_ark
 from asrlib.features.compute import compute, prepared
+from asrlib.utils.backend import LOCAL, Backend
 from asrlib.utils.errors import UserError
-from asrlib.utils.files import atomic_write
+from asrlib.utils.files import atomic_write, run_folder, settle, settled
 from asrlib.utils.parallel import run_jobs, split_evenly
 
 DIGEST = "feats.sha256"
@@ -23,7 +24,7 @@ Row = tuple[str, str, int, int, str]  # utterance, location, frames, samples, di
 
 
 def extract(
-    data_dir: Path, dump_dir: Path, config: FeatureConfig, nj: int = 1, backend: str = "local", compress: bool = False, allow_pipes: bool = False
+    data_dir: Path, dump_dir: Path, config: FeatureConfig, nj: int = 1, backend: Backend = LOCAL, compress: bool = False, allow_pipes: bool = False
 ) -> dict[str, float]:
     """Writes dump_dir from a Kaldi directory; returns the numbers of utterances, hours, frames and utterances passed over.
 
@@ -38,9 +39,12 @@ def extract(
         old.unlink(missing_ok=True)
     shutil.rmtree(dump_dir / "mindrecord", ignore_errors=True)  # shards of the old features
     parts = split_evenly(utterances, nj)
-    arguments = [(part, config, str(dump_dir / f"feats.{i}.ark"), compress, allow_pipes) for i, part in enumerate(parts, 1)]
-    results = run_jobs(extract_part, arguments, dump_dir / "log", nj=nj, backend=backend, desc=f"features of {data_dir.name}")
-    rows = [row for found, _ in results for row in found]
+    with run_folder(dump_dir) as folder:
+        arguments = [(part, config, str(folder / f"feats.{i}.ark"), compress, allow_pipes) for i, part in enumerate(parts, 1)]
+        results = run_jobs(extract_part, arguments, dump_dir / "log", nj=nj, backend=backend, desc=f"features of {data_dir.name}")
+        for ark in sorted(folder.glob("feats.*.ark")):
+            settle(ark)
+    rows = [(utt, settled(location, folder), *more) for found, _ in results for utt, location, *more in found]
     bad = {utt: reason for _, faults in results for utt, reason in faults.items()}
     if len(rows) + len(bad) != len(utterances):
         raise UserError(f"{dump_dir}: only {len(rows)} of {len(utterances)} utterances have features: see {dump_dir / 'log'}")

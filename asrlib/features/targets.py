@@ -21,6 +21,7 @@ from asrlib.features.mfcc import DIM, FRAME, HOP, RATE, mfcc_frames
 from asrlib.features.pitch import pitch
 from asrlib.features.speakers import speaker_clusters, speaker_labels, voice
 from asrlib.utils.arrays import Arrays, read_metadata, read_safetensors, save_arrays
+from asrlib.utils.backend import Backend
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 from asrlib.utils.log import get_logger
@@ -74,9 +75,9 @@ def normalised_frames(audio: np.ndarray, where: str) -> np.ndarray:
 
 
 class Jobs:
-    """How jobs run: number of parallel jobs, local or slurm, folder of the logs."""
+    """How jobs run: number of parallel jobs, where, folder of the logs."""
 
-    def __init__(self, nj: int, backend: str, log_dir: Path):
+    def __init__(self, nj: int, backend: Backend, log_dir: Path):
         self.nj, self.backend, self.log_dir = max(1, nj), backend, log_dir
 
     def map(self, function: Callable, utterances: Sequence[Utterance], *arguments, desc: str) -> list:

@@ -19,6 +19,7 @@ from asrlib.decode.beam import BeamConfig
 from asrlib.decode.run import decode_all, write_hypotheses
 from asrlib.pt.device import OutOfMemory, choose
 from asrlib.pt.recogniser import RATE, JointConfig, Output, Recogniser, model_files, separator
+from asrlib.utils.backend import LOCAL, Backend
 from asrlib.utils.errors import UserError
 from asrlib.utils.parallel import run_jobs, split_evenly
 from asrlib.utils.progress import progress
@@ -47,7 +48,7 @@ def decode_dirs(
     joint: JointConfig,
     nj: int,
     device: str = "cpu",
-    backend: str = "local",
+    backend: Backend = LOCAL,
 ) -> dict[Path, Path]:
     """Writes OUT/decode_MODE/SET/text and rtf.json for every mode (greedy, beam, joint) and Kaldi directory.
 
@@ -61,7 +62,7 @@ def decode_dirs(
     sets = {path: list(KaldiDir.read(path).utterances()) for path in data_dirs}
     utterances = [utterance for part in sets.values() for utterance in part]
     nj = max(1, min(nj, len(utterances) // UTTERANCES))
-    names = [""] * nj if backend == "slurm" else choose(device).names()  # a job of the cluster chooses its own
+    names = [""] * nj if backend.slurm else choose(device).names()  # a job of the cluster chooses its own
     names = names * nj if names == ["cpu"] else names[:nj]
     lists: dict[Path, Path] = {}
     for group in ([mode for mode in modes if mode != "joint"], [mode for mode in modes if mode == "joint"]):  # CTC modes share the outputs
@@ -95,10 +96,10 @@ def _write(
     write_hypotheses(folder, texts, sum(answer[2] for answer in answers), seconds, {"processes": processes})
 
 
-def _answers(job: Job, utterances: Sequence[Utterance], names: Sequence[str], backend: str, log_dir: Path) -> list[Answer | str]:
+def _answers(job: Job, utterances: Sequence[Utterance], names: Sequence[str], backend: Backend, log_dir: Path) -> list[Answer | str]:
     """The outputs of the utterances, in order, or why one cannot be read. names: the device of each process."""
     nj = len(names)
-    if backend == "slurm":
+    if backend.slurm:
         parts = [(job, part) for part in split_evenly(utterances, nj)]
         return [answer for part in run_jobs(_part, parts, log_dir, nj, backend, "decoding") for answer in part]
     size = max(1, min(_batch_size(names[0]), len(utterances) // (2 * nj)))

@@ -6,7 +6,7 @@ samples for both kinds, so that both make the same batches.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import write_table
 from asrlib.features.ark import write_ark
 from asrlib.pt.s3prl_upstream import UpstreamSource, cacheable, describe_upstream, load_upstream
+from asrlib.utils.backend import LOCAL, Backend
 from asrlib.utils.errors import UserError
-from asrlib.utils.files import atomic_write
+from asrlib.utils.files import atomic_write, run_folder, settle, settled
 from asrlib.utils.log import get_logger
 from asrlib.utils.parallel import run_jobs
 
@@ -105,7 +106,7 @@ def estimate_bytes(data_dir: Path, upstream: UpstreamSource) -> int:
     return round(seconds * RATE / upstream.downsample_rate) * upstream.layers * upstream.dim * 4
 
 
-def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Limits, nj: int, backend: str = "local") -> tuple[int, Bad]:
+def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Limits, nj: int, backend: Backend = LOCAL) -> tuple[int, Bad]:
     """Writes OUT; how many utterances are in it, and which were passed over. upstream: whose hidden states; None: audio.
 
     What a killed run has written is kept. UserError: no utterance can be read, or all are set aside.
@@ -115,12 +116,7 @@ def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Lim
     speech = Speech("states", upstream.name, upstream.path, upstream.layers, upstream.dim, upstream.downsample_rate) if upstream else Speech("audio")
     speech.data = _fingerprint(utterances, upstream)
     _claim(out, speech)
-    function: Callable = dump_states if upstream else dump_audio
-    parts = [utterances[i : i + PART] for i in range(0, len(utterances), PART)]
-    jobs = [(part, str(out / "parts" / str(number)), upstream) for number, part in enumerate(parts)]
-    results = run_jobs(function, jobs, out / "log", nj=nj, backend=backend, desc=f"{speech.kind} of {data_dir.name}")
-    rows = [row for found, _ in results for row in found]
-    faults = {utt: reason for _, found in results for utt, reason in found.items()}
+    rows, faults = _parts(utterances, out, upstream, nj, backend, f"{speech.kind} of {data_dir.name}")
     if len(rows) + len(faults) != len(utterances):
         raise UserError(f"{out}: {len(rows)} of {len(utterances)} utterances were written: see {out / 'log'}")
     bad |= faults
@@ -134,10 +130,32 @@ def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Lim
     return len(rows), bad
 
 
+def _parts(
+    utterances: Sequence[Utterance], out: Path, upstream: UpstreamSource | None, nj: int, backend: Backend, desc: str
+) -> tuple[list[Row], Bad]:
+    """Writes out/parts/N.ark or N/*.wav of every PART utterances, and N.json with their rows: such a part is not made again."""
+    parts = {out / "parts" / str(first // PART): utterances[first : first + PART] for first in range(0, len(utterances), PART)}
+    answers: dict[Path, tuple[list[Row], Bad]] = {part: (rows, Bad()) for part in parts if (rows := _done(part)) is not None}
+    missing = [part for part in parts if part not in answers]
+    with run_folder(out / "parts") as folder:
+
+        def keep(index: int, answer: tuple[list[Row], Bad]) -> None:
+            part, (found, bad) = missing[index], answer
+            settle(folder / f"{part.name}.ark" if upstream else folder / part.name)
+            rows = [(utt, settled(location, folder), samples) for utt, location, samples in found]
+            answers[part] = rows, bad
+            if not bad:  # audio that cannot be read may be repaired
+                with atomic_write(_rows_of(part)) as stream:
+                    json.dump(rows, stream)
+
+        jobs = [(parts[part], str(folder / part.name), upstream) for part in missing]
+        run_jobs(dump_states if upstream else dump_audio, jobs, out / "log", nj, backend, desc, keep)
+    ordered = [answers[part] for part in parts]
+    return [row for rows, _ in ordered for row in rows], {utt: reason for _, bad in ordered for utt, reason in bad.items()}
+
+
 def dump_states(utterances: Sequence[Utterance], part: str, upstream: UpstreamSource) -> tuple[list[Row], Bad]:
     """The job of one archive: hidden states (frames, layers * dim) of each utterance alone, as ESPnet's s3prl frontend would give them."""
-    if (rows := _done(part)) is not None:
-        return rows, {}
     model = load_upstream(upstream)
     samples, bad = dict[str, int](), Bad()
 
@@ -153,21 +171,18 @@ def dump_states(utterances: Sequence[Utterance], part: str, upstream: UpstreamSo
                 layers, _ = model(torch.from_numpy(audio)[None], torch.tensor([len(audio)]))
             yield utterance.id, torch.cat(layers, -1)[0].numpy()
 
-    rows = [(utt, location, samples[utt]) for utt, location, _ in write_ark(f"{part}.ark", states())]
-    return _finish(part, rows, bad), bad
+    return [(utt, location, samples[utt]) for utt, location, _ in write_ark(f"{part}.ark", states())], bad
 
 
 def dump_audio(utterances: Sequence[Utterance], part: str, _: None = None) -> tuple[list[Row], Bad]:
     """The job for some utterances: 16 kHz mono files of one utterance stay where they are, others are converted to such files, which are numbered."""
-    if (rows := _done(part)) is not None:
-        return rows, {}
     rows, bad = [], Bad()
     for number, utterance in enumerate(utterances):
         try:
             rows.append((utterance.id, *_audio_file(utterance, Path(part) / f"{number}.wav")))
         except UserError as error:
             bad[utterance.id] = str(error)
-    return _finish(part, rows, bad), bad
+    return rows, bad
 
 
 def _audio_file(utterance: Utterance, path: Path) -> tuple[str, int]:
@@ -193,18 +208,13 @@ def read_speech(folder: Path) -> Speech:
     return Speech(**json.loads(path.read_text()))
 
 
-def _done(part: str) -> list[Row] | None:
-    path = Path(f"{part}.json")
+def _done(part: Path) -> list[Row] | None:
+    path = _rows_of(part)
     return [tuple(row) for row in json.loads(path.read_text())] if path.is_file() else None
 
 
-def _finish(part: str, rows: list[Row], bad: Bad) -> list[Row]:
-    """Keeps the rows, so that the part is not made again, unless some of its audio may be repaired."""
-    if bad:
-        return rows
-    with atomic_write(f"{part}.json") as stream:
-        json.dump(rows, stream)
-    return rows
+def _rows_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
 
 
 def _fingerprint(utterances: Sequence[Utterance], upstream: UpstreamSource | None) -> str:

@@ -31,7 +31,7 @@ from asrlib.pt.training import register, train
 from asrlib.report.layers import plot_layer_weights
 from asrlib.text.tokenizers import load_tokenizer
 from asrlib.utils.errors import UserError
-from asrlib.utils.files import atomic_write
+from asrlib.utils.files import BUSY, LOCK, atomic_write, held
 from asrlib.utils.former import StartOver, remove, set_aside
 from asrlib.utils.log import get_logger
 
@@ -77,8 +77,13 @@ def finetune(request: Request, start_over: StartOver = StartOver()) -> Path:  # 
     a run with another configuration.
     """
     register()
-    exp_dir, (values, data, speech, source) = request.exp_dir, _resolve(request)
-    exp_dir.mkdir(parents=True, exist_ok=True)
+    resolved = _resolve(request)
+    with held(request.exp_dir / LOCK, BUSY.format(request.exp_dir)):
+        return _finetune(request, *resolved, start_over)
+
+
+def _finetune(request: Request, values: dict, data: dict[str, str], speech: Speech, source: UpstreamSource | None, start_over: StartOver) -> Path:
+    exp_dir = request.exp_dir
     if start_over.due(exp_dir):
         remove(exp_dir, RUN)
         start_over.done(exp_dir)

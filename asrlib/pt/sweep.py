@@ -10,6 +10,7 @@ from pathlib import Path
 from asrlib.config.systems import System
 from asrlib.pt.device import choose
 from asrlib.pt.finetune import DATA, Request, is_finished, register
+from asrlib.utils.backend import LOCAL, Backend
 from asrlib.utils.commands import run_command
 from asrlib.utils.devices import VISIBLE
 from asrlib.utils.errors import UserError
@@ -23,7 +24,7 @@ log = get_logger(__name__)
 NO = StartOver()
 
 
-def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, backend: str = "local", start_over: StartOver = NO) -> None:
+def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, backend: Backend = LOCAL, start_over: StartOver = NO) -> None:
     """Fine-tunes every system, nj in parallel (0: one per core or, with cards, per common.ngpu of them); logs to log_dir/N.log, or with nj 1 to the
     terminal.
 
@@ -32,13 +33,15 @@ def sweep(systems: Sequence[System], common: Request, log_dir: Path, nj: int, ba
     """
     register()
     waiting = _unfinished(systems, common, start_over)
-    places = _places(common) if backend == "local" else Places()  # on a cluster, each job sees its own cards
+    places = Places() if backend.slurm else _places(common)  # on a cluster, each job sees its own cards
     processes = max(1, common.ngpu)
-    nj = max(1, min(nj or len(places.cards) or cores() // processes, len(waiting)))
-    threads = max(1, cores() // (nj * processes))
-    memory_gb = round((common.memory_gb or available_memory() / GB) / nj, 2)
+    nj = max(1, min(nj or len(places.cards) or (len(waiting) if backend.slurm else cores() // processes), len(waiting)))
+    threads, memory_gb = 0, common.memory_gb  # on a cluster, each job has a share of a machine of its own
+    if not backend.slurm:
+        threads = max(1, cores() // (nj * processes))
+        memory_gb = round((common.memory_gb or available_memory() / GB) / nj, 2)
     finished = len(systems) - len(waiting)
-    log.info("%d fine-tunings, %d of them finished; %d in parallel with %d threads each", len(systems), finished, nj, threads)
+    log.info("%d fine-tunings, %d of them finished; %d in parallel%s", len(systems), finished, nj, f" with {threads} threads each" if threads else "")
     if places.cards:
         log.info("they take turns on the %s cards %s", places.kind, " | ".join(places.cards))
     jobs = []

@@ -29,6 +29,15 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown option or argument {unknown[0]!r}" + (f"; did you mean --{near[0]}?" if near else ""))
         return known
 
+    def parse_command(self, args: Sequence[str] | None = None) -> tuple[Any, str, list[str]]:
+        """The options before `--`, and the name and the options of the command after it."""
+        words = list(sys.argv[1:] if args is None else args)
+        place = words.index("--") if "--" in words else len(words)
+        known = self.parse_args(words[:place])
+        if place + 1 >= len(words):
+            self.error("give the command after --, as in -- train --exp_dir EXP")
+        return known, words[place + 1], words[place + 2 :]
+
     @staticmethod
     def _canonical(argument: str) -> str:
         if not argument.startswith("--"):

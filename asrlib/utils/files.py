@@ -1,7 +1,8 @@
-"""Atomic writing of files and folders; names of files; the current folder."""
+"""Atomic writing of files and folders; locks; names of files; the current folder."""
 
 import collections
 import contextlib
+import fcntl
 import itertools
 import os
 import re
@@ -13,6 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from asrlib.utils.characters import code_point, odd_spaces, plain
+from asrlib.utils.errors import UserError
+
+LOCK = ".lock"  # of an experiment, in its folder
+BUSY = "{}: another process trains in this folder: wait for it or end it, or give another --tag or --exp_dir"
 
 
 @contextlib.contextmanager
@@ -58,6 +63,50 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def run_folder(parent: Path) -> Iterator[Path]:
+    """Yields a new folder in `parent` for the files of the jobs of this run, which whoever awaits them moves to their places (`settle`).
+
+    Jobs of a killed run can therefore not touch the files of another. Such folders of former runs are removed, and this one at the end.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(".run.*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=".run.", suffix=".tmp", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def settle(path: Path) -> None:
+    """Moves a file or folder in a run_folder to the folder above it, if it exists, in the place of a former one."""
+    place = path.parent.parent / path.name
+    if path.is_dir() and place.is_dir():
+        shutil.rmtree(place)
+    if path.exists():
+        os.replace(path, place)
+
+
+def settled(location: str, folder: Path) -> str:
+    """The name of a file, or a place in it, after its way out of run_folder `folder`."""
+    return location.replace(f"/{folder.name}/", "/", 1)
+
+
+@contextlib.contextmanager
+def held(path: Path, message: str) -> Iterator[None]:
+    """Holds a lock on a file, on every machine that shares it, until the block or the process ends. UserError(message): another process does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(message) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def other_form(path: str | Path) -> str:

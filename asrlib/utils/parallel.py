@@ -1,4 +1,4 @@
-"""Parallel jobs: local processes, or a Slurm array (submitit).
+"""Parallel jobs: local processes, or an array of jobs on Slurm (submitit).
 
 Local jobs do not use submitit, whose local jobs all start at once, outlive a killed parent and hide the signal that killed them.
 """
@@ -15,11 +15,14 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from asrlib.utils import slurm
+from asrlib.utils.backend import LOCAL, Backend
 from asrlib.utils.errors import UserError
 from asrlib.utils.progress import progress
 
 T = TypeVar("T")
 
+LIBC = ctypes.CDLL(None)  # loaded before a process forks
 TAIL_LINES = 5  # of a failed job's log, in the error
 
 
@@ -30,7 +33,7 @@ def cores() -> int:
 
 def end_with_parent(parent: int) -> None:
     """Lets this process end when its parent, the process with that id, ends, even if it is killed."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(1)
 
@@ -47,28 +50,33 @@ def run_jobs(
     arguments: Sequence[tuple],
     log_dir: str | Path,
     nj: int = 0,
-    backend: str = "local",
+    backend: Backend = LOCAL,
     desc: str = "jobs",
+    keep: Callable[[int, T], None] = lambda index, result: None,
 ) -> list[T]:
     """[function(*a) for a in arguments]; job N (from 1) writes its output to log_dir/N.log; results are in the order of the arguments.
 
-    function: importable by name from its module; arguments and results are pickled between the processes.
+    function: importable by name from its module; arguments and results are pickled between the processes. What it writes is under a name of this run
+    (files.run_folder), because a job of a killed run may still be in a queue.
     nj: parallel jobs, 0: as many as cores; with nj 1, local jobs run in this process, without log files.
-    backend: "local", or "slurm" for a submitit array job; set partition, account and the like in sbatch's own variables
-    (SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_TIMELIMIT); the default time limit is a day.
-    The first failed job stops the others. UserError: the failed job's own, or one with its signal, exit code or exception and the end of its log.
+    backend: local processes, or jobs on Slurm. keep: called with the index and result of each job as it ends.
+    The first failed job stops the others. UserError: the failed job's own, or one with its signal, exit code, state or exception and the end of its
+    log.
     """
-    nj = max(1, min(nj or cores(), len(arguments)))
-    if backend == "slurm":
-        return _run_slurm(function, arguments, Path(log_dir), nj, desc)
-    if backend != "local":
-        raise UserError(f"--cmd_backend {backend!r}: choose local or slurm")
-    if nj == 1:
-        return [function(*a) for a in arguments]
-    return _run_local(function, arguments, Path(log_dir), nj, desc)
+    nj, log_dir = max(1, min(nj or cores(), len(arguments))), Path(log_dir)
+    if backend.slurm:
+        return _run_slurm(function, arguments, log_dir, nj, backend, desc, keep) if arguments else []
+    slurm.cancel_left(log_dir)
+    if nj > 1:
+        return _run_local(function, arguments, log_dir, nj, desc, keep)
+    results = []
+    for index, job in enumerate(arguments):
+        results.append(function(*job))
+        keep(index, results[-1])
+    return results
 
 
-def _run_local(function: Callable[..., T], arguments: Sequence[tuple], log_dir: Path, nj: int, desc: str) -> list[T]:
+def _run_local(function: Callable[..., T], arguments: Sequence[tuple], log_dir: Path, nj: int, desc: str, keep: Callable[[int, T], None]) -> list[T]:
     log_dir.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")  # no threads or locks of this process in the jobs
     waiting = list(enumerate(arguments))[::-1]
@@ -89,6 +97,7 @@ def _run_local(function: Callable[..., T], arguments: Sequence[tuple], log_dir: 
                 receiver = cast(Connection, ready)
                 index, process = running.pop(receiver)
                 results[index] = _receive(receiver, process, _log(log_dir, index), f"{desc}: job {index + 1} of {len(arguments)}")
+                keep(index, results[index])
                 bar.update()
     finally:
         bar.close()
@@ -150,31 +159,33 @@ def _one_thread() -> Iterator[None]:
         del os.environ["OMP_NUM_THREADS"]
 
 
-def _run_slurm(function: Callable[..., T], arguments: Sequence[tuple], log_dir: Path, nj: int, desc: str) -> list[T]:
-    import submitit
-    from submitit.core.utils import FailedJobError
-
-    try:
-        executor = submitit.SlurmExecutor(folder=log_dir / "slurm")
-        executor.update_parameters(job_name=desc.replace(" ", "_"), array_parallelism=nj, stderr_to_stdout=True, time=24 * 60)
-        jobs = executor.map_array(function, *zip(*arguments, strict=True))
-    except (RuntimeError, FailedJobError) as error:
-        raise UserError(f"--cmd_backend slurm: {error}; use --cmd_backend local on a machine without Slurm") from None
-    results = []
-    try:
-        for index, job in enumerate(progress(jobs, desc=desc, unit="job")):
-            job.wait()
-            log = _log(log_dir, index)
-            with contextlib.suppress(FileNotFoundError):  # the job never started
-                os.replace(job.paths.stdout, log)
-            if job.exception() is not None:
-                raise _failure(f"{desc}: job {index + 1} of {len(jobs)}", f"state {job.state}", log)
-            results.append(job.result())
-    except BaseException:
-        for job in jobs:
-            job.cancel(check=False)
-        raise
-    return results
+def _run_slurm(
+    function: Callable[..., T], arguments: Sequence[tuple], log_dir: Path, nj: int, backend: Backend, desc: str, keep: Callable[[int, T], None]
+) -> list[T]:
+    logs, results = [_log(log_dir, index) for index in range(len(arguments))], dict[int, T]()
+    for log in logs:
+        log.unlink(missing_ok=True)  # of a former run
+    with (
+        _one_thread() if backend.kind == "array" else contextlib.nullcontext(),
+        slurm.submitted(function, arguments, log_dir, nj, backend, desc) as jobs,
+    ):
+        bar = progress(desc=desc, total=len(arguments), unit="job")
+        try:
+            for index, outcome, value in slurm.ended(jobs):
+                jobs.move_logs(index, logs[index])
+                if outcome == "refused":
+                    raise value
+                if outcome != "success":
+                    fault = value if outcome == "failed" else value.strip().splitlines()[-1]
+                    raise _failure(f"{desc}: job {index + 1} of {len(arguments)} (Slurm's {jobs.ids[index]})", fault, logs[index])
+                results[index] = value
+                keep(index, value)
+                bar.update()
+        finally:
+            bar.close()
+            for index, log in enumerate(logs):
+                jobs.move_logs(index, log)
+    return [results[index] for index in range(len(arguments))]
 
 
 def _log(log_dir: Path, index: int) -> Path:
@@ -183,5 +194,6 @@ def _log(log_dir: Path, index: int) -> Path:
 
 def _failure(name: str, fault: str, log: Path) -> UserError:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    tail = " | ".join(line.strip() for line in lines[-TAIL_LINES:])
+    said = [line.strip() for line in lines if line.strip() and not line.startswith("submitit INFO ")]
+    tail = " | ".join(said[-TAIL_LINES:])
     return UserError(f"{name}: {fault}; see {log}" + (f": {tail}" if tail else ""))

@@ -23,6 +23,7 @@ train_config=${train_config:-$(config_file "${model:?}.yaml")}
 [ -n "$labels" ] || [ -z "${default_labels:-}" ] || labels=$ROOT/$default_labels
 [ -n "$published" ] || [ ! -e published.md ] || published=published.md
 dump_dirs=("${data_names[@]/#/"$dumpdir/"}")
+parts_of_decoding=false
 shard_dirs=()
 [ "$num_shards" -eq 0 ] || shard_dirs=("${dump_dirs[@]:0:2}")
 exp=$expdir/${tag:-$(experiment_name "$train_config" "$train_args" "${pretrained_model[0]:-}")}
@@ -42,10 +43,12 @@ stage_2() {
     feature_args=$(tr ' ' '\n' <<<"$train_args" | sed -n '/^features\./p' | paste -sd ' ')
     for name in "${data_names[@]}"; do
         asr extract_features --train_config "$train_config" --data_dir "$datadir/$name" --dump_dir "$dumpdir/$name" \
-            --nj "$nj" --cmd_backend "$cmd_backend" --allow_pipes "${allow_pipes:-false}" ${feature_args:+--train_args "$feature_args"}
+            --nj "$nj" --cmd_backend "$cmd_backend" ${slurm_args:+--slurm_args "$slurm_args"} --allow_pipes "${allow_pipes:-false}" \
+            ${feature_args:+--train_args "$feature_args"}
     done
     for name in "${shard_dirs[@]}"; do
-        asr make_mindrecord --dump_dir "$name" --num_shards "$num_shards" --nj "$nj" --cmd_backend "$cmd_backend"
+        asr make_mindrecord --dump_dir "$name" --num_shards "$num_shards" --nj "$nj" \
+            --cmd_backend "$cmd_backend" ${slurm_args:+--slurm_args "$slurm_args"}
     done
     asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --check "$datadir/dev/text" \
         ${labels:+--labels "$labels"} --out "$tokens"
@@ -57,7 +60,7 @@ stage 3 "training" "$exp" \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     [ -z "$converted_model" ] ||
-        asr convert --to ms --train_config "$train_config" ${train_args:+--train_args "$train_args"} --tokens "$tokens" \
+        compute training "$exp" convert --to ms --train_config "$train_config" ${train_args:+--train_args "$train_args"} --tokens "$tokens" \
             --checkpoint "$(path_list "${pretrained_model[@]}")" ${pretrained_labels:+--labels "$pretrained_labels"} --out "$converted_model"
     launch train "$exp" --train_config "$train_config" --train_dir "$dumpdir/train" --valid_dir "$dumpdir/dev" --tokens "$tokens" \
         --device "$device" --force "$start_over" \
@@ -67,10 +70,10 @@ stage_3() {
 stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "${dump_dirs[-1]}/feats.scp" \
     makes "$exp/pt" "$exp/compare" "$exp/mindir" "$exp/onnx"
 stage_4() {
-    asr convert --exp_dir "$exp"
-    asr compare_layers --exp_dir "$exp" --feats_scp "${dump_dirs[-1]}/feats.scp" --num_utts 2
-    asr export --exp_dir "$exp"
-    asr export --exp_dir "$exp" --format onnx
+    compute training "$exp" convert --exp_dir "$exp"
+    compute training "$exp" compare_layers --exp_dir "$exp" --feats_scp "${dump_dirs[-1]}/feats.scp" --num_utts 2
+    compute training "$exp" export --exp_dir "$exp"
+    compute training "$exp" export --exp_dir "$exp" --format onnx
 }
 
 stage 5 "fine-tuning" "$exp"
@@ -82,10 +85,12 @@ stage 6 "decoding and scoring" "$exp" \
     makes "${result_files[@]}" "$exp/RESULTS.md"
 stage_6() {
     local inference_config=$inference_config
-    [ "$ngram" -eq 0 ] || asr make_ngram --text "$datadir/train/text" --valid_text "$datadir/dev/text" --order "$ngram" --out "$lm"
+    [ "$ngram" -eq 0 ] ||
+        compute training "$exp" make_ngram --text "$datadir/train/text" --valid_text "$datadir/dev/text" --order "$ngram" --out "$lm"
     if [ -n "$lm" ] && [ -z "$inference_config" ] && [[ " ${decode_modes[*]} " == *" beam "* ]]; then
         inference_config=$exp/beam.yaml # language model weights tuned on dev
-        asr tune_beam --exp_dir "$exp" --data_dir "$dumpdir/dev" --lm "$lm" --out "$inference_config" --nj "$inference_nj" --device "$device"
+        compute training "$exp" tune_beam --exp_dir "$exp" --data_dir "$dumpdir/dev" --lm "$lm" --out "$inference_config" \
+            --nj "$inference_nj" --device "$device"
     fi
     decode_sets "$exp" "$dumpdir"
     score_sets "$exp"

@@ -59,9 +59,9 @@ pretrain_stages() {
     [ "$start_over" = false ] || again=true
     [ "$dry_run" = true ] || ! $again || export ASRLIB_START_OVER=$start_over # once, also if this recipe is resumed
     [ -z "$aishell2_dir" ] || corpus=(--corpus_dir "$(realpath -m "$aishell2_dir")")
-    run "$pretraining_dir/run.sh" --stage "$1" --stop_stage "$2" --tag "$pretrain_tag" --mini "$mini" "${corpus[@]}" \
+    run_on_all "$pretraining_dir/run.sh" --stage "$1" --stop_stage "$2" --tag "$pretrain_tag" --mini "$mini" "${corpus[@]}" \
         --aishell1_dir "$(realpath -m "${corpus_dir:-$download_dir/data_aishell}")" --nj "$nj" --ngpu "$ngpu" \
-        --num_nodes "$num_nodes" --device "$device" --force "$again" --cmd_backend "$cmd_backend" \
+        --num_nodes "$num_nodes" --device "$device" --force "$again" --cmd_backend "$cmd_backend" ${slurm_args:+--slurm_args "$slurm_args"} \
         ${seed:+--seed "$seed"} ${memory_gb:+--memory_gb "$memory_gb"} \
         ${pretrain_config:+--pretrain_config "$(realpath -m "$pretrain_config")"} ${pretrain_args:+--pretrain_args "$pretrain_args"} \
         ${pretrain_dirs:+--pretrain_dirs "$(absolute_paths "${pretrain_dirs[@]}")"}
@@ -70,7 +70,8 @@ pretrain_stages() {
 stage 2 "feature extraction" "$dumpdir" needs "${data_dirs[@]:0:2}" makes "$tokens" "$audio"/{train,dev}/text
 stage_2() {
     asr make_tokens --type "$token_type" --nbpe "$nbpe" --text "$datadir/train/text" --out "$tokens" # ESPnet maps other characters to <unk>
-    asr dump_speech --data_dirs "$(path_list "${data_dirs[@]:0:2}")" --out "$audio" --nj "$nj" --cmd_backend "$cmd_backend"
+    asr dump_speech --data_dirs "$(path_list "${data_dirs[@]:0:2}")" --out "$audio" --nj "$nj" \
+        --cmd_backend "$cmd_backend" ${slurm_args:+--slurm_args "$slurm_args"}
 }
 
 pretraining_stages=$asr_exp # whose directory stages 3 and 4 belong to
@@ -89,7 +90,7 @@ stage_4() {
     case $run_pretraining in
         here) convert_every_checkpoint "$pretrained_exp" ;;
         there) pretrain_stages 4 4 ;;
-        no) asr convert --exp_dir "$pretrained_exp" --updates true ;;
+        no) compute training "$pretrained_exp" convert --exp_dir "$pretrained_exp" --updates true ;;
     esac
 }
 
@@ -98,7 +99,8 @@ stage_5() {
     asr make_systems --exp_dir "$pretrained_exp" --upstream "${model}_local" --asr_exp "$asr_exp" --out "$systems" \
         ${updates:+--updates "${updates[*]}"} ${upstreams:+--others "$upstreams"} ${sweep:+--axis "$sweep"}
     asr finetune_sweep --systems "$systems" --asr_config "$asr_config" --train_dir "$audio/train" --valid_dir "$audio/dev" --tokens "$tokens" \
-        --nj "$finetune_nj" --cmd_backend "$cmd_backend" --asr_device "$asr_device" --ngpu "${asr_ngpu:-$ngpu}" --force "$start_over" \
+        --nj "$finetune_nj" --cmd_backend "$cmd_backend" ${slurm_args:+--slurm_args "$slurm_args"} \
+        --asr_device "$asr_device" --ngpu "${asr_ngpu:-$ngpu}" --force "$start_over" \
         ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 

@@ -27,7 +27,7 @@ stage 3 "pretraining" "$exp" \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     [ -z "$pretrained_model" ] ||
-        asr convert --to ms --pretrain_config "$pretrain_config" ${pretrain_args:+--pretrain_args "$pretrain_args"} \
+        compute training "$exp" convert --to ms --pretrain_config "$pretrain_config" ${pretrain_args:+--pretrain_args "$pretrain_args"} \
             --checkpoint "$pretrained_model" --out "$converted_model"
     pretrain_on_waveforms "$pretrain_config" "$exp" ${converted_model:+--pretrained_model "$converted_model/model.safetensors"}
 }

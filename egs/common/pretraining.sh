@@ -62,7 +62,7 @@ pretrain_on_waveforms() {
 
 # convert_every_checkpoint EXP: to PyTorch, also the last one's layers compared.
 convert_every_checkpoint() {
-    asr convert --exp_dir "$1"
-    asr convert --exp_dir "$1" --updates true
-    asr compare_layers --exp_dir "$1" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
+    compute training "$1" convert --exp_dir "$1"
+    compute training "$1" convert --exp_dir "$1" --updates true
+    compute training "$1" compare_layers --exp_dir "$1" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
 }

@@ -14,7 +14,9 @@ run_option skip_stages "stages:$stages" "" 'stages to skip, e.g. "0 1" or "downl
 option mini bool false "use a small corpus and small models; all outputs go to mini/"
 run_option nj int 0 "parallel jobs; 0: one per core"
 run_option inference_nj int 0 "parallel jobs in stage 6; 0: one per core"
-run_option cmd_backend 'choice:local|slurm' local "where jobs run"
+run_option cmd_backend 'choice:local|slurm' local "where stages 2 to 6 run: here, or as jobs on Slurm"
+run_option slurm_args text "" \
+    'options of sbatch, "time=4:00:00 mem=8G training.time=3-0 gpu.gres=gpu:1"; array. (many files), training. (MindSpore), gpu. (ESPnet): of a kind'
 run_option memory_gb int "" "memory limit of training and fine-tuning on each machine, in GB; none: the available memory"
 run_option profile bool false "write MindSpore's trace of ten updates of the training to EXP/profile and log their dearest operators"
 option ngpu int 1 "processes of training on each machine, one on each device; also of fine-tuning, without --asr_ngpu"
@@ -53,7 +55,7 @@ if $mini; then
         [ -n "${option_given[$name]+given}" ] || printf -v "$name" '%s' "$mini_prefix${!name}"
     done
 fi
-sources=() test_names=() fetched=()
+sources=() test_names=() fetched=() parts_of_decoding=true
 corpus_setup
 data_names=(train dev "${test_names[@]}")
 data_dirs=("${data_names[@]/#/"$datadir/"}")
@@ -62,18 +64,29 @@ command_line=$0$(_quoted "$@")
 
 asr() { run python -m "asrlib.bin.$1" "${@:2}"; }
 
-# launch COMMAND EXP OPTION...: runs a training command, under msrun if there are several devices. MASTER_ADDR is the address of the first machine,
-# NODE_RANK the number of this one.
-launch() {
-    local processes=$((ngpu * num_nodes))
-    set -- "$@" ${memory_gb:+--memory_gb "$memory_gb"}
-    ! $profile || set -- "$@" --profile true
-    if [ "$processes" -gt 1 ]; then # not the script msrun: its shebang fails if the path of the checkout contains a space
-        export ASRLIB_LOCAL_PROCESSES=$ngpu # the processes share the memory of the machine
-        run python -m mindspore.parallel.cluster.run --worker_num="$processes" --local_worker_num="$ngpu" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-            --node_rank="${NODE_RANK:-0}" --join=True --log_dir="$2/log/msrun" "$ROOT/asrlib/bin/$1.py" --exp_dir "$2" "${@:3}"
+# compute KIND EXP COMMAND OPTION...: runs a command here, or as a job of the kind (training or gpu) on Slurm.
+compute() {
+    if [ "$cmd_backend" = slurm ]; then
+        asr submit --kind "$1" --log_dir "$2/log/slurm/$3" ${slurm_args:+--slurm_args "$slurm_args"} -- "${@:3}"
     else
-        asr "$1" --exp_dir "$2" "${@:3}"
+        asr "${@:3}"
+    fi
+}
+
+# launch COMMAND EXP OPTION...: runs a training command, in several processes if there are several devices. Without Slurm, the recipe is started on
+# each machine: MASTER_ADDR is the address of the first, NODE_RANK the number of this one.
+launch() {
+    local command=("$1" --exp_dir "$2" "${@:3}" ${memory_gb:+--memory_gb "$memory_gb"}) marks=${stage_dir[$shared_stage]}/.stages machines=()
+    ! $profile || command+=(--profile true)
+    if [ $((ngpu * num_nodes)) -gt 1 ]; then
+        [ "$num_nodes" -eq 1 ] || machines=(--machines "$num_nodes")
+        [ ${#machines[@]} -eq 0 ] || [ "$cmd_backend" = slurm ] || machines+=(--alive "$marks/first.lock" --passed "$marks/$shared_stage.passed")
+        command=(launch --processes "$ngpu" "${machines[@]}" --log_dir "$2/log/launch" -- "${command[@]}")
+    fi
+    if [ "$cmd_backend" = slurm ]; then
+        asr submit --kind training "${machines[@]}" --log_dir "$2/log/slurm/$1" ${slurm_args:+--slurm_args "$slurm_args"} -- "${command[@]}"
+    else
+        run_on_all python -m "asrlib.bin.${command[0]}" "${command[@]:1}"
     fi
 }
 
@@ -127,10 +140,12 @@ stage_1() {
     [ "${pretrain_set:-train}" = train ] || prepare_pretraining_set # of pretraining.sh
 }
 
-# decode_sets EXP DIR: decodes DIR/SET of all test sets in all modes to EXP/decode_MODE/SET.
+# decode_sets EXP DIR: decodes DIR/SET of all test sets in all modes to EXP/decode_MODE/SET. On Slurm, fine-tuned models have a job for each part.
 decode_sets() {
-    asr decode --exp_dir "$1" --data_dirs "$(path_list "${test_names[@]/#/"$2/"}")" --modes "${decode_modes[*]}" --out "$1" --nj "$inference_nj" \
-        --device "$device" --asr_device "$asr_device" --cmd_backend "$cmd_backend" \
+    local place=(asr) backend=$cmd_backend
+    $parts_of_decoding || { place=(compute training "$1") && backend=local; }
+    "${place[@]}" decode --exp_dir "$1" --data_dirs "$(path_list "${test_names[@]/#/"$2/"}")" --modes "${decode_modes[*]}" --out "$1" \
+        --nj "$inference_nj" --device "$device" --asr_device "$asr_device" --cmd_backend "$backend" ${slurm_args:+--slurm_args "$slurm_args"} \
         ${inference_config:+--inference_config "$inference_config"} ${lm:+--lm "$lm"}
 }
 

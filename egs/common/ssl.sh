@@ -116,7 +116,8 @@ stage_2() {
 }
 
 make_targets() {
-    asr make_targets --data_dir "$datadir/$1" --dump_dir "$dumpdir/$1" "${@:2}" --nj "$nj" --cmd_backend "$cmd_backend"
+    asr make_targets --data_dir "$datadir/$1" --dump_dir "$dumpdir/$1" "${@:2}" --nj "$nj" \
+        --cmd_backend "$cmd_backend" ${slurm_args:+--slurm_args "$slurm_args"}
 }
 
 # make_clusters TYPE NUMBER NAME [OPTION...]: k-means of the set to pretrain on, applied to both sets.
@@ -130,8 +131,8 @@ stage 3 "pretraining" "$exp" \
     makes "$exp/config.yaml" "$exp/model.safetensors"
 stage_3() {
     if ! $run_pretraining; then
-        asr convert --to ms "$config_option" "${pretrain_configs[last_iteration]}" ${pretrain_args:+--pretrain_args "$pretrain_args"} \
-            --checkpoint "$pretrained_model" --out "$exp"
+        compute training "$exp" convert --to ms "$config_option" "${pretrain_configs[last_iteration]}" \
+            ${pretrain_args:+--pretrain_args "$pretrain_args"} --checkpoint "$pretrained_model" --out "$exp"
         return
     fi
     local i name=km${clusters[0]} iteration_exp previous_exp
@@ -161,8 +162,8 @@ pretrain() {
 
 stage 4 "conversion" "$exp" needs "$exp/model.safetensors" "$datadir/dev/wav.scp" makes "$exp/pt" "$exp/compare"
 stage_4() {
-    asr convert --exp_dir "$exp"
-    asr compare_layers --exp_dir "$exp" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
+    compute training "$exp" convert --exp_dir "$exp"
+    compute training "$exp" compare_layers --exp_dir "$exp" --wav_scp "$datadir/dev/wav.scp" --num_utts 2
 }
 
 # The fine-tuned systems: the pretrained model and, with --baselines, other inputs of the same conformer
@@ -201,27 +202,28 @@ finetune_iterations() {
     local i name
     for ((i = 1; i <= last_iteration; i++)); do
         name=$(model_of "${pretrain_configs[i - 1]}")
-        asr convert --exp_dir "${exp}_iteration$i"
+        compute training "${exp}_iteration$i" convert --exp_dir "${exp}_iteration$i"
         finetune "${asr_exp}_iteration$i" "${name}_local" "${exp}_iteration$i/pt/$(package_of "$name")"
     done
 }
 
 # finetune EXP [UPSTREAM CHECKPOINT]
 finetune() {
-    local dump options=(${2:+--upstream "$2" --upstream_model "$3"})
+    local dump kind=gpu options=(${2:+--upstream "$2" --upstream_model "$3"})
     dump=$dumpdir/$(basename "$1")
+    [ "$asr_device" != cpu ] || kind=training
     asr dump_speech --data_dirs "$(path_list "${data_dirs[@]:0:2}")" --out "$dump" "${options[@]}" \
         --asr_config "$asr_config" ${asr_args:+--asr_args "$asr_args"} --cache_states "$cache_states" --cache_gb "$cache_gb" \
-        --nj "$nj" --cmd_backend "$cmd_backend"
-    asr finetune --asr_config "$asr_config" --train_dir "$dump/train" --valid_dir "$dump/dev" --tokens "$tokens" --exp_dir "$1" "${options[@]}" \
-        --asr_device "$asr_device" --ngpu "${asr_ngpu:-$ngpu}" --force "$start_over" \
+        --nj "$nj" --cmd_backend "$cmd_backend" ${slurm_args:+--slurm_args "$slurm_args"}
+    compute "$kind" "$1" finetune --asr_config "$asr_config" --train_dir "$dump/train" --valid_dir "$dump/dev" --tokens "$tokens" \
+        --exp_dir "$1" "${options[@]}" --asr_device "$asr_device" --ngpu "${asr_ngpu:-$ngpu}" --force "$start_over" \
         ${memory_gb:+--memory_gb "$memory_gb"} ${seed:+--seed "$seed"} ${asr_args:+--asr_args "$asr_args"}
 }
 
 # random_upstream EXP: the initial network of pretraining
 random_upstream() {
-    asr random_upstream --exp_dir "$exp" --out "$1"
-    asr convert --exp_dir "$1"
+    compute training "$exp" random_upstream --exp_dir "$exp" --out "$1"
+    compute training "$1" convert --exp_dir "$1"
 }
 
 mapfile -t result_files < <(for system in "${systems[@]}"; do score_files "$system"; done)

@@ -12,12 +12,18 @@
 #
 # --force true starts the selected stages over: until they are finished they run, and commands get --force "$start_over", a name for which they
 # remove a former run once. A killed run with --force true, resumed without it, therefore goes on with what it has begun.
+# SIGINT, SIGTERM and SIGHUP end the command that runs, which cancels its jobs.
+#
+# With --num_nodes above 1 (and without Slurm) the recipe is started on each machine with its number in NODE_RANK. The first (0) runs the stages; the
+# others run only what stage 3 calls through `run_on_all`, which waits for the first. They take no lock, and check and write nothing.
+#
 # The output of a stage goes to the terminal and to DIR/log/stage_N.log. DIR/.stages/N.done is written after the stage has succeeded; it holds the
 # digest of the inputs and the commands. After a failure the command to resume is printed.
 
 declare -a stage_numbers=() summary_rows=() recipe_arguments=()
 declare -A stage_title=() stage_dir=() stage_needs=() stage_makes=()
-current_stage='' start_over=false
+current_stage='' start_over=false stage_pid='' following=false
+shared_stage=3 # that all machines run
 
 # stage N TITLE DIR needs PATH... makes PATH...: declares a stage. The function stage_N holds its commands, each called through `run`.
 stage() {
@@ -39,10 +45,27 @@ add_to_stage() {
     done
 }
 
-# run CMD...: prints a command and runs it; ends the stage if it fails.
+# run CMD...: prints a command and runs it; ends the stage if it fails. A SIGTERM that ends the stage ends the command.
 run() {
+    ! $following || return 0
+    run_on_all "$@"
+}
+
+# run_on_all CMD...: the same for a command that every machine runs.
+run_on_all() {
+    local pid='' status=0
     echo "\$$(_quoted "$@")"
-    [ "$dry_run" = true ] || "$@" || exit
+    [ "$dry_run" != true ] || return 0
+    trap '[ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null' TERM
+    (trap - INT && exec "$@") & # in the background, bash would let it ignore Ctrl-C
+    pid=$!
+    wait "$pid" || status=$?
+    while kill -0 "$pid" 2>/dev/null; do # the signal has ended the wait, not the command
+        status=0
+        wait "$pid" || status=$?
+    done
+    trap - TERM
+    [ "$status" -eq 0 ] || exit "$status"
 }
 
 log() { printf '%s %s\n' "$(date '+%F %T')" "$*"; }
@@ -51,7 +74,12 @@ run_stages() {
     local number
     recipe_arguments=("$@")
     _check_stage_options
-    trap '_print_resume_command "interrupted"; exit 130' INT TERM
+    trap _interrupted INT
+    trap '_interrupted TERM' TERM HUP
+    if _is_shared && [ "$dry_run" != true ]; then
+        if [ "$NODE_RANK" -gt 0 ]; then _follow && return; fi
+        _hold_first_lock
+    fi
     if [ "$force" = true ]; then
         if [ "$dry_run" = true ]; then start_over=true; else _start_over; fi
     fi
@@ -65,6 +93,7 @@ run_stages() {
             _print_stage_plan "$number"
         else
             _run_stage "$number"
+            ! _is_shared || : >"${stage_dir[$number]}/.stages/$number.passed"
         fi
     done
     if [ "$dry_run" = true ]; then
@@ -75,6 +104,52 @@ run_stages() {
     printf '%-5s  %-22s  %-9s  %7s  %s\n' stage title result seconds outputs "${summary_rows[@]}"
     echo "Successfully finished. [elapsed=${SECONDS}s]"
     exit 0 # bash reads a script while it runs it: do not read further if the file was edited meanwhile
+}
+
+# Waits until the command that runs has ended, which Ctrl-C has reached, too, but not a SIGTERM: it gets one.
+_interrupted() {
+    trap '' INT TERM HUP
+    if [ -n "$stage_pid" ]; then
+        [ -z "${1:-}" ] || kill -TERM "$stage_pid" 2>/dev/null || true
+        wait "$stage_pid" || true
+    fi
+    _print_resume_command "interrupted"
+    exit 130
+}
+
+# Whether several machines run this recipe, each with its own call.
+_is_shared() { [ "${num_nodes:-1}" -gt 1 ] && [ "${cmd_backend:-local}" = local ] && [ -n "${NODE_RANK:-}" ]; }
+
+# The first machine holds a lock while it runs, which shows the others that it does.
+_hold_first_lock() {
+    local file=${stage_dir[$shared_stage]}/.stages/first.lock
+    mkdir -p "${file%/*}"
+    exec {first_lock}>>"$file"
+    flock -n "$first_lock" || { log "another run has locked ${stage_dir[$shared_stage]}: waiting for it to finish" && flock "$first_lock"; }
+}
+
+# What the other machines do: their part of the shared stage, unless nothing has to run.
+_follow() {
+    local number dir=${stage_dir[$shared_stage]} reason=$force log_file status
+    current_stage=$shared_stage
+    for number in "${stage_numbers[@]}"; do
+        if [ "$number" -ge "$stage" ] && [ "$number" -le "$shared_stage" ] && [[ " ${skip_stages[*]} " != *" $number "* ]]; then
+            reason+=$(_reason_to_run "$number" "$(_inputs_digest "$number")" "$(_stage_commands "$number")")
+        fi
+    done
+    if [ "$stage" -gt "$shared_stage" ] || [ "$stop_stage" -lt "$shared_stage" ] || [ "$reason" = false ]; then
+        log "nothing to do on machine $NODE_RANK: it takes part in stage $shared_stage alone, if that has to run"
+        return
+    fi
+    log_file=$dir/log/stage_$shared_stage.machine$NODE_RANK.log
+    mkdir -p "$dir/log"
+    log "stage $shared_stage: ${stage_title[$shared_stage]}: with the first machine"
+    following=true
+    trap - ERR && set +e
+    _run_commands "$shared_stage" "$log_file"
+    status=$?
+    report_errors
+    [ "$status" -eq 0 ] || _stage_failed "$log_file" "$(_describe_exit_code "$status")" "$status"
 }
 
 # Marks the selected stages as to be started over. ASRLIB_START_OVER: the name, if another recipe calls this one; it counts once.
@@ -125,8 +200,8 @@ _run_stage() {
         start_over=false
         [ ! -s "${done_file%.done}.force" ] || start_over=$(<"${done_file%.done}.force")
         trap - ERR && set +e # a failure of the next command is reported by _stage_failed
-        (report_errors && "stage_$number") </dev/null 2>&1 | tee -i "$log_file"
-        status=${PIPESTATUS[0]}
+        _run_commands "$number" "$log_file"
+        status=$?
         report_errors
         [ "$status" -eq 0 ] || _stage_failed "$log_file" "$(_describe_exit_code "$status")" "$status"
         _check_makes "$number" "$log_file"
@@ -135,6 +210,22 @@ _run_stage() {
         _add_summary_row "$number" "done" $((SECONDS - begin))
     fi
     exec {lock}>&-
+}
+
+# _run_commands N LOG_FILE: runs the commands of a stage, with their output on the terminal and in the file; the exit code is theirs. They run in the
+# background, because bash would handle a signal only after them.
+_run_commands() {
+    local out tee_pid status
+    exec {out}> >(exec tee -i "$2")
+    tee_pid=$!
+    (report_errors && "stage_$1") </dev/null >&"$out" 2>&1 &
+    stage_pid=$!
+    exec {out}>&-
+    wait "$stage_pid"
+    status=$?
+    stage_pid=''
+    wait "$tee_pid"
+    return "$status"
 }
 
 _print_stage_plan() {

@@ -10,6 +10,7 @@ from asrlib.corpora.kaldi_dir import Utterance
 from asrlib.features.clusters import Learning, cluster_targets
 from asrlib.features.targets import Jobs, MfccFrames
 from asrlib.utils.arrays import read_safetensors
+from asrlib.utils.backend import LOCAL
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def utterances(tmp_path):
 
 
 def test_what_is_learnt_can_be_applied(utterances, tmp_path):
-    jobs, path = Jobs(1, "local", tmp_path / "log"), tmp_path / "a.b.safetensors"
+    jobs, path = Jobs(1, LOCAL, tmp_path / "log"), tmp_path / "a.b.safetensors"
     labels, quality, bad = cluster_targets(utterances, MfccFrames(), path, Learning("mfcc", 4, portion=1.0, inits=1), jobs)
     assert sorted(labels) == ["a-0", "a-1", "a-2"] and not bad and 0 <= quality["pnmi"] <= 1
     centroids = tmp_path / "a.b.centroids.safetensors"

@@ -12,6 +12,7 @@ from asrlib.pt import sweep as module
 from asrlib.pt.device import Device
 from asrlib.pt.finetune import Request
 from asrlib.pt.sweep import Places, free_place, run_in_place, sweep
+from asrlib.utils.backend import Backend
 from asrlib.utils.errors import UserError
 
 
@@ -59,7 +60,7 @@ def test_as_many_at_once_as_there_are_groups_of_cards(systems, tmp_path, monkeyp
     assert options[options.index("--ngpu") + 1] == "2" and options[options.index("--asr_device") + 1] == "auto"
     sweep(systems, request(ngpu=1), tmp_path, 3)
     assert asked[1][1] == 3
-    sweep(systems, request(ngpu=0), tmp_path, 0, "slurm")
+    sweep(systems, request(ngpu=0), tmp_path, 0, Backend("slurm"))
     assert asked[2][0][0][0] == Places(), "a job of the cluster sees its own cards"
 
 

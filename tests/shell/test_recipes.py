@@ -259,12 +259,25 @@ def test_storing_hidden_states_does_not_rerun_stages(call):
 
 def test_pretraining_on_several_devices(call):
     output, _ = call(AISHELL1, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true")
-    assert "asrlib/bin/pretrain.py --exp_dir mini/exp/progre --pretrain_config" in output
+    assert " -- pretrain --exp_dir mini/exp/progre --pretrain_config" in output
     output, _ = call(LIBRISPEECH, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true")
-    assert "asrlib/bin/train.py --exp_dir mini/exp/deepspeech2 --train_config" in output
-    output, _ = call(AISHELL1, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true")
-    launcher = "$ python -m mindspore.parallel.cluster.run --worker_num=8 --local_worker_num=4 --master_addr=127.0.0.1 --node_rank=0 --join=True"
-    assert f"{launcher} --log_dir=mini/exp/progre/log/msrun" in output
+    launcher = "$ python -m asrlib.bin.launch --processes 4 --machines 2 --alive mini/exp/deepspeech2/.stages/first.lock"
+    marks = "--passed mini/exp/deepspeech2/.stages/3.passed --log_dir mini/exp/deepspeech2/log/launch"
+    assert f"{launcher} {marks} -- train --exp_dir mini/exp/deepspeech2 --train_config" in output
+
+
+def test_on_slurm(call):
+    """Stages 3 to 6 are jobs, too; where they run does not rerun stages."""
+    cluster = ["--cmd_backend", "slurm", "--slurm_args", "time=60 gpu.gres=gpu:2"]
+    output, _ = call(LIBRISPEECH, "--mini", "true", "--ngpu", "4", "--num_nodes", "2", "--device", "Ascend", "--dry_run", "true", *cluster)
+    for name in ("train", "convert", "compare_layers", "export", "decode"):
+        assert f"--log_dir mini/exp/deepspeech2/log/slurm/{name} --slurm_args 'time=60 gpu.gres=gpu:2' -- " in output, name
+    assert "submit --kind training --machines 2 --log_dir" in output and "-- launch --processes 4 --machines 2 --log_dir" in output
+    assert "extract_features --train_config" in output and "--cmd_backend slurm --slurm_args 'time=60 gpu.gres=gpu:2'" in output
+    output, _ = call(AISHELL1, "--mini", "true", "--dry_run", "true", *cluster)
+    assert "submit --kind gpu --log_dir mini/exp/asr_conformer_progre/log/slurm/finetune" in output
+    call(LIBRISPEECH, "--mini", "true")
+    assert call(LIBRISPEECH, "--mini", "true", *cluster)[1] == []
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ run_option dry_run bool false "plan"
 option text text hello "what stage 1 writes"
 run_option nj int 1 "jobs"
 run_option memory_gb int "" "memory"
+option num_nodes int 1 "machines"
 parse_options "$@"
 . "{ROOT}/egs/common/stages.sh"
 
@@ -32,7 +33,7 @@ stage_2() {{
     run ./copy.sh work/a/out.txt "work/b/out 2.txt"
 }}
 stage 3 "training" work/c needs "work/b/out 2.txt"
-stage_3() {{ [ ! -e train.sh ] || run ./train.sh "$start_over"; }}
+stage_3() {{ [ ! -e train.sh ] || run_on_all ./train.sh "$start_over"; }}
 run_stages "$@"
 """
 
@@ -363,3 +364,39 @@ def test_interrupt_prints_the_command_to_resume(recipe, write_script, tmp_path):
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.endswith(f"stage 2 (copying) failed: interrupted\nTo resume: {tmp_path}/run.sh --stage 2\n")
+
+
+def test_sigterm_ends_the_command_that_runs(recipe, write_script, tmp_path):
+    """Also if it is sent to the recipe alone; the command can clean up before."""
+    write_script("copy.sh", "#!/usr/bin/env bash\ntrap 'echo cleaned; kill $!; exit 143' TERM\nsleep 30 &\ntouch started\nwait\n")
+    process = subprocess.Popen(["bash", str(recipe)], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.time() + 20
+    while not (tmp_path / "started").exists():
+        assert time.time() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGTERM)
+    output, error = process.communicate(timeout=20)
+    assert process.returncode == 130 and "cleaned" in output
+    assert error.endswith(f"stage 2 (copying) failed: interrupted\nTo resume: {tmp_path}/run.sh --stage 2\n")
+    assert not (tmp_path / "work/b/.stages/2.done").exists()
+
+
+def test_several_machines_in_one_folder(recipe, write_script, tmp_path):
+    """The first runs the stages; the second takes part in stage 3 alone, takes no lock, and has nothing to do once all is finished."""
+    meet = '#!/usr/bin/env bash\necho "train $NODE_RANK" >>calls\ntouch "here$NODE_RANK"\nuntil [ -e here0 ] && [ -e here1 ]; do sleep 0.05; done\n'
+    write_script("train.sh", meet)
+    begun = [
+        subprocess.Popen(
+            ["bash", str(recipe), "--num_nodes", "2"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=os.environ | {"NODE_RANK": rank},
+        )
+        for rank in ("1", "0")
+    ]  # fmt: skip
+    second, first = (process.communicate(timeout=60)[0] for process in begun)
+    assert [process.returncode for process in begun] == [0, 0], first + second
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert sorted(calls) == sorted([*ALL, "train 0", "train 1"])
+    assert "stage 3: training: with the first machine" in second and "stage 1" not in second and "Successfully finished" in first
+    again = bash(recipe, "--num_nodes", "2", cwd=tmp_path, env={"NODE_RANK": "1"})
+    assert again.returncode == 0 and "nothing to do on machine 1" in again.stdout
+    assert (tmp_path / "work/c/.stages/3.passed").exists()

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrlib.utils.files import atomic_directory, atomic_write, file_name, named_folder, plain_name, unique_names
+from asrlib.utils.errors import UserError
+from asrlib.utils.files import (
+    atomic_directory,
+    atomic_write,
+    file_name,
+    held,
+    named_folder,
+    plain_name,
+    run_folder,
+    settle,
+    settled,
+    unique_names,
+)
 
 
 def names(folder):
@@ -126,3 +138,26 @@ def test_folders_named_by_dots(tmp_path, monkeypatch):
     (tmp_path / "set/sub").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "set/sub")
     assert [named_folder(Path(path)).name for path in (".", "..", "../sub", "x/y")] == ["sub", "set", "sub", "y"]
+
+
+def test_files_of_a_run_go_to_their_places(tmp_path):
+    """Those that a killed run has left are removed, and so is what is not moved."""
+    (tmp_path / ".run.left.tmp").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/old").touch()
+    with run_folder(tmp_path) as folder:
+        (folder / "a.ark").write_text("new")
+        (folder / "b").mkdir()
+        (folder / "b/new").touch()
+        (folder / "half").touch()
+        for name in ("a.ark", "b", "missing"):
+            settle(folder / name)
+        assert settled(f"{folder}/a.ark:17", folder) == f"{tmp_path}/a.ark:17" and settled("/other/a.wav", folder) == "/other/a.wav"
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == ["a.ark", "b", "b/new"]
+
+
+def test_only_one_holds_a_lock(tmp_path):
+    with held(tmp_path / "x/lock", "busy"), pytest.raises(UserError, match="busy"), held(tmp_path / "x/lock", "busy"):
+        pass
+    with held(tmp_path / "x/lock", "busy"):
+        pass

@@ -11,8 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asrlib.utils.backend import Backend
 from asrlib.utils.errors import UserError
 from asrlib.utils.parallel import cores, run_jobs, split_evenly
+from asrlib.utils.slurm import _task
+
+SLURM = Backend("slurm")
 
 
 @given(st.lists(st.integers(), max_size=60), st.integers(1, 70))
@@ -153,22 +157,23 @@ def test_jobs_end_with_a_killed_parent(tmp_path):
 
 def test_unknown_backend(tmp_path):
     with pytest.raises(UserError, match="choose local or slurm"):
-        run_jobs(square, [(1,), (2,)], tmp_path, backend="pbs")
+        run_jobs(square, [(1,), (2,)], tmp_path, backend=Backend("pbs"))
 
 
 def test_slurm_without_slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(UserError, match="--cmd_backend local on a machine without Slurm"):
-        run_jobs(square, [(1,), (2,)], tmp_path, backend="slurm")
+        run_jobs(square, [(1,), (2,)], tmp_path, backend=SLURM)
 
 
-# sbatch that runs each task of the array at once, srun that runs its command, sacct that prints its state.
+# sbatch that runs each task of the array at once, srun that runs its command, squeue that prints its state. There is no accounting (sacct).
 SBATCH = """#!/usr/bin/env bash
 script=${!#}
 echo "Submitted batch job 77"
 count=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$script")
 cp "$script" "$(dirname "$0")/submitted.sh"
 for ((i = 0; i <= count; i++)); do
+    [ ! -e "$(dirname "$0")/never" ] || continue
     SLURM_JOB_ID=77_$i SLURM_ARRAY_JOB_ID=77 SLURM_ARRAY_TASK_ID=$i SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NTASKS=1 SLURM_NNODES=1 SLURM_NODEID=0 \\
         SLURM_JOB_NODELIST=here bash "$script" >/dev/null 2>&1 </dev/null &
 done
@@ -179,9 +184,13 @@ log=${log//%A/77} log=${log//%a/$SLURM_ARRAY_TASK_ID} log=${log//%t/0}
 "$@" >"$log" 2>&1
 touch "$(dirname "$0")/$SLURM_JOB_ID.ended"
 """
-SACCT = """#!/usr/bin/env bash
-echo "JobID|State|NodeList"
-for i in 0 1 2; do [ -e "$(dirname "$0")/77_$i.ended" ] && echo "77_$i|COMPLETED|here" || echo "77_$i|RUNNING|here"; done
+SQUEUE = """#!/usr/bin/env bash
+cat "$(dirname "$0")/states" 2>/dev/null && exit
+for i in 0 1 2; do [ -e "$(dirname "$0")/77_$i.ended" ] && echo "77_$i|COMPLETED|None|here" || echo "77_$i|RUNNING|None|here"; done
+"""
+SCANCEL = """#!/usr/bin/env bash
+echo "$@" >>"$(dirname "$0")/cancelled"
+: >"$(dirname "$0")/states"
 """
 
 
@@ -189,7 +198,7 @@ for i in 0 1 2; do [ -e "$(dirname "$0")/77_$i.ended" ] && echo "77_$i|COMPLETED
 def slurm(tmp_path, monkeypatch):
     folder = tmp_path / "slurm_bin"
     folder.mkdir()
-    for name, text in {"sbatch": SBATCH, "srun": SRUN, "sacct": SACCT, "scancel": "#!/usr/bin/env bash\n"}.items():
+    for name, text in {"sbatch": SBATCH, "srun": SRUN, "squeue": SQUEUE, "scancel": SCANCEL}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -198,18 +207,73 @@ def slurm(tmp_path, monkeypatch):
 
 
 def test_slurm_array(tmp_path, slurm):
-    assert run_jobs(square, [(3,), (1,), (2,)], tmp_path / "log", nj=2, backend="slurm", desc="feats of x") == [9, 1, 4]
+    assert run_jobs(
+        square, [(3,), (1,), (2,)], tmp_path / "log", nj=2, backend=Backend("slurm", ("time=10", "mem=2G", "gpu.gres=gpu:1")), desc="feats of x"
+    ) == [9, 1, 4]
     submitted = (slurm / "submitted.sh").read_text()
-    assert "#SBATCH --array=0-2%2" in submitted and "#SBATCH --job-name=feats_of_x" in submitted
+    assert "#SBATCH --array=0-2%2" in submitted and "#SBATCH --job-name=feats_of_x-" in submitted
+    assert {"#SBATCH --time=10", "#SBATCH --mem=2G", "#SBATCH --no-requeue"} <= set(submitted.splitlines())
+    assert "gres" not in submitted and "USR2" not in submitted
     assert "squaring 1\n" in (tmp_path / "log" / "2.log").read_text()
 
 
 def test_slurm_that_refuses_the_job(tmp_path, slurm):
     (slurm / "sbatch").write_text("#!/usr/bin/env bash\necho 'sbatch: error: invalid partition' >&2\nexit 1\n")
     with pytest.raises(UserError, match="--cmd_backend slurm: .*invalid partition"):
-        run_jobs(square, [(1,), (2,)], tmp_path, backend="slurm")
+        run_jobs(square, [(1,), (2,)], tmp_path, backend=SLURM)
 
 
 def test_slurm_job_that_fails(tmp_path, slurm):
-    with pytest.raises(UserError, match=r"job 3 of 3: .*see .*3\.log: .*a fault of ours"):
-        run_jobs(end_with, [(i, "raise") for i in range(3)], tmp_path / "log", backend="slurm")
+    with pytest.raises(UserError, match=r"job 3 of 3 \(Slurm's 77_2\): ValueError: a fault of ours; see .*3\.log: .*a fault of ours"):
+        run_jobs(end_with, [(i, "raise") for i in range(3)], tmp_path / "log", backend=SLURM)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("PENDING|PartitionTimeLimit|", r"job 1 of 2 \(Slurm's 77_0\): waits for ever \(PartitionTimeLimit\): give a shorter time="),
+        ("TIMEOUT|TimeLimit|node7", r"job 1 of 2 .*: ran out of its time limit: give a longer time= in --slurm_args \(on node7\)"),
+        ("CANCELLED by 0|None|", r"job 1 of 2 .*: was cancelled by scancel"),
+    ],
+)
+def test_slurm_job_that_never_runs(tmp_path, slurm, state, message):
+    (slurm / "never").touch()
+    (slurm / "states").write_text(f"77_0|{state}\n77_1|PENDING|Resources|\n")
+    with pytest.raises(UserError, match=message):
+        run_jobs(square, [(1,), (2,)], tmp_path, backend=SLURM)
+    assert (slurm / "cancelled").read_text().startswith("--name=jobs-"), "the other job, too"
+    assert not (tmp_path / "slurm/run").exists()
+
+
+def test_what_slurm_jobs_wait_for(tmp_path, slurm, logged):
+    (slurm / "sinfo").write_text("#!/usr/bin/env bash\necho 'node[1-2]|(drained:|disk is full)'\n")
+    (slurm / "sinfo").chmod(0o755)
+    (slurm / "states").write_text("77_0|PENDING|Nodes required for job are DOWN|\n77_1|PENDING|Nodes required for job are DOWN|\n")
+    assert run_jobs(square, [(1,), (2,)], tmp_path, backend=SLURM, desc="feats") == [1, 4]
+    assert "feats: jobs wait in the queue, 2 for: Nodes required for job are DOWN; nodes: node[1-2] (drained: disk is full)" in logged
+
+
+def test_jobs_that_a_killed_run_has_left_are_cancelled(tmp_path, slurm):
+    """Also by a run of local jobs; one that starts nevertheless does nothing."""
+    (tmp_path / "slurm").mkdir()
+    (tmp_path / "slurm/run").write_text("feats-12345678\n66\n")
+    assert run_jobs(square, [(1,), (2,)], tmp_path, nj=1) == [1, 4]
+    assert (slurm / "cancelled").read_text() == "--name=feats-12345678\n" and not (tmp_path / "slurm/run").exists()
+    (tmp_path / "slurm/run").write_text("feats-87654321\n67\n")
+    refusal = _task(tmp_path / "slurm/run", "feats-12345678", square, (3,))
+    assert isinstance(refusal, UserError) and "nobody waits for the jobs feats-12345678" in str(refusal)
+    assert _task(tmp_path / "slurm/run", "feats-87654321", square, (3,)) == 9
+
+
+def test_jobs_left_on_a_machine_without_slurm(tmp_path, monkeypatch):
+    (tmp_path / "slurm").mkdir()
+    (tmp_path / "slurm/run").write_text("feats-12345678\n66\n")
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(UserError, match="jobs feats-12345678 of an earlier run may be in Slurm's queue, and there is no scancel here"):
+        run_jobs(square, [(1,)], tmp_path)
+
+
+def test_results_are_kept_as_jobs_end(tmp_path):
+    kept = []
+    assert run_jobs(later_first, [(i, 3) for i in range(3)], tmp_path, nj=3, keep=lambda index, result: kept.append((index, result))) == [0, 1, 2]
+    assert sorted(kept) == [(0, 0), (1, 1), (2, 2)]

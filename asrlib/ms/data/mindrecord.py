@@ -22,6 +22,7 @@ from mindspore.mindrecord import FileWriter, MindRecordException
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.features.ark import read_matrix
 from asrlib.features.extract import features_digest
+from asrlib.utils.backend import LOCAL, Backend
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_directory, atomic_write
 from asrlib.utils.log import get_logger
@@ -37,7 +38,7 @@ SMALLEST_PAGE, LARGEST_PAGE = 1 << 20, 1 << 28  # bytes of a page: a row must fi
 HEADER, HEADER_OF_A_PAGE = 1 << 16, 1 << 10  # bytes of a file's header, which describes its pages
 
 
-def write_shards(dump_dir: Path, num_shards: int, nj: int = 0, backend: str = "local") -> bool:
+def write_shards(dump_dir: Path, num_shards: int, nj: int = 0, backend: Backend = LOCAL) -> bool:
     """Makes dump_dir/mindrecord from the features in dump_dir; False: it is up to date.
 
     nj: processes, 0: one per core. The folder appears once all shards have been verified against the archives.

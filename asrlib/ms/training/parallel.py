@@ -1,4 +1,4 @@
-"""Data-parallel training with msrun: ranks, the batches of each process, and sums over all processes."""
+"""Data-parallel training: ranks, the batches of each process, sums over all processes, and their statistics of batch normalisation."""
 
 import os
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
+from asrlib.ms.layers.norms import MOMENTUM
 from asrlib.utils.errors import UserError
 
 BACKENDS = {"CPU": "mccl", "GPU": "nccl", "Ascend": "hccl"}
@@ -45,33 +46,37 @@ def rate_factor(rule: str, processes: int) -> float:
     return {"none": 1.0, "sqrt": processes**0.5, "linear": float(processes)}[rule]
 
 
-def is_statistic(parameter: Parameter) -> bool:
-    """Whether a parameter of a network, or its moving average, is a moving statistic of batch normalisation."""
-    return not parameter.requires_grad
+class JoinStatistics(nn.Cell):
+    """Moves statistics of batch normalisation as one process does that computes the batches of all processes one after the other.
 
+    statistics have moved from `former` towards a batch of this process. left (): weight that this has left of `former`; own (): weight of what it has
+    added; rest (): weight that is left of `former` after the batches of all.
+    """
 
-class AverageStatistics(nn.Cell):
-    """Averages moving statistics of batch normalisation, which each process keeps for its own batches, over all processes."""
-
-    def __init__(self, statistics: Sequence[Parameter], processes: int):
+    def __init__(self, statistics: Sequence[Parameter], former: Sequence[Parameter]):
         super().__init__(auto_prefix=False)
-        self.statistics = ParameterTuple(statistics)
-        self.reduce, self.share = ops.AllReduce(), 1.0 / processes
+        self.statistics, self.former, self.reduce = ParameterTuple(statistics), ParameterTuple(former), ops.AllReduce()
 
-    def construct(self):
+    def construct(self, left, own, rest):
         done = ()
-        for statistic in self.statistics:
-            done += (ops.assign(statistic, self.reduce(statistic + 0.0) * self.share),)
+        for statistic, former in zip(self.statistics, self.former):  # noqa: B905  (a graph)
+            done += (ops.assign(statistic, former * rest + self.reduce((statistic - former * left) * own)),)
         return done
 
 
+def statistic_weights(moves: np.ndarray, rank: int) -> tuple[float, float, float]:
+    """left, own and rest of JoinStatistics. moves (processes,): how often each has moved its statistics; 0: its batch does not count."""
+    keep = 1.0 - MOMENTUM
+    return float(keep ** moves[rank]), float((moves[rank] > 0) * keep ** moves[rank + 1 :].sum()), float(keep ** moves.sum())
+
+
 def join(device: str) -> Ranks:
-    """Joins the processes that msrun has started; without msrun, a single process. UserError: the others cannot be reached."""
+    """Joins the processes that asrlib.utils.launch (or msrun) has started; else a single process. UserError: the others cannot be reached."""
     if "MS_ROLE" not in os.environ:
         return Ranks()
     try:
         init(BACKENDS[device])  # the scheduler returns only when all processes have ended
     except RuntimeError as error:
-        raise UserError(f"msrun: the processes cannot reach each other: {str(error).splitlines()[0]}") from None
+        raise UserError(f"the processes cannot reach each other: {str(error).splitlines()[0]}") from None
     ms.set_auto_parallel_context(parallel_mode=ms.ParallelMode.STAND_ALONE)  # gradients are summed by our own step
     return Ranks(get_rank(), get_group_size(), int(os.environ.get("ASRLIB_LOCAL_PROCESSES", get_group_size())))

@@ -1,5 +1,6 @@
 """Trains a model in exp_dir, given a configuration and an objective."""
 
+import contextlib
 import difflib
 import json
 from operator import attrgetter
@@ -27,7 +28,7 @@ from asrlib.ms.training.step import TrainStep
 from asrlib.ms.training.trainer import Trainer
 from asrlib.utils.arrays import save_arrays
 from asrlib.utils.errors import UserError
-from asrlib.utils.files import atomic_write
+from asrlib.utils.files import BUSY, LOCK, atomic_write, held
 from asrlib.utils.former import StartOver, remove, set_aside
 from asrlib.utils.log import get_logger
 
@@ -48,7 +49,7 @@ def train(
 ) -> None:
     """Trains, or resumes training, in exp_dir; at the end writes exp_dir/model.safetensors.
 
-    pretrained: weights to start from; memory_gb: limit, None: the available memory; profile: write a trace of some updates. Under msrun with N
+    pretrained: weights to start from; memory_gb: limit, None: the available memory; profile: write a trace of some updates. With N
     processes every update has N times as many batches, of which each process computes its part; the first process writes. A run on other data in
     exp_dir is set aside. UserError: exp_dir holds a run with another configuration, or the data are invalid.
     """
@@ -60,6 +61,14 @@ def train(
     use_device(device)
     ranks = join(device)
     exp_dir.mkdir(parents=True, exist_ok=True)
+    with held(exp_dir / LOCK, BUSY.format(exp_dir)) if ranks.rank == 0 else contextlib.nullcontext():
+        _train(objective, exp_dir, pretrained, ranks, start_over, memory_gb, profile)
+
+
+def _train(
+    objective: Objective, exp_dir: Path, pretrained: Path | None, ranks: Ranks, start_over: StartOver, memory_gb: float | None, profile: bool
+) -> None:
+    config = objective.config
     if ranks.rank == 0:
         if start_over.due(exp_dir):
             remove(exp_dir, RUN)
@@ -121,7 +130,7 @@ def make_trainer(network: nn.Cell, objective: Objective, exp_dir: Path, ranks: R
         optimizer = Ema(optimizer, network, config.trainer.ema)
     parameters = sum(p.size for p in network.trainable_params())
     parts = plan_parts(config, objective.shapes(), parameters, memory_gb, ranks.local)
-    step = TrainStep(network, objective.loss(network), optimizer, config.optim, config.trainer.precision == "fp16", ranks.size, parts.accumulate)
+    step = TrainStep(network, objective.loss(network), optimizer, config.optim, config.trainer.precision == "fp16", ranks, parts.accumulate)
     log_batch(config, ranks)
     log.info("buckets (frames x utterances): %s", ", ".join(f"{b.frames} x {b.batch_size}" for b in objective.loader.buckets))
     return Trainer(config, network, optimizer, step, objective, exp_dir, parts, ranks)

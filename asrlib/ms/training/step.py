@@ -9,6 +9,7 @@ from mindspore import ParameterTuple, Tensor, nn, ops
 from asrlib.config.training import OptimConfig
 from asrlib.ms.kernels import in_place, kernel
 from asrlib.ms.training.optim import for_tensors
+from asrlib.ms.training.parallel import JoinStatistics, Ranks, statistic_weights
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 from asrlib.utils.memory import GB, peak_memory, release_memory
@@ -130,27 +131,34 @@ class TrainStep:
         optimizer: nn.Cell,
         config: OptimConfig,
         scaled: bool = False,
-        processes: int = 1,
+        ranks: Ranks = Ranks(),  # noqa: B008  (frozen)
         accumulate: bool = False,
     ):
         sums = optimizer.weights.clone(prefix="gradient_sum", init="zeros") if accumulate or config.accumulate > 1 else None
         self.loss_scale = 1.0
         self.gradients = Gradients(loss, optimizer.weights, sums)
-        self.update = Update(optimizer, config.grad_clip, scaled, processes, sums)
+        self.update = Update(optimizer, config.grad_clip, scaled, ranks.size, sums)
         statistics = ParameterTuple(p for p in network.get_parameters() if not p.requires_grad)
         former = statistics.clone(prefix="former")
         self.keep, self.restore = (Copy(former, statistics), Copy(statistics, former)) if statistics else (None, None)
+        self.ranks, self.moves, self.join = ranks, 0, None
+        if statistics and ranks.size > 1:
+            before = statistics.clone(prefix="before")
+            self.begin, self.join = Copy(before, statistics), JoinStatistics(statistics, before)
         self.finite, self.first = np.ones(1, np.float32), True
         self.shapes: set[tuple] = set()
         self.compile_seconds = 0.0
 
-    def __call__(self, rate: float, update: bool, *inputs: np.ndarray) -> tuple[np.ndarray, float, bool]:
-        """rate: learning rate; update: whether this batch is the last of an update; inputs: arrays of the batch.
+    def __call__(self, rate: float, update: bool, *inputs: np.ndarray, counts: bool = True, ends: bool = True) -> tuple[np.ndarray, float, bool]:
+        """rate: learning rate; update: whether this batch is the last of an update; inputs: arrays of the batch, or of a part of it.
+        counts: whether the batch is one of the update; ends: whether this is its last part.
 
         -> metrics (K,), gradient norm or 0 if it is not needed, whether loss and gradients were finite.
         """
         if self.keep is not None:
             self.keep()
+        if self.join is not None and self.moves == 0:
+            self.begin()
         first, scale, *batch = self._arguments(inputs)
         try:
             if self.is_new(inputs):
@@ -163,13 +171,25 @@ class TrainStep:
                 raise UserError(f"out of memory at a batch of {shape}, with {used:.1f} GB in use: {advice}") from None
             raise
         self.finite, self.first = np.minimum(self.finite, finite.asnumpy()), update
-        if self.restore is not None and not finite.asnumpy()[0]:
+        good = bool(finite.asnumpy()[0])
+        if self.restore is not None and not good:
             self.restore()
+        self.moves += counts and good
+        if ends:
+            self._join()
         norm, finite = 0.0, bool(self.finite[0])
         if update:
             norm, finite = (x.asnumpy() for x in self.update(Tensor(rate, ms.float32), scale, Tensor(self.finite), *grads))
             self.finite = np.ones(1, np.float32)
         return metrics.asnumpy(), float(norm), bool(finite)
+
+    def _join(self) -> None:
+        """After a batch of every process: the statistics that one process would have."""
+        if self.join is not None:
+            own = np.arange(self.ranks.size) == self.ranks.rank
+            weights = statistic_weights(self.ranks.sum(own * float(self.moves)), self.ranks.rank)
+            self.join(*(Tensor(weight, ms.float32) for weight in weights))
+        self.moves = 0
 
     def is_new(self, inputs) -> bool:
         """Whether a graph has to be compiled for a batch of these shapes."""

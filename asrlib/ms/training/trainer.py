@@ -18,7 +18,7 @@ from asrlib.ms.training.checkpoints import Checkpoints
 from asrlib.ms.training.history import History
 from asrlib.ms.training.memory_plan import Parts
 from asrlib.ms.training.optim import Ema, SwapEma
-from asrlib.ms.training.parallel import AverageStatistics, Ranks, is_statistic, rate_factor
+from asrlib.ms.training.parallel import Ranks, rate_factor
 from asrlib.ms.training.schedules import learning_rate
 from asrlib.ms.training.state import TrainState, load_state, save_state
 from asrlib.ms.training.step import TrainStep
@@ -49,8 +49,6 @@ class Trainer:
     ):
         self.config, self.network, self.optimizer, self.step, self.objective = config, network, optimizer, step, objective
         self.exp_dir, self.parts, self.ranks = exp_dir, parts, ranks
-        statistics = [p for p in (*network.get_parameters(), *(optimizer.mean if isinstance(optimizer, Ema) else ())) if is_statistic(p)]
-        self.average_statistics = AverageStatistics(statistics, ranks.size) if ranks.size > 1 and statistics else None
         self.swap_ema = SwapEma(optimizer) if isinstance(optimizer, Ema) else None
         self.state = TrainState(data=objective.fingerprint(), loss_scale=loss_scale.start(config.trainer))
         self.history = History(ranks.folder(exp_dir))
@@ -90,7 +88,7 @@ class Trainer:
         groups = self._groups()
         if trainer.epochs:
             bar.set_description(f"epoch {state.epoch + 1}/{trainer.epochs}", refresh=False)
-            bar.total = trainer.updates or state.update + len(groups) + (trainer.epochs - state.epoch - 1) * self._updates_of_an_epoch()
+            bar.total = trainer.updates or state.update + len(groups) + (trainer.epochs - state.epoch - 1) * self._updates(self.batches)
         for group, numbers in zip(self._loaded(groups), groups, strict=True):
             self._update(group, len(numbers), bar)
             if self._due(epoch_ended=False):
@@ -111,8 +109,9 @@ class Trainer:
         size, first = self.config.optim.accumulate * self.ranks.size, self.state.batch
         return [range(begin, min(begin + size, self.batches)) for begin in range(first, self.batches, size)]
 
-    def _updates_of_an_epoch(self) -> int:
-        return math.ceil(self.batches / (self.config.optim.accumulate * self.ranks.size))
+    def _updates(self, batches: int) -> int:
+        """The number of updates from so many batches of an epoch: of it the schedule is a function, however many processes share them."""
+        return math.ceil(batches / (self.config.optim.accumulate * self.ranks.size))
 
     def _loaded(self, groups: list[range]) -> Iterator[list[tuple[Batch, bool]]]:
         """This process's batches of each update, and whether they count."""
@@ -127,14 +126,15 @@ class Trainer:
     def _update(self, group: list[tuple[Batch, bool]], count: int, bar) -> None:
         """group: this process's batches of an update and whether they count; count: number of batches of all processes."""
         state, config = self.state, self.config
-        trainer, epoch = config.trainer, state.epoch + state.batch / self.batches
+        trainer, epoch = config.trainer, state.epoch + self._updates(state.batch) / self._updates(self.batches)
         rate = learning_rate(config.schedule, config.optim.learning_rate, state.update, epoch, trainer.epochs, trainer.updates)
         rate *= rate_factor(config.optim.scale_rate, self.ranks.size)
         begin, totals, finite, norm = time.perf_counter(), 0.0, True, 0.0
         self.step.loss_scale = state.loss_scale
         units = max(1.0, float(self.ranks.sum(sum(batch.units for batch, counts in group if counts))))
-        parts = [(part, counts) for batch, counts in group for part in batch.split(self.parts.count(batch))]
-        for number, (part, counts) in enumerate(parts, 1):
+        batches = [(batch.split(self.parts.count(batch)), counts) for batch, counts in group]
+        parts = [(part, counts, part is pieces[-1]) for pieces, counts in batches for part in pieces]
+        for number, (part, counts, ends) in enumerate(parts, 1):
             counted = part.units if counts else 0
             inputs = part.inputs(counted / units, state.update)
             if self.step.is_new(inputs):
@@ -142,7 +142,7 @@ class Trainer:
                 self.step.compile(*inputs)
             if len(parts) > 1:
                 bar.set_postfix_str(f"batch {number} of {len(parts)} of the update", refresh=time.time() > bar.last_print_t + bar.mininterval)
-            metrics, norm, finite = self.step(rate, number == len(parts), *inputs)
+            metrics, norm, finite = self.step(rate, number == len(parts), *inputs, counts=counts, ends=ends)
             totals += counted / units * metrics
         totals = self.ranks.sum(totals)
         self._check(finite, [batch for batch, _ in group])
@@ -215,8 +215,6 @@ class Trainer:
 
     def validate(self) -> None:
         """Scores the weights, or their moving average if trainer.ema is set, and keeps them if they are among the best or in trainer.keep_updates."""
-        if self.average_statistics is not None:
-            self.average_statistics()
         if self.swap_ema is not None:
             self.swap_ema()
         self._validate()

@@ -243,19 +243,17 @@ def test_killed_and_started_again(corpus, tmp_path, root):
 
 
 def test_two_processes_train_as_one(corpus, tmp_path, root):
-    """msrun with two CPU processes: the losses and the weights of one process on the same batches, added up."""
+    """Two CPU processes: the losses and the weights of one process on the same batches, added up."""
     together, alone = tmp_path / "together" / "exp", tmp_path / "alone" / "exp"
     for exp in (together, alone):
         exp.parent.mkdir()
     same = ("trainer.updates=5", "batch.buckets=1", "batch.batch_seconds=2")
     run(root, arguments(corpus, alone, *same, "optim.accumulate=2"))
     python, _, _, *options = arguments(corpus, together, *same)
-    bins = os.path.dirname(python)
-    workers = ["--worker_num=2", "--local_worker_num=2", "--join=True", f"--log_dir={tmp_path / 'msrun'}", "--master_port=8157"]
-    msrun = [os.path.join(bins, "msrun"), *workers]
-    done = subprocess.run([*msrun, str(root / "asrlib/bin/pretrain.py"), *options], capture_output=True, text=True, check=False, timeout=300,
-                          env=os.environ | {"PYTHONPATH": str(root), "PATH": f"{bins}:{os.environ['PATH']}"})  # fmt: skip
-    logs = "".join(path.read_text(errors="replace")[-2000:] for path in (tmp_path / "msrun").glob("*.log"))
+    words = ["--processes", "2", "--log_dir", str(tmp_path / "log"), "--", "pretrain", *options]
+    done = subprocess.run([python, "-m", "asrlib.bin.launch", *words], capture_output=True, text=True, check=False, timeout=300,
+                          env=os.environ | {"PYTHONPATH": str(root)})  # fmt: skip
+    logs = "".join(path.read_text(errors="replace")[-2000:] for path in (tmp_path / "log").glob("*.log"))
     assert done.returncode == 0, done.stderr[-2000:] + logs
     one, two = ([row["loss"] for row in read_history(exp) if "masked_loss" in row] for exp in (alone, together))
     assert len(one) == 5 and np.allclose(one, two, rtol=1e-5), (one, two)
