@@ -84,9 +84,14 @@ CONF
 }
 
 stop() {
-    local file
+    local file pids=()
     for file in "$1"/slurmd.*.pid "$1"/slurmctld.pid "$1"/munged.pid; do
-        [ ! -s "$file" ] || kill "$(<"$file")" 2>/dev/null || true
+        [ ! -s "$file" ] || pids+=("$(<"$file")")
+    done
+    [ ${#pids[@]} -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
+    for _ in {1..50}; do # they write their state
+        kill -0 "${pids[@]}" 2>/dev/null || return 0
+        sleep 0.2
     done
 }
 
