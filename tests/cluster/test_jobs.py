@@ -69,12 +69,14 @@ def test_a_failing_job_ends_the_others(tmp_path, monkeypatch):
     assert not queue()
 
 
+@pytest.mark.recipe
 def test_sigterm_cancels(waiting):
     waiting.send_signal(signal.SIGTERM)
     assert "error: interrupted" in waiting.communicate(timeout=60)[1] and waiting.returncode == 130
     assert not queue()
 
 
+@pytest.mark.recipe
 def test_a_resumed_run_cancels_what_a_killed_one_left(waiting, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     waiting.kill()
