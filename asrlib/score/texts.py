@@ -50,8 +50,8 @@ def _is_trn(path: str | Path) -> bool:
 
 
 def _split_trn(line: str) -> tuple[str, str]:
-    words, utterance = TRN.fullmatch(line).groups()  # type: ignore[union-attr]  # _is_trn has seen it
-    return utterance, words
+    words, utterance = TRN.fullmatch(line.strip()).groups()  # type: ignore[union-attr]  # _is_trn has seen it
+    return utterance, " ".join(words.split())
 
 
 def read_utt2spk(path: str | Path) -> Mapping[str, str]:

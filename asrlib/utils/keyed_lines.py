@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,23 +18,53 @@ NEAR = 64  # lines among which a search ends without remembering keys
 
 
 def split_key(line: str) -> tuple[str, str]:
-    """The first word of a line and the others."""
-    key, *value = line.split(maxsplit=1)
-    return key, value[0] if value else ""
+    """The first word of a line and the others, with single spaces."""
+    key, *words = line.split()
+    return key, " ".join(words)
 
 
-class KeyedLines(Mapping[str, str]):
+class Searched:
+    """A sorted sequence of keys on disk."""
+
+    def __init__(self):
+        self.probes = dict[int, str]()  # keys at which most searches look
+
+    def key_at(self, number: int) -> str:
+        """The key with this number in the order of the keys."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def number(self, key: object) -> int | None:
+        """The number of a key in their order, from 0; None if there is none."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            found = self.probes.get(middle) or self.key_at(middle)
+            if high - low > NEAR:
+                self.probes[middle] = found
+            if found == key:
+                return middle
+            if found < str(key):
+                low = middle + 1
+            else:
+                high = middle
+        return None
+
+
+class KeyedLines(Searched, Mapping[str, str]):
     """{key: words} of the lines of a file, in its order; a line with only a key has no words.
 
     Lines are read again when they are asked for. In memory are their places and, unless the file is sorted, the order of its keys (12 bytes a line).
-    split: makes key and words of a line. UserError: no such file; a line is empty, not UTF-8 or has the key of another one.
+    split: makes key and words of a line with its end. UserError: no such file; a line is empty, not UTF-8 or has the key of another one.
     """
 
     def __init__(self, path: str | Path, split: Split = split_key):
+        super().__init__()
         self.path, self.split = Path(path), split
         self.file = _open(self.path)
         self.starts, self.order = self._index()
-        self.probes = dict[int, str]()  # keys at which most searches look
 
     def _index(self) -> tuple[np.ndarray, np.ndarray | None]:
         """The place of each line and the end of the last one; the lines in the order of their keys, None for that of the file."""
@@ -61,32 +92,19 @@ class KeyedLines(Mapping[str, str]):
         """Key and words of the line with this number in the order of the keys."""
         number = number if self.order is None else int(self.order[number])
         begin, end = int(self.starts[number]), int(self.starts[number + 1])
-        key, value = self.split(os.pread(self.file.fileno(), end - begin, begin).decode("utf-8").strip())
-        return key, " ".join(value.split())
+        return self.split(os.pread(self.file.fileno(), end - begin, begin).decode("utf-8"))
 
-    def _find(self, key: object) -> tuple[str, str] | None:
-        low, high = 0, len(self)
-        while low < high:
-            middle = (low + high) // 2
-            found = self.probes.get(middle) or self._line(middle)[0]
-            if high - low > NEAR:
-                self.probes[middle] = found
-            if found == key:
-                return self._line(middle)
-            if found < str(key):
-                low = middle + 1
-            else:
-                high = middle
-        return None
+    def key_at(self, number: int) -> str:
+        return self._line(number)[0]
 
     def __getitem__(self, key: str) -> str:
-        found = self._find(key)
-        if found is None:
+        number = self.number(key)
+        if number is None:
             raise KeyError(key)
-        return found[1]
+        return self._line(number)[1]
 
     def __contains__(self, key: object) -> bool:
-        return self._find(key) is not None
+        return self.number(key) is not None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -103,9 +121,7 @@ class KeyedLines(Mapping[str, str]):
         return _Rows(self, itemgetter(1))
 
     def _rows(self) -> Iterator[tuple[str, str]]:
-        for _, _, line in _numbered(self.file, self.path):
-            key, value = self.split(line)
-            yield key, " ".join(value.split())
+        return (self.split(line) for _, _, line in _numbered(self.file, self.path))
 
     def sorted_items(self) -> Iterator[tuple[str, str]]:
         """Key and words of each line in the order of the keys."""
@@ -146,12 +162,12 @@ class _SortedKeys(Sequence):
 def lines_of(path: str | Path) -> Iterator[str]:
     """The lines of a file without white space around them. UserError: no such file; a line is empty or not UTF-8."""
     with _open(Path(path)) as file:
-        yield from (line for _, _, line in _numbered(file, Path(path)))
+        yield from (line.strip() for _, _, line in _numbered(file, Path(path)))
 
 
-def sorted_items(rows: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def sorted_items(rows: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The items of a mapping in the order of its keys."""
-    return rows.sorted_items() if isinstance(rows, KeyedLines) else iter(sorted(rows.items()))
+    return rows.sorted_items() if isinstance(rows, Searched) else iter(sorted(rows.items(), key=itemgetter(0)))  # type: ignore[attr-defined]
 
 
 def sorted_keys(rows: Mapping[str, str]) -> Sequence[str]:
@@ -159,7 +175,7 @@ def sorted_keys(rows: Mapping[str, str]) -> Sequence[str]:
     return rows.sorted_keys() if isinstance(rows, KeyedLines) else sorted(rows)
 
 
-def joined(first: Mapping[str, str], *others: Mapping[str, str]) -> Iterator[tuple[str, str, list[str | None]]]:
+def joined(first: Mapping[str, str], *others: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Any]]]:
     """Of each key of `first`, in order: key, its value and those of the others, None where one lacks the key."""
     rows = [_Follower(sorted_items(other)) for other in others]
     for key, value in sorted_items(first):
@@ -169,11 +185,11 @@ def joined(first: Mapping[str, str], *others: Mapping[str, str]) -> Iterator[tup
 class _Follower:
     """The values of ascending keys from sorted items."""
 
-    def __init__(self, items: Iterable[tuple[str, str]]):
+    def __init__(self, items: Iterable[tuple[str, Any]]):
         self.items = iter(items)
         self.current = next(self.items, None)
 
-    def value(self, key: str) -> str | None:
+    def value(self, key: str) -> Any:
         while self.current is not None and self.current[0] < key:
             self.current = next(self.items, None)
         return self.current[1] if self.current is not None and self.current[0] == key else None
@@ -210,9 +226,9 @@ def _raw_lines(handle: int) -> Iterator[bytes]:
 
 def _text(raw: bytes, path: Path, number: int) -> str:
     try:
-        line = raw.decode("utf-8").strip()
+        line = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}:{number}: not UTF-8 (byte {raw[error.start]:#04x}): convert the file, for example with iconv") from None
-    if not line:
+    if line.isspace() or not line:
         raise UserError(f"{path}:{number}: empty line: remove it, or start it with an utterance id")
     return line
