@@ -2,7 +2,8 @@
 
 --unit word makes a word model over character tokens (English); --unit char makes a character model in which spaces are written <space>, as in the
 token list (Mandarin, or an open vocabulary). A tag such as [noise] is one unit, <unk> the unknown unit; reserved symbols (<s>, <blank>, ...) in the
-text are left out with a warning. With --valid_text the perplexity on that text is logged.
+text are left out with a warning. With --valid_text the perplexity on that text is logged. N-grams are counted in temporary files ($TMPDIR, about 60
+bytes for each different n-gram), so that memory hardly grows with the text.
 """
 
 import functools

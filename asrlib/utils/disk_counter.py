@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
-KEYS = 1_000_000  # that are kept in memory
+KEYS = 500_000  # that are kept in memory
 
 
 class SortedRuns:
