@@ -2,10 +2,13 @@
 
 --unit word makes a word model over character tokens (English); --unit char makes a character model in which spaces are written <space>, as in the
 token list (Mandarin, or an open vocabulary). A tag such as [noise] is one unit, <unk> the unknown unit; reserved symbols (<s>, <blank>, ...) in the
-text are left out with a warning. With --valid_text the perplexity on that text is logged.
+text are left out with a warning. With --valid_text the perplexity on that text is logged. N-grams are counted in temporary files ($TMPDIR, about 60
+bytes for each different n-gram), so that memory hardly grows with the text.
 """
 
 import functools
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, run
@@ -29,25 +32,28 @@ def main(argv=None) -> int | None:
 
     log = get_logger(__name__)
 
-    def sentences(path: Path) -> list[list[str]]:
-        texts = list(read_text(path).values())
-        units = [text.split() if args.unit == "word" else characters(text, " ") for text in texts]
-        if phrases := {tag for text in texts for tag in find_tags(text) if " " in tag}:  # no words of an ARPA file
+    def sentences(path: Path) -> Iterator[list[str]]:
+        reserved, phrases = Counter[str](), set[str]()
+        for text in read_text(path).values():
+            if found := {tag for tag in find_tags(text) if " " in tag}:  # no words of an ARPA file
+                phrases |= found
+                text = functools.reduce(lambda text, tag: text.replace(tag, " "), found, text)
+            units = text.split() if args.unit == "word" else characters(text, " ")
+            reserved.update(unit for unit in units if unit in RESERVED)
+            yield [SPACE if unit == " " else unit for unit in units if unit not in RESERVED]
+        if phrases:
             log.warning("%s: tags with spaces are left out, as %s: normalise_text removes tags", path, min(phrases))
-            bare = [functools.reduce(lambda text, tag: text.replace(tag, " "), phrases, text) for text in texts]
-            units = [text.split() if args.unit == "word" else characters(text, " ") for text in bare]
-        if found := [unit for sentence in units for unit in sentence if unit in RESERVED]:
-            log.warning("%s: %d reserved symbols are left out: %s", path, len(found), " ".join(sorted(set(found))))
-        return [[SPACE if unit == " " else unit for unit in sentence if unit not in RESERVED] for sentence in units]
+        if reserved:
+            log.warning("%s: %d reserved symbols are left out: %s", path, reserved.total(), " ".join(sorted(reserved)))
 
-    train = sentences(args.text)
-    valid = sentences(args.valid_text) if args.valid_text else []
-    model = estimate(train, args.order)
+    model = estimate(sentences(args.text), args.order)
+    valid = list(sentences(args.valid_text)) if args.valid_text else []
     write_arpa(model, args.out)
-    for n, (grams, discount) in enumerate(zip(model.probs, model.discounts, strict=True), 1):
-        log.info("order %d: %d n-grams, discounts %s", n, len(grams), " ".join(f"{d:.3f}" for d in discount))
+    for n, (size, discount) in enumerate(zip(model.sizes, model.discounts, strict=True), 1):
+        log.info("order %d: %d n-grams, discounts %s", n, size, " ".join(f"{d:.3f}" for d in discount))
     if valid:
-        unknown = sum((unit,) not in model.probs[0] for sentence in valid for unit in sentence)
+        known = set(model.units)
+        unknown = sum(unit not in known for sentence in valid for unit in sentence)
         units = sum(map(len, valid))
         log.info("perplexity %.1f on %s, %d of %d units unknown", perplexity(args.out, valid), args.valid_text, unknown, units)
 

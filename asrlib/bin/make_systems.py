@@ -27,12 +27,12 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
 
     from asrlib.config.systems import System, write_systems
-    from asrlib.ms.training.history import read_history
+    from asrlib.ms.training.history import history_rows
     from asrlib.utils.errors import UserError
 
     sources: list[tuple[str, str, str, int | None, float | None]] = []
     if args.exp_dir:
-        losses = {row["update"]: row["valid_loss"] for row in read_history(args.exp_dir) if "valid_loss" in row}
+        losses = {row["update"]: row["valid_loss"] for row in history_rows(args.exp_dir) if "valid_loss" in row}
         for number, path in _kept(args.exp_dir, args.package, args.updates.split()).items():
             sources.append((f"{number}", args.upstream, str(path), number, losses.get(number)))
     for entry in args.others:

@@ -3,7 +3,8 @@
   make_tokens --text data/train/text --check data/dev/text --labels conf/labels_en.txt --out dump/tokens.txt
   make_tokens --type sentencepiece --nbpe 300 --text data/train/text --out dump/tokens.txt
 
-The list has one token per line, <space> for the space and <blank> last. Nothing is written unless the tokens cover all texts.
+The list has one token per line, <space> for the space and <blank> last. Nothing is written unless the tokens cover all texts. SentencePiece learns
+from 200,000 sentences, drawn at random, if there are more.
 """
 
 from pathlib import Path

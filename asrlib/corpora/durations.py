@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
+from asrlib.utils.keyed_lines import joined, sorted_keys
 from asrlib.utils.log import get_logger
 from asrlib.utils.progress import progress
 
@@ -14,29 +17,37 @@ log = get_logger(__name__)
 
 
 def durations(data: KaldiDir, nj: int = 8) -> dict[str, float]:
-    """Seconds of every utterance, summed over its parts. nj: headers read in parallel.
+    """Seconds of every utterance, summed over its parts. nj: headers read in parallel. UserError: as `seconds`."""
+    return dict(zip(sorted_keys(data.utt2spk), seconds(data, nj).tolist(), strict=True))
+
+
+def seconds(data: KaldiDir, nj: int = 8) -> np.ndarray:
+    """`durations` in the order of the utterances, (utterances,).
 
     UserError: files cannot be read or wav.scp has commands (each is logged), utt2dur has an invalid number.
     """
-    known = {utt: _number(utt, value) for utt, value in data.tables.get("utt2dur", {}).items() if utt in data.utt2spk}
-    if len(known) == len(data):
-        return known
-    unknown = [utterance for utterance in data.utterances() if utterance.id not in known]
+    known = joined(data.utt2spk, data.tables.get("utt2dur", {}))
+    found = np.array([np.nan if value is None else _number(utt, value) for utt, _, (value,) in known], np.float64)
+    lacking = np.flatnonzero(np.isnan(found))
+    if not len(lacking):
+        return found
+    unknown = (utterance for utterance, missing in zip(data.utterances(), np.isnan(found).tolist(), strict=True) if missing)
     with ThreadPoolExecutor(nj) as pool:
         try:
-            lengths = progress(pool.map(_seconds, unknown), desc="lengths of audio files", total=len(unknown), unit="utt", delay=2)
-            found = {utterance.id: seconds for utterance, seconds in zip(unknown, lengths, strict=True)}
+            lengths = progress(pool.map(_seconds, unknown), desc="lengths of audio files", total=len(lacking), unit="utt", delay=2)
+            read = list(lengths)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    bad = [reason for reason in found.values() if isinstance(reason, str)]
+    bad = [reason for reason in read if isinstance(reason, str)]
     if len(bad) > 1:
         for reason in bad:
             log.error("%s", reason)
         raise UserError(f"{len(bad)} of {len(data)} utterances cannot be read, {bad[0]}; drop them with validate_data --audio true --fix true")
     if bad:
         raise UserError(bad[0])
-    return known | {utt: seconds for utt, seconds in found.items() if isinstance(seconds, float)}
+    found[lacking] = read
+    return found
 
 
 def _seconds(utterance: Utterance) -> float | str:
@@ -49,12 +60,12 @@ def _seconds(utterance: Utterance) -> float | str:
 
 def with_durations(data: KaldiDir, nj: int = 8) -> KaldiDir:
     """The same directory with utt2dur, so that the headers are not read again."""
-    return KaldiDir({**data.tables, "utt2dur": {utt: f"{seconds:.6f}" for utt, seconds in durations(data, nj).items()}})
+    return KaldiDir({**data.tables, "utt2dur": {utt: f"{length:.6f}" for utt, length in durations(data, nj).items()}})
 
 
 def write_hours(path: Path, sets: Mapping[str, KaldiDir]) -> None:
     """Writes and logs a table: set, utterances, hours."""
-    rows = [(name, len(data), sum(durations(data).values()) / 3600) for name, data in sets.items()]
+    rows = [(name, len(data), sum(seconds(data).tolist()) / 3600) for name, data in sets.items()]
     with atomic_write(path) as stream:
         stream.write("set\tutterances\thours\n")
         stream.writelines(f"{name}\t{utterances}\t{hours:.3f}\n" for name, utterances, hours in rows)

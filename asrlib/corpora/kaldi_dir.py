@@ -15,9 +15,10 @@ import numpy as np
 from asrlib.corpora.audio import audio_info, read_wav_entry
 from asrlib.corpora.audio_file import is_pipe, place
 from asrlib.corpora.channels import Channel, named_channels
-from asrlib.corpora.kaldi_table import FILES, Table, read_table, write_table
+from asrlib.corpora.kaldi_table import FILES, Table, read_table, table_on_disk, write_table
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import other_form
+from asrlib.utils.keyed_lines import joined
 
 
 @dataclass(frozen=True)
@@ -116,27 +117,39 @@ class KaldiDir:
     def channels(self) -> dict[str, Channel]:
         """Recording -> its channel by reco2file_and_channel, whose lines are `recording file A` (or B, 1, 2). If a file has several recordings,
         a channel is needed even where it has one channel only: it would be the mixture of them."""
+        named = self.tables.get("reco2file_and_channel")
+        if not named:
+            return {}
         uses = Counter(self.wav.values())
-        names = {recording: value.split()[-1] for recording, value in self.tables.get("reco2file_and_channel", {}).items() if value}
+        names = {recording: value.split()[-1] for recording, value in named.items() if value}
         return {recording: Channel(number, uses[self.wav.get(recording, "")] < 2) for recording, number in named_channels(names).items()}
 
     def utterances(self) -> Iterator[Utterance]:
         """The utterances in sorted order. UserError: an utterance is missing in wav.scp, or in `text` if that exists."""
         if self.segments is not None and self.parts is not None:
             raise UserError("segments and utt2parts are mutually exclusive in a data directory: remove one of them")
-        of_recording = self.channels()
-        for utt in sorted(self.utt2spk):
-            recordings = self.recordings(utt)
-            if not recordings or not all(recording in self.wav for recording in recordings):
-                missing = next((recording for recording in recordings if recording not in self.wav), utt)
-                raise UserError(f"utterance {utt}: recording {missing} is not in wav.scp: run validate_data --fix true on the directory")
-            if self.text is not None and utt not in self.text:
-                raise UserError(f"utterance {utt}: no transcript in text: run validate_data --fix true on the directory")
-            wavs = tuple(self.wav[recording] for recording in recordings)
-            segment = Segment(recordings[0]) if self.segments is None else parse_segment(utt, self.segments[utt])
-            channels = tuple(segment.channel or of_recording.get(recording) for recording in recordings)
-            text = None if self.text is None else self.text[utt]
-            yield Utterance(utt, self.utt2spk[utt], wavs, segment.start, segment.end, text, channels if any(channels) else ())
+        of_recording, wav = self.channels(), self.wav if self.segments is None and self.parts is None else {}
+        empty: dict[str, str] = {}
+        for utt, speaker, (text, segment, parts, entry) in joined(self.utt2spk, self.text or empty, self.segments or empty, self.parts or empty, wav):
+            yield self._utterance(utt, speaker, text, segment, parts, {} if entry is None else {utt: entry}, of_recording)
+
+    def utterance(self, utt: str, of_recording: dict[str, Channel]) -> Utterance:
+        """One of the utterances; of_recording: `channels()`. UserError: as `utterances`."""
+        text, segment, parts = (None if table is None else table.get(utt) for table in (self.text, self.segments, self.parts))
+        return self._utterance(utt, self.utt2spk[utt], text, segment, parts, {}, of_recording)
+
+    def _utterance(self, utt: str, speaker: str, text, segmented, parts, known: dict[str, str], of_recording: dict[str, Channel]) -> Utterance:
+        """text, segmented, parts: its values in the tables, None where they lack it; known: values of wav.scp that need not be looked up."""
+        segment = Segment(utt) if self.segments is None else parse_segment(utt, segmented or "")
+        recordings = [segment.recording] if self.parts is None else (parts or "").split()
+        wavs = tuple(known.get(recording) or self.wav.get(recording, "") for recording in recordings)
+        if not recordings or not all(wavs):
+            missing = next((recording for recording, wav in zip(recordings, wavs, strict=True) if not wav), utt)
+            raise UserError(f"utterance {utt}: recording {missing} is not in wav.scp: run validate_data --fix true on the directory")
+        if self.text is not None and text is None:
+            raise UserError(f"utterance {utt}: no transcript in text: run validate_data --fix true on the directory")
+        channels = tuple(segment.channel or of_recording.get(recording) for recording in recordings)
+        return Utterance(utt, speaker, wavs, segment.start, segment.end, text, channels if any(channels) else ())
 
     @classmethod
     def read(cls, folder: str | Path) -> "KaldiDir":
@@ -149,6 +162,15 @@ class KaldiDir:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             raise UserError(f"{problems[0]}{more}; for all run python -m asrlib.bin.validate_data {folder}")
         return cls({name: table.rows for name, table in tables.items() if name != "spk2utt"})
+
+    @classmethod
+    def on_disk(cls, folder: str | Path) -> "KaldiDir":
+        """The same as `read`, with tables that stay on disk and cannot be changed: 12 bytes a line in memory."""
+        names = [name for name in FILES if name != "spk2utt" and (Path(folder) / name).exists()]
+        tables = {name: table_on_disk(Path(folder) / name) for name in names}
+        if "utt2spk" not in tables or None in tables.values():
+            return cls.read(folder)  # it tells what is wrong
+        return cls(tables)  # type: ignore[arg-type]  # mappings that nobody writes to
 
     def write(self, folder: str | Path) -> None:
         """Writes every table and spk2utt, sorted, each file atomically; removes other tables of an earlier directory in the folder."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from asrlib.utils.characters import code_point, odd_spaces, plain
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
+from asrlib.utils.keyed_lines import KeyedLines
 
 UTT_FILES = (
     *("utt2spk", "text", "segments", "utt2parts", "feats.scp", "vad.scp"),
@@ -148,6 +149,24 @@ def split_line(line: str) -> tuple[str, str]:
     """`key` and `value` of a line; only space and tab separate them, because a transcript may contain other Unicode spaces."""
     parts = re.split(r"[ \t]+", line.strip(" \t\r\n"), maxsplit=1)
     return parts[0], parts[1] if len(parts) == 2 else ""
+
+
+def table_on_disk(path: str | Path) -> KeyedLines | None:
+    """The rows of a file, which stay on disk (12 bytes a line in memory); None if `read_table` would list a problem."""
+
+    def split(line: str) -> tuple[str, str]:
+        key, value = split_line(line)
+        odd = odd_spaces(key if named in ("text", "wav.scp") else key + value)
+        if odd or not value or line[0] in " \t" or line[-1:] != "\n" or line[-2:] == "\r\n":
+            raise UserError(f"{path}: invalid line {line!r}")
+        return key, value
+
+    named = Path(path).name
+    try:
+        table = KeyedLines(path, split)
+    except UserError:
+        return None
+    return table if len(table) and table.starts[0] == 0 and table.order is None else None
 
 
 def write_table(path: str | Path, rows: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ from asrlib.corpora.faults import BAD_UTTS, pass_over
 from asrlib.corpora.fingerprint import file_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
 from asrlib.corpora.kaldi_ops import select
-from asrlib.corpora.kaldi_table import read_table, write_table
+from asrlib.corpora.kaldi_table import read_table, table_on_disk, write_table
 from asrlib.features.ark import write_ark
 from asrlib.features.compute import compute, prepared
 from asrlib.utils.backend import LOCAL, Backend
@@ -68,11 +68,12 @@ def extract(
 
 def features_digest(dump_dir: Path) -> str:
     """A digest of the utterances of a dump directory in their order and of their features: it changes with these, not with their place."""
-    locations, whole = read_table(dump_dir / "feats.scp").rows, dump_dir / DIGEST
+    whole, archives, scp = dump_dir / DIGEST, set(), dump_dir / "feats.scp"
     found = hashlib.sha256(whole.read_bytes() if whole.is_file() else b"")
-    for utt in locations:
+    for utt, location in (table_on_disk(scp) or read_table(scp).rows).items():
         found.update(f"{utt}\n".encode())
-    for archive in sorted({location.rpartition(":")[0] for location in locations.values()}):  # they may have been replaced since
+        archives.add(location.rpartition(":")[0])
+    for archive in sorted(archives):  # they may have been replaced since
         found.update((file_digest(archive) if Path(archive).exists() else "missing").encode())
     return found.hexdigest()
 

@@ -7,7 +7,7 @@ in NAME.bad_utts.txt beside them; the functions return them, {utterance: reason}
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -20,6 +20,7 @@ from asrlib.features.kmeans import nearest
 from asrlib.features.mfcc import DIM, FRAME, HOP, RATE, mfcc_frames
 from asrlib.features.pitch import pitch
 from asrlib.features.speakers import speaker_clusters, speaker_labels, voice
+from asrlib.utils.array_file import open_arrays
 from asrlib.utils.arrays import Arrays, read_metadata, read_safetensors, save_arrays
 from asrlib.utils.backend import Backend
 from asrlib.utils.errors import UserError
@@ -138,6 +139,13 @@ def read_targets(path: Path) -> Arrays:
     if not path.is_file():
         raise UserError(f"{path} is missing: run stage 2")
     return read_safetensors(path)
+
+
+def targets_on_disk(path: Path) -> Mapping[str, np.ndarray]:
+    """`read_targets` with arrays that stay on disk until they are asked for."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run stage 2")
+    return open_arrays(path)
 
 
 def read_hop(path: Path) -> int:

@@ -5,6 +5,7 @@ diagonal one, then the insertion, then the deletion. The rule matters: three sub
 and two deletions. kaldialign's sclite_mode has the same weights but breaks ties differently, so that its counts sometimes differ.
 """
 
+import re
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ import numpy as np
 SUBSTITUTION, GAP = 4, 3
 # Cells of one table of back pointers; bounds the memory (one byte per cell, and about eight per cell of the two current rows).
 MAX_CELLS = 8_000_000
-_DIAGONAL, _DELETION, _INSERTION = 0, 1, 2
+_DIAGONAL, _DELETION, _INSERTION = 0, 1, 2  # _align_batch computes with these numbers
+RUN = re.compile(r"(.)\1*")
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,20 @@ class Alignment:
     def errors(self) -> int:
         return sum(self.ops.count(op) for op in "SDI")
 
-    def steps(self) -> Iterator[tuple[str, Hashable | None, Hashable | None]]:
-        """(op, reference unit, hypothesis unit) from left to right; None where one side has no unit."""
-        ref, hyp = iter(self.ref), iter(self.hyp)
-        for op in self.ops:
-            yield op, None if op == "I" else next(ref), None if op in "DO" else next(hyp)
+    def runs(self) -> Iterator[tuple[str, Sequence, Sequence]]:
+        """(ops, reference units, hypothesis units) of the runs of equal ops, from left to right; one side is empty where it has no units."""
+        i = j = 0
+        for run in RUN.finditer(self.ops):
+            ops = run[0]
+            ref, hyp = self.ref[i : i + len(ops) * (ops[0] != "I")], self.hyp[j : j + len(ops) * (ops[0] not in "DO")]
+            i, j = i + len(ref), j + len(hyp)
+            yield ops, ref, hyp
+
+    def edits(self) -> Iterator[tuple[str, str, str]]:
+        """(op, reference unit, hypothesis unit) of the substitutions, deletions and insertions; "" where one side has no unit."""
+        for ops, ref, hyp in self.runs():
+            if ops[0] not in "CO":
+                yield from zip(ops, ref or [""] * len(ops), hyp or [""] * len(ops), strict=True)
 
 
 def align(refs: Sequence[Sequence[Hashable]], hyps: Sequence[Sequence[Hashable]]) -> list[Alignment]:
@@ -68,42 +79,45 @@ def _batches(pairs: list[tuple[list[int], list[int]]]) -> Iterator[list[int]]:
 
 
 def _align_batch(pairs: list[tuple[list[int], list[int]]]) -> list[str]:
-    """The ops of each pair. Rows of the table run over the reference, columns over the hypothesis, all pairs side by side."""
+    """The ops of each pair. Rows of the table run over the reference, columns over the hypothesis, all pairs side by side in the last axis."""
     rows, columns = max(len(r) for r, _ in pairs), max(len(h) for _, h in pairs)
-    ref = np.full((len(pairs), rows), -1, dtype=np.int32)
-    hyp = np.full((len(pairs), columns), -2, dtype=np.int32)
+    ref = np.full((rows, len(pairs)), -1, dtype=np.int32)
+    hyp = np.full((columns, len(pairs)), -2, dtype=np.int32)
     for i, (r, h) in enumerate(pairs):
-        ref[i, : len(r)], hyp[i, : len(h)] = r, h
-    gaps = GAP * np.arange(columns + 1, dtype=np.int32)
-    cost = np.tile(gaps, (len(pairs), 1))
-    back = np.full((rows + 1, len(pairs), columns + 1), _INSERTION, dtype=np.uint8)
-    back[1:, :, 0] = _DELETION
+        ref[: len(r), i], hyp[: len(h), i] = r, h
+    number: type[np.signedinteger] = np.int16 if GAP * (rows + columns + 2) < 1 << 15 else np.int32  # of costs
+    gaps = np.arange(0, GAP * (columns + 1), GAP, dtype=number)[:, None]
+    cost = np.tile(gaps, (1, len(pairs)))
+    back = np.full((rows + 1, columns + 1, len(pairs)), _INSERTION, dtype=np.uint8)
+    back[1:, 0] = _DELETION
     for i in range(1, rows + 1):
-        diagonal = cost[:, :-1] + SUBSTITUTION * (ref[:, i - 1 : i] != hyp)
-        deletion = cost + GAP
-        best = deletion.copy()
-        np.minimum(best[:, 1:], diagonal, out=best[:, 1:])
-        # An insertion continues the row: min over k <= j of best[k] + GAP * (j - k).
-        cost = np.minimum.accumulate(best - gaps, axis=1) + gaps
-        insertion = cost[:, :-1] + GAP
-        deletion = deletion[:, 1:]
-        back[i, :, 1:][deletion < insertion] = _DELETION
-        back[i, :, 1:][(diagonal <= deletion) & (diagonal <= insertion)] = _DIAGONAL
+        diagonal = np.multiply(ref[i - 1] != hyp, SUBSTITUTION, dtype=number)
+        diagonal += cost[:-1]
+        best = cost + number(GAP)
+        deletion = best[1:].copy()
+        np.minimum(best[1:], diagonal, out=best[1:])
+        best -= gaps
+        cost = np.minimum.accumulate(best, axis=0)  # an insertion continues the row: min over k <= j of best[k] + GAP * (j - k)
+        cost += gaps
+        insertion = cost[:-1] + number(GAP)
+        step = back[i, 1:]
+        step -= deletion < insertion
+        step *= diagonal > np.minimum(deletion, insertion)
     return _trace(back, ref, hyp, [len(r) for r, _ in pairs], [len(h) for _, h in pairs])
 
 
 def _trace(back: np.ndarray, ref: np.ndarray, hyp: np.ndarray, rows: Sequence[int], columns: Sequence[int]) -> list[str]:
-    """Walks back from the last cell of all pairs at once; back: (rows + 1, pairs, columns + 1)."""
-    i, j, pairs = np.array(rows), np.array(columns), np.arange(len(ref))
-    steps = np.full((ref.shape[1] + hyp.shape[1], len(ref)), ord(" "), dtype=np.uint8)  # from the last to the first
+    """Walks back from the last cell of all pairs at once; back: (rows + 1, columns + 1, pairs)."""
+    i, j, pairs = np.array(rows), np.array(columns), np.arange(ref.shape[1])
+    steps = np.full((len(ref) + len(hyp), len(pairs)), ord(" "), dtype=np.uint8)  # from the last to the first
     for step in steps:
-        diagonal, deletion = (back[i, pairs, j] == kind for kind in (_DIAGONAL, _DELETION))
+        diagonal, deletion = (back[i, j, pairs] == kind for kind in (_DIAGONAL, _DELETION))
         going = (i > 0) | (j > 0)
         if not going.any():
             break
         diagonal, deletion = diagonal & going, deletion & going
         same = diagonal.copy()
-        same[diagonal] = ref[pairs[diagonal], i[diagonal] - 1] == hyp[pairs[diagonal], j[diagonal] - 1]
+        same[diagonal] = ref[i[diagonal] - 1, pairs[diagonal]] == hyp[j[diagonal] - 1, pairs[diagonal]]
         step[going] = ord("I")
         step[deletion] = ord("D")
         step[diagonal] = ord("S")

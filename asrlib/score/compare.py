@@ -1,8 +1,9 @@
 """Is system B better than system A? Paired bootstrap of their error rates (Bisani and Ney 2004) and the utterances that changed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,27 @@ class Comparison:
     ci95: list[float] | None
     probability_of_improvement: float | None
 
-    def changed(self) -> list[tuple[str, int]]:
+    @cached_property
+    def _changed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the utterances that differ, and errors of B minus errors of A, in the order of `changed`."""
+        changes = self.b.errors - self.a.errors
+        order = np.argsort(-changes, kind="stable")
+        order = order[changes[order] != 0]
+        return order, changes[order]
+
+    def changed(self) -> Iterator[tuple[str, int]]:
         """(utterance, errors of B minus errors of A) where they differ, from the worst regression to the best improvement."""
-        changes = ((u, self.b.alignments[u].errors - self.a.alignments[u].errors) for u in self.a.alignments)
-        return sorted(((u, d) for u, d in changes if d), key=lambda item: (-item[1], item[0]))
+        return ((self.a.utts[int(number)], int(change)) for number, change in zip(*self._changed, strict=True))
+
+    @property
+    def worse_and_better(self) -> tuple[int, int]:
+        """Numbers of the utterances that got worse and better."""
+        changes = self._changed[1]
+        return int((changes > 0).sum()), int((changes < 0).sum())
 
     def summary(self) -> dict:
         """The contents of comparison.json."""
-        changed = self.changed()
+        changed = list(self.changed())
         return {
             "unit": self.a.unit,
             "utterances": self.a.counts.utterances,
@@ -50,12 +64,12 @@ class Comparison:
 
 def compare(a: Score, b: Score, seed: int = 0) -> Comparison:
     """Compares two scores of one reference; every bootstrap sample has the same utterances (or speakers) of both."""
-    if a.unit != b.unit or a.refs != b.refs:
+    if a.unit != b.unit or a.digest != b.digest:
         raise UserError("the two systems were not scored against the same reference: score both against one reference file")
     if a.counts.error_rate is None or b.counts.error_rate is None or a.ci95 is None:
         return Comparison(a, b, None, None, None)
-    columns = np.array([(x.errors, b.alignments[u].errors, len(x.ref), len(b.alignments[u].ref)) for u, x in a.alignments.items()])
-    groups: Sequence[str] | None = [a.speakers[u] for u in a.alignments] if a.ci95_over == "speaker" else None
+    columns = np.stack([a.errors, b.errors, a.ref_units, b.ref_units], axis=1)
+    groups = a.speakers.of_utterance if a.speakers and a.ci95_over == "speaker" else None
     sums = resample(columns, groups, seed=seed)
     delta = percent(sums[:, 1], sums[:, 3]) - percent(sums[:, 0], sums[:, 2])  # alternatives of a reference differ in length
     better = float(np.mean(sums[:, 1] * sums[:, 2] < sums[:, 0] * sums[:, 3]))
@@ -68,12 +82,13 @@ def write_comparison(comparison: Comparison, out: str | Path, **facts: str) -> s
     text = summary_text(comparison)
     with atomic_write(out / "comparison.txt") as stream:
         stream.write(text)
-        for utterance, change in comparison.changed():
-            stream.write(f"\n{'REGRESSION' if change > 0 else 'IMPROVEMENT'} {change:+d} errors\n")
-            stream.write("A: " + render(utterance, comparison.a.alignments[utterance]))
-            stream.write("B: " + render(utterance, comparison.b.alignments[utterance]))
+        # the same utterances three times, each read block by block
+        sides = [side.pairs.alignments(utterance for utterance, _ in comparison.changed()) for side in (comparison.a, comparison.b)]
+        for (utterance, change), (_, a), (_, b) in zip(comparison.changed(), *sides, strict=True):
+            stream.write(f"\n{'REGRESSION' if change > 0 else 'IMPROVEMENT'} {change:+d} errors\nA: {render(utterance, a)}B: {render(utterance, b)}")
     with atomic_write(out / "comparison.json") as stream:
-        stream.write(json.dumps(comparison.summary() | facts, indent=2, ensure_ascii=False) + "\n")
+        json.dump(comparison.summary() | facts, stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
     return text
 
 
@@ -91,5 +106,5 @@ def summary_text(comparison: Comparison) -> str:
         low, high = comparison.ci95
         text += f"B - A: {comparison.delta:+.2f}, 95 % interval {low:+.2f} to {high:+.2f} (paired bootstrap over {comparison.a.ci95_over}s)\n"
         text += f"probability that B improves on A: {comparison.probability_of_improvement:.4f}\n"
-    changes = [change for _, change in comparison.changed()]
-    return text + f"{sum(c > 0 for c in changes)} utterances got worse, {sum(c < 0 for c in changes)} better\n"
+    worse, better = comparison.worse_and_better
+    return text + f"{worse} utterances got worse, {better} better\n"

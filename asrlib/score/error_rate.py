@@ -1,21 +1,29 @@
 """Word and character error rates, pooled over the reference set."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from asrlib.score.alignment import Alignment, align
 from asrlib.score.bootstrap import interval, percent, resample
 from asrlib.score.conventions import Conventions
-from asrlib.score.differences import warn_of_differences
-from asrlib.score.lattice import FRAGMENT, align_lattice, has_signs, lattice
+from asrlib.score.differences import Differences
+from asrlib.score.pairs import Pairs
 from asrlib.score.texts import split_units
 from asrlib.utils.characters import same_letters
 from asrlib.utils.errors import UserError
+from asrlib.utils.keyed_lines import joined, sorted_keys
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
+
+
+def numbers(alignment: Alignment) -> tuple[int, int, int, int]:
+    """Correct units (with optional words that are missing), substitutions, deletions, insertions."""
+    ops = alignment.ops
+    return ops.count("C") + ops.count("O"), ops.count("S"), ops.count("D"), ops.count("I")
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,13 @@ class Counts:
 
     @classmethod
     def of(cls, alignments: Iterable[Alignment]) -> "Counts":
-        alignments = list(alignments)
-        c, s, d, i, o = (sum(a.ops.count(op) for a in alignments) for op in "CSDIO")
-        c += o
-        return cls(len(alignments), c + s + d, c, s, d, i, sum(a.errors > 0 for a in alignments))
+        return cls.sum(np.array([numbers(a) for a in alignments], np.int64).reshape(-1, 4))
+
+    @classmethod
+    def sum(cls, rows: np.ndarray) -> "Counts":
+        """rows: (utterances, 4), the `numbers` of each."""
+        c, s, d, i = rows.sum(axis=0, dtype=np.int64).tolist()
+        return cls(len(rows), c + s + d, c, s, d, i, int(rows[:, 1:].any(axis=1).sum()))
 
     @property
     def errors(self) -> int:
@@ -52,28 +63,56 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Speakers:
+    """names: sorted; of_utterance: the number of each utterance's speaker."""
+
+    names: list[str]
+    of_utterance: np.ndarray
+
+
+@dataclass(frozen=True)
 class Score:
     """The score of one set. ci95: [low, high] in percent, None with fewer than two utterances or speakers to sample from.
-    refs: the texts of the references as they were scored."""
+
+    numbers: (utterances, 4), the `numbers` of each, in the order of `utts`, the sorted ids. The alignments are not kept: `pairs` makes them again.
+    digest: of the references as they were scored. speakers: None if they are not known.
+    """
 
     unit: str
     counts: Counts
-    alignments: dict[str, Alignment]
+    numbers: np.ndarray
+    utts: Sequence[str]
+    pairs: Pairs
     ci95: list[float] | None
     ci95_over: str
     missing: list[str]
     extra: list[str]
     empty: list[str]
-    conventions: Conventions = Conventions()
-    refs: dict[str, str] = field(default_factory=dict)
-    speakers: dict[str, str] = field(default_factory=dict)
+    digest: str
+    speakers: Speakers | None = None
+
+    @property
+    def conventions(self) -> Conventions:
+        return self.pairs.conventions
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Of each utterance."""
+        return self.numbers[:, 1:].sum(axis=1)
+
+    @property
+    def ref_units(self) -> np.ndarray:
+        """Of each utterance; those of the path that was taken through alternatives."""
+        return self.numbers[:, :3].sum(axis=1)
 
     def by_speaker(self) -> dict[str, Counts]:
         """The counts of each speaker, sorted; empty if no speakers were given."""
-        groups: dict[str, list[Alignment]] = {}
-        for utterance, speaker in self.speakers.items():
-            groups.setdefault(speaker, []).append(self.alignments[utterance])
-        return {speaker: Counts.of(groups[speaker]) for speaker in sorted(groups)}
+        if self.speakers is None:
+            return {}
+        names, group = self.speakers.names, self.speakers.of_utterance
+        order = np.argsort(group, kind="stable")
+        ends = np.searchsorted(group[order], np.arange(len(names) + 1))
+        return {name: Counts.sum(self.numbers[order[ends[k] : ends[k + 1]]]) for k, name in enumerate(names)}
 
     def summary(self) -> dict:
         """The contents of result.json."""
@@ -103,10 +142,10 @@ def count_errors(refs: Iterable[str], hyps: Iterable[str], unit: str = "word") -
 
 
 def score(
-    ref: dict[str, str],
-    hyp: dict[str, str],
+    ref: Mapping[str, str],
+    hyp: Mapping[str, str],
     unit: str,
-    speakers: dict[str, str] | None = None,
+    speakers: Mapping[str, str] | None = None,
     allow_extra: bool = False,
     ci95_over: str = "utterance",
     seed: int = 0,
@@ -122,35 +161,47 @@ def score(
     missing, extra, empty = check_ids(ref, hyp, allow_extra)
     if ci95_over == "speaker" and not speakers:
         raise UserError("--ci95_over speaker needs an utt2spk file: give --utt2spk")
-    without_speaker = [u for u in ref if speakers and u not in speakers]
-    if without_speaker:
-        raise UserError(f"utt2spk lacks {len(without_speaker)} utterances of the reference, the first is {without_speaker[0]!r}: add their lines")
-    ids = sorted(ref)
-    refs = {u: conventions.apply(ref[u]) for u in ids}
-    aligned = _align(list(refs.values()), [conventions.apply(hyp.get(u, "")) for u in ids], unit, conventions)
-    alignments = dict(zip(ids, aligned, strict=True))
-    warn_of_differences(ref, {u: hyp[u] for u in ids if u in hyp}, alignments, unit, conventions)
-    speakers = {u: speakers[u] for u in ids} if speakers else {}
-    ci95 = _ci95(aligned, [speakers[u] for u in ids] if ci95_over == "speaker" else None, seed)
-    return Score(unit, Counts.of(aligned), alignments, ci95, ci95_over, missing, extra, empty, conventions, refs, speakers)
+    known = _speakers(ref, speakers) if speakers else None
+    pairs = Pairs(ref, hyp, unit, conventions)
+    differences, digest, rows, end = Differences(unit, conventions), hashlib.sha256(), np.zeros((len(ref), 4), np.int32), 0
+    for block in pairs.blocks():
+        begin, end = end, end + len(block.utts)
+        rows[begin:end] = [numbers(alignment) for alignment in block.alignments]
+        differences.add(block)
+        digest.update("".join(f"{utt}\t{text}\n" for utt, text in zip(block.utts, block.refs, strict=True)).encode())
+    differences.warn()
+    ci95 = _ci95(rows, known.of_utterance if known and ci95_over == "speaker" else None, seed)
+    utts = sorted_keys(ref)
+    return Score(unit, Counts.sum(rows), rows, utts, pairs, ci95, ci95_over, missing, extra, empty, digest.hexdigest(), known)
 
 
-def _align(refs: list[str], hyps: list[str], unit: str, conventions: Conventions) -> list[Alignment]:
-    """The alignments of paired texts; a reference with alternatives or optional words is a lattice."""
-    optional, fragments = conventions.optional_words, conventions.fragments and unit == "word"
-    aligned = align([split_units(r, unit) for r in refs], [split_units(h, unit) for h in hyps])
-    for k, (ref, hyp) in enumerate(zip(refs, hyps, strict=True)):
-        if has_signs(ref, optional, fragments) or (fragments and any(map(FRAGMENT.fullmatch, hyp.split()))):
-            aligned[k] = align_lattice(lattice(ref, unit, optional), split_units(hyp, unit), fragments)
-    return aligned
+def _speakers(ref: Mapping[str, str], speakers: Mapping[str, str]) -> Speakers:
+    found, places, lacking = np.zeros(len(ref), np.int32), dict[str, int](), []
+    for number, (utt, _, (speaker,)) in enumerate(joined(ref, speakers)):
+        if speaker is None:
+            lacking.append(utt)
+        else:
+            found[number] = places.setdefault(speaker, len(places))
+    if lacking:
+        raise UserError(f"utt2spk lacks {len(lacking)} utterances of the reference, the first is {lacking[0]!r}: add their lines")
+    names = sorted(places)
+    ranks = np.zeros(len(names), np.int32)
+    ranks[[places[name] for name in names]] = np.arange(len(names))
+    return Speakers(names, ranks[found])
 
 
-def check_ids(ref: dict[str, str], hyp: dict[str, str], allow_extra: bool = False) -> tuple[list[str], list[str], list[str]]:
+def check_ids(ref: Mapping[str, str], hyp: Mapping[str, str], allow_extra: bool = False) -> tuple[list[str], list[str], list[str]]:
     """(missing, extra, empty) ids, sorted, with a warning for each kind. UserError: extra ids that are not allowed, an empty reference set."""
     if not ref:
         raise UserError("the reference file has no utterances: check --ref")
-    missing, extra = sorted(ref.keys() - hyp.keys()), sorted(hyp.keys() - ref.keys())
-    empty = sorted(u for u in ref if u in hyp and ref[u] and not hyp[u])
+    missing, empty = list[str](), list[str]()
+    for utt, text, (found,) in joined(ref, hyp):
+        if found is None:
+            missing.append(utt)
+        elif text and not found:
+            empty.append(utt)
+    all_known = len(hyp) == len(ref) - len(missing)
+    extra = [] if all_known else [utt for utt, _, (text,) in joined(hyp, ref) if text is None]
     if extra and not allow_extra:
         remedy = "check that both files belong to the same set, or give --allow_extra true"
         raise UserError(f"{len(extra)} hypotheses have no reference, the first is {extra[0]!r}{same_letters(extra[0], missing)}: {remedy}")
@@ -164,8 +215,8 @@ def check_ids(ref: dict[str, str], hyp: dict[str, str], allow_extra: bool = Fals
     return missing, extra, empty
 
 
-def _ci95(aligned: list[Alignment], groups: list[str] | None, seed: int) -> list[float] | None:
-    if len(aligned if groups is None else set(groups)) < 2:
+def _ci95(rows: np.ndarray, groups: np.ndarray | None, seed: int) -> list[float] | None:
+    if (len(rows) if groups is None else len(np.unique(groups))) < 2:
         return None
-    sums = resample(np.array([(a.errors, len(a.ref)) for a in aligned]), groups, seed=seed)
+    sums = resample(np.stack([rows[:, 1:].sum(axis=1), rows[:, :3].sum(axis=1)], axis=1), groups, seed=seed)
     return interval(percent(sums[:, 0], sums[:, 1]))

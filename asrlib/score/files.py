@@ -1,25 +1,29 @@
 """The files of a score folder: result.json, result.txt, per_utt.tsv, alignments.txt, confusions.tsv."""
 
 import json
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from asrlib.score.alignment import Alignment
-from asrlib.score.error_rate import Counts, Score
+from asrlib.score.error_rate import Counts, Score, numbers
 from asrlib.score.texts import width
+from asrlib.utils.disk_counter import DiskCounter
 from asrlib.utils.files import atomic_write
 
 
 def write_score(score: Score, out: str | Path, **facts: str) -> None:
     """Writes all files of one score into the folder `out`, result.json last; `facts` (ref, hyp, ...) are added to result.json."""
     out = Path(out)
-    for name, text in (
-        ("per_utt.tsv", per_utterance(score)),
-        ("alignments.txt", "\n".join(render(u, a) for u, a in score.alignments.items())),
-        ("confusions.tsv", confusions(score)),
-        ("result.txt", table(score)),
-        ("result.json", json.dumps(score.summary() | facts, indent=2, ensure_ascii=False) + "\n"),
-    ):
+    with atomic_write(out / "per_utt.tsv") as stream:
+        stream.writelines(per_utterance(score))
+    with DiskCounter() as edits:
+        with atomic_write(out / "alignments.txt") as stream:
+            for number, (utterance, alignment) in enumerate(score.pairs.alignments()):
+                stream.write(("\n" if number else "") + render(utterance, alignment))
+                edits.update(alignment.edits())
+        with atomic_write(out / "confusions.tsv") as stream:
+            stream.writelines(confusions(edits))
+    for name, text in (("result.txt", table(score)), ("result.json", json.dumps(score.summary() | facts, indent=2, ensure_ascii=False) + "\n")):
         with atomic_write(out / name) as stream:
             stream.write(text)
 
@@ -58,37 +62,40 @@ def percentages(counts: Counts) -> list[str]:
     return [str(counts.utterances), str(counts.ref_units), *shown, f"{counts.sentence_error:.1f}"]
 
 
-def per_utterance(score: Score) -> str:
+def per_utterance(score: Score) -> Iterator[str]:
     """One line per utterance: id, speaker, units, counts and error rate in percent (empty for an empty reference)."""
-    lines = ["utterance\tspeaker\tref_units\tcorrect\tsubstitutions\tdeletions\tinsertions\terror_rate\thypothesis"]
-    missing = set(score.missing)
-    for utterance, alignment in score.alignments.items():
-        c = Counts.of([alignment])
-        rate = "" if c.error_rate is None else f"{c.error_rate:.2f}"
+    yield "utterance\tspeaker\tref_units\tcorrect\tsubstitutions\tdeletions\tinsertions\terror_rate\thypothesis\n"
+    missing, speakers = set(score.missing), score.speakers
+    for number, utterance in enumerate(score.utts):
+        c, s, d, i = score.numbers[number].tolist()
+        rate = f"{100.0 * (s + d + i) / (c + s + d):.2f}" if c + s + d else ""
         state = "missing" if utterance in missing else "present"
-        speaker = score.speakers.get(utterance, "")
-        lines.append(f"{utterance}\t{speaker}\t{c.ref_units}\t{c.correct}\t{c.substitutions}\t{c.deletions}\t{c.insertions}\t{rate}\t{state}")
-    return "\n".join(lines) + "\n"
+        speaker = speakers.names[speakers.of_utterance[number]] if speakers else ""
+        yield f"{utterance}\t{speaker}\t{c + s + d}\t{c}\t{s}\t{d}\t{i}\t{rate}\t{state}\n"
 
 
-def confusions(score: Score) -> str:
+def confusions(edits: DiskCounter) -> Iterator[str]:
     """Substitutions, deletions and insertions sorted by count, the largest first: count, op, reference unit, hypothesis unit."""
-    found = Counter(step for alignment in score.alignments.values() for step in alignment.steps() if step[0] not in "CO" and step[1] != step[2])
-    ordered = sorted(found.items(), key=lambda item: (-item[1], item[0][0], item[0][1] or "", item[0][2] or ""))
-    return "".join(["count\top\tref\thyp\n"] + [f"{n}\t{op}\t{ref or ''}\t{hyp or ''}\n" for (op, ref, hyp), n in ordered])
+    yield "count\top\tref\thyp\n"
+    yield from (f"{count}\t{op}\t{ref}\t{hyp}\n" for (op, ref, hyp), count in edits.most_common())
 
 
 def render(utterance: str, alignment: Alignment) -> str:
     """REF, HYP and Eval lines in aligned columns; asterisks mark where one side has no unit."""
-    refs, hyps, marks = [], [], []
-    for op, ref, hyp in alignment.steps():
-        r, h = "" if ref is None else str(ref), "" if hyp is None else str(hyp)
-        columns = max(width(r), width(h), 1)
-        refs.append("*" * columns if ref is None else _pad(r, columns))
-        hyps.append("*" * columns if hyp is None else _pad(h, columns))
-        marks.append((" " if op == "C" else op).ljust(columns))
-    counts = Counts.of([alignment])
-    scores = " ".join(str(n) for n in (counts.correct, counts.substitutions, counts.deletions, counts.insertions))
+    refs, hyps, marks = list[str](), list[str](), list[str]()
+    for ops, ref, hyp in alignment.runs():
+        if ref == hyp:
+            refs += ref
+            hyps += hyp
+            columns = sum(map(len, ref)) if all(map(str.isascii, ref)) else sum(max(width(unit), 1) for unit in ref)
+            marks.append(" " * (columns + len(ref) - 1))
+            continue
+        for op, r, h in zip(ops, ref or [""] * len(hyp), hyp or [""] * len(ref), strict=True):
+            columns = max(width(r), width(h), 1)
+            refs.append(_pad(r, columns) if ref else "*" * columns)
+            hyps.append(_pad(h, columns) if hyp else "*" * columns)
+            marks.append((" " if op == "C" else op).ljust(columns))
+    scores = " ".join(map(str, numbers(alignment)))
     named = [f"{name} {' '.join(line)}" for name, line in zip(("REF: ", "HYP: ", "Eval:"), (refs, hyps, marks), strict=True)]
     return "\n".join(line.rstrip() for line in (f"id: ({utterance})", f"Scores: (#C #S #D #I) {scores}", *named)) + "\n"
 

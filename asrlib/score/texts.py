@@ -2,11 +2,12 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from asrlib.text.tags import characters
 from asrlib.utils.errors import UserError
+from asrlib.utils.keyed_lines import KeyedLines, lines_of, split_key
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
@@ -15,61 +16,45 @@ UNITS = ("word", "char")
 TRN = re.compile(r"(.*?)\s*\(([^\s()]*[-_0-9][^\s()]*)\)")
 
 
-def read_text(path: str | Path) -> dict[str, str]:
-    """Reads `UTTERANCE-ID words...` lines into {utterance id: words}, in the file's order.
+def read_text(path: str | Path) -> Mapping[str, str]:
+    """Reads `UTTERANCE-ID words...` lines into {utterance id: words}, in the file's order; the words stay in the file (KeyedLines).
 
     A line with only an id is an utterance without words. UserError: the file is missing, not UTF-8, has an empty line or a duplicate id;
     the message gives the line number.
     """
-    path = Path(path)
-    return _by_id(path, [(line.split(maxsplit=1) + [""])[:2] for line in _lines(path)])
+    return KeyedLines(path)
 
 
-def read_texts(*paths: str | Path) -> list[dict[str, str]]:
+def read_texts(*paths: str | Path) -> list[Mapping[str, str]]:
     """`read_text` of a reference and its hypotheses, which may also be in sclite's trn format: `words... (UTTERANCE-ID)`.
 
     A file is trn if every line ends with an id in brackets, none of them twice, unless its lines begin with ids of a file that is not trn.
     """
-    lines = {path: _lines(Path(path)) for path in paths}
-    trn = {path: [(found[2], found[1]) for found in map(TRN.fullmatch, lines[path]) if found] for path in paths}
-    is_trn = {path: bool(rows) and len({utt for utt, _ in rows}) == len(lines[path]) for path, rows in trn.items()}
-    ids = {line.split(maxsplit=1)[0] for path in paths if not is_trn[path] for line in lines[path]}
-    found = []
-    for path in paths:
-        if is_trn[path] and ids.isdisjoint(line.split(maxsplit=1)[0] for line in lines[path]):
-            log.info("%s: read as sclite's trn, the id in brackets after the words", path)
-            found.append(_by_id(Path(path), trn[path]))
-        else:
-            found.append(read_text(path))
-    return found
+    trn = {path for path in paths if _is_trn(path)}
+    if trn and trn != set(paths):
+        ids = {split_key(line)[0] for path in set(paths) - trn for line in lines_of(path)}
+        trn = {path for path in trn if ids.isdisjoint(split_key(line)[0] for line in lines_of(path))}
+    for path in trn:
+        log.info("%s: read as sclite's trn, the id in brackets after the words", path)
+    return [KeyedLines(path, _split_trn) if path in trn else read_text(path) for path in paths]
 
 
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file: give a text file with one 'UTTERANCE-ID words' line per utterance")
-    lines = []
-    for number, raw in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines(), 1):
-        try:
-            lines.append(raw.decode("utf-8").strip())
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}:{number}: not UTF-8 (byte {raw[error.start]:#04x}): convert the file, for example with iconv") from None
-        if not lines[-1]:
-            raise UserError(f"{path}:{number}: empty line: remove it, or start it with an utterance id")
-    return lines
+def _is_trn(path: str | Path) -> bool:
+    ids, lines = set(), 0
+    for line in lines_of(path):
+        found, lines = TRN.fullmatch(line), lines + 1
+        if not found:
+            return False
+        ids.add(found[2])
+    return bool(ids) and len(ids) == lines
 
 
-def _by_id(path: Path, rows: Iterable[Sequence[str]]) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    for number, (utterance, words) in enumerate(rows, 1):
-        if utterance in lines:
-            raise UserError(f"{path}:{number}: duplicate utterance {utterance!r}, also in line {lines[utterance]}: remove one of the two lines")
-        lines[utterance] = number
-        texts[utterance] = " ".join(words.split())
-    return texts
+def _split_trn(line: str) -> tuple[str, str]:
+    words, utterance = TRN.fullmatch(line.strip()).groups()  # type: ignore[union-attr]  # _is_trn has seen it
+    return utterance, " ".join(words.split())
 
 
-def read_utt2spk(path: str | Path) -> dict[str, str]:
+def read_utt2spk(path: str | Path) -> Mapping[str, str]:
     """Reads `UTTERANCE-ID SPEAKER-ID` lines; an id without a speaker raises UserError."""
     speakers = read_text(path)
     for utterance, speaker in speakers.items():
@@ -78,7 +63,7 @@ def read_utt2spk(path: str | Path) -> dict[str, str]:
     return speakers
 
 
-def speakers_beside(ref: str | Path, utt2spk: str | Path | None = None) -> dict[str, str] | None:
+def speakers_beside(ref: str | Path, utt2spk: str | Path | None = None) -> Mapping[str, str] | None:
     """The speakers in `utt2spk`, by default in the file utt2spk beside `ref`; None if there is none."""
     path = Path(utt2spk) if utt2spk else Path(ref).parent / "utt2spk"
     return read_utt2spk(path) if utt2spk or path.is_file() else None

@@ -60,12 +60,20 @@ TAG = re.compile(
 )
 
 
+SIGN = re.compile(r"[<＜[［【{｛(（*+%&!]")  # every tag begins with one
 SCOPE = re.compile(r"<([^<>\s=]+(?:\s[^<>\s=]+)+)>(?=\s*\[[/:=?!%])")
 BRACKETED = re.compile(r"[(（][^()（）]*[^\W\d_][^()（）]*[)）]")
 
 
+def may_have_tags(text: str) -> bool:
+    """Whether a text has a sign with which a tag begins: the search for tags in others can be left out."""
+    return SIGN.search(text) is not None
+
+
 def split_tags(text: str) -> list[tuple[str, bool]]:
     """The text in parts, each with whether it is a tag; joined they are the text again."""
+    if not may_have_tags(text):
+        return [(text, False)] if text else []
     parts, end = [], 0
     for found in TAG.finditer(text):
         parts += [(text[end : found.start()], False), (found[0], True)]
@@ -83,7 +91,7 @@ def characters(text: str, space: str) -> list[str]:
 
 def find_tags(text: str) -> list[str]:
     """The tags of a text in order."""
-    return [found[0] for found in TAG.finditer(text)]
+    return [found[0] for found in TAG.finditer(text)] if may_have_tags(text) else []
 
 
 def is_tag(token: str) -> bool:

@@ -1,7 +1,9 @@
 """The token list of a recipe, read from a label file or derived from the training text, and a check of texts against it."""
 
 import io
+import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
+
+SENTENCES = 200_000  # most that SentencePiece learns from
 
 Texts = Mapping[str, str]  # utterance -> transcript
 
@@ -53,15 +57,30 @@ def word_tokens(texts: Iterable[str]) -> list[str]:
 
 
 def train_sentencepiece(texts: Iterable[str], vocab_size: int) -> SentencePieceTokenizer:
-    """A unigram model of at most `vocab_size` pieces, including `<unk>` and every tag, over the texts without normalisation."""
-    sentences = [" ".join(text.replace(UNKNOWN, " ").split()) for text in texts]
-    tags = sorted({tag for text in sentences for tag in find_tags(text)} - RESERVED)
+    """A unigram model of at most `vocab_size` pieces, including `<unk>` and every tag, over the texts without normalisation.
+
+    It is learnt from SENTENCES of the texts, drawn at random, if there are more; the log tells it. All characters and tags are pieces.
+    """
+    sentences, tags, characters_of_all, number = list[str](), set[str](), set[str](), 0
+    draw = random.Random(0)
+    for number, text in enumerate(texts, 1):
+        sentence = " ".join(text.replace(UNKNOWN, " ").split())
+        tags.update(find_tags(sentence))
+        characters_of_all.update(sentence)
+        if number <= SENTENCES:
+            sentences.append(sentence)
+        elif (place := draw.randrange(number)) < SENTENCES:
+            sentences[place] = sentence
+    options = {}
+    if number > SENTENCES:
+        log.info("SentencePiece learns from %d of %d sentences, drawn at random, and has all characters of the others, too", SENTENCES, number)
+        options["required_chars"] = "".join(sorted(characters_of_all - {" "}))
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(sentences), model_writer=model, vocab_size=vocab_size, hard_vocab_limit=False, character_coverage=1.0,
             normalization_rule_name="identity", max_sentence_length=2**30, bos_id=-1, eos_id=-1, minloglevel=2,
-            user_defined_symbols=tags,
+            user_defined_symbols=sorted(tags - RESERVED), **options,
         )  # fmt: skip
     except RuntimeError as error:
         if needed := re.search(r"required_chars\. \d+ vs (\d+)", str(error)):
@@ -84,8 +103,8 @@ def check_texts(tokenizer: Tokenizer, files: Mapping[str, Texts]) -> None:
                 found[token] = found.get(token, 0) + 1
                 first.setdefault(token, f"{utt} ({name})")
         if isinstance(tokenizer, WordTokenizer):
-            tokens = [token for text in texts.values() for token in tokenizer.split(text)]
-            log.info(f"{name}: {tokens.count(UNKNOWN)} of {len(tokens)} words are not in the token list and become {UNKNOWN}")
+            words = Counter(token == UNKNOWN for text in texts.values() for token in tokenizer.split(text))
+            log.info(f"{name}: {words[True]} of {words.total()} words are not in the token list and become {UNKNOWN}")
     rows = [f"{describe(token)} {found[token]} times, first in {first[token]}" for token in sorted(found, key=lambda token: (-found[token], token))]
     for row in rows:
         log.error(f"not in the label set: {row}")

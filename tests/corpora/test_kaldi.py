@@ -18,6 +18,7 @@ from asrlib.corpora.kaldi_table import Table, read_table, split_line, summarise,
 from asrlib.corpora.kaldi_validate import Rules, validate
 from asrlib.utils.characters import BLANKS
 from asrlib.utils.errors import UserError
+from asrlib.utils.keyed_lines import KeyedLines
 
 
 def edit(path, old, new):
@@ -354,3 +355,32 @@ def test_a_tilde_inside_a_path_is_a_letter(tmp_path):
     assert messages(tmp_path / "data", audio=True) == []
     write_table(tmp_path / "data" / "wav.scp", {"s-1": "~/a.wav"})
     assert "~ in wav.scp is not expanded" in "\n".join(messages(tmp_path / "data"))
+
+
+def outcome(read, folder):
+    try:
+        data = read(folder)
+        return {name: dict(rows) for name, rows in data.tables.items()}, list(data.utterances())
+    except UserError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_directory_on_disk_is_read_as_one_in_memory(kaldi, name):
+    """The same tables, utterances and errors; spk2utt alone is not looked at."""
+    file, old, new, *_ = FAULTS[name]
+    assert outcome(KaldiDir.on_disk, kaldi) == outcome(KaldiDir.read, kaldi) and len(outcome(KaldiDir.on_disk, kaldi)[1]) == 4
+    edit(kaldi / file, old, new)
+    assert file == "spk2utt" or outcome(KaldiDir.on_disk, kaldi) == outcome(KaldiDir.read, kaldi)
+
+
+def test_segments_parts_and_channels_on_disk(kaldi, tmp_path):
+    data = KaldiDir.read(kaldi)
+    parts = KaldiDir({**data.tables, "utt2parts": {"a-1": "a-1 a-2", "a-2": "a-2", "b-1": "b-2 b-1", "b-2": "b-2"}})
+    segments = {"a-1": "a-1 0 0.2", "a-2": "a-1 0.2 0.4", "b-1": "b-1 0.1 -1", "b-2": "b-1 0 0.5 1"}
+    channels = {"segments": segments, "reco2file_and_channel": {utt: f"{utt} A" for utt in data.utt2spk}}
+    for tables in (parts, KaldiDir({**data.tables, **channels})):
+        tables.write(tmp_path / "other")
+        on_disk = KaldiDir.on_disk(tmp_path / "other")
+        assert isinstance(on_disk.utt2spk, KeyedLines) and list(on_disk.utterances()) == list(tables.utterances())
+        assert [on_disk.utterance(utt, on_disk.channels()) for utt in sorted(tables.utt2spk)] == list(tables.utterances())

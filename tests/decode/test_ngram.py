@@ -1,14 +1,17 @@
 """The estimator against an independent implementation of the formulas, KenLM and nltk's Kneser-Ney."""
 
+import gc
 import itertools
 import math
 import random
+from collections import Counter
 
 import pytest
 from nltk.lm import KneserNeyInterpolated
 from nltk.lm.preprocessing import padded_everygram_pipeline
 
 from asrlib.bin import make_ngram
+from asrlib.decode import grams
 from asrlib.decode.lm import LN10, load_kenlm, perplexity, sentence_score, vocabulary
 from asrlib.decode.ngram import FALLBACK, estimate, write_arpa
 from asrlib.score.texts import read_text
@@ -46,7 +49,7 @@ def test_probabilities_sum_to_one_in_every_context(text, order):
     model = estimate(text, order)
     words = [word for (word,) in model.probs[0] if word != "<s>"]
     assert "<unk>" in words
-    contexts = {gram[:-1] for grams in model.probs for gram in grams} | {("never", "seen")[: order - 1]}
+    contexts = {gram[:-1] for table in model.probs for gram in table} | {("never", "seen")[: order - 1]}
     for context in contexts:
         assert sum(10 ** conditional(model, word, context) for word in words) == pytest.approx(1.0, abs=1e-9)
 
@@ -148,6 +151,37 @@ def test_unknown_words_tags_and_reserved_symbols_in_the_text(tmp_path, unit):
 def test_unknown_words_of_the_text_leave_a_distribution():
     model = estimate([["A", "<unk>", "B"], ["<unk>", "B"], ["A", "B", "A"]], 3)
     words = [word for (word,) in model.probs[0] if word != "<s>"]
-    for context in {gram[:-1] for grams in model.probs for gram in grams}:
+    for context in {gram[:-1] for table in model.probs for gram in table}:
         assert sum(10 ** conditional(model, word, context) for word in words) == pytest.approx(1.0, abs=1e-9)
     assert 10 ** conditional(model, "B", ("<unk>",)) > 0.5
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+@pytest.mark.parametrize("wide", [False, True])
+def test_parts_on_disk_give_the_same_model(tmp_path, monkeypatch, order, wide):
+    """The counts of a dictionary, and the file of one part: for parts of few n-grams, and for n-grams that do not fit into 64 bits."""
+    text = random_text(6)
+    write_arpa(whole := estimate(text, order), tmp_path / "whole.arpa")
+    monkeypatch.setattr(grams, "PART", 37)
+    if wide:
+        monkeypatch.setattr(grams.Keys, "__init__", lambda self, units, order: setattr(self, "narrow", False))
+    parts = estimate(text, order)
+    write_arpa(parts, tmp_path / "parts.arpa")
+    assert (tmp_path / "parts.arpa").read_bytes() == (tmp_path / "whole.arpa").read_bytes()
+    assert parts.discounts == whole.discounts and parts.sizes == list(map(len, whole.probs))
+    padded = [["<s>", *sentence, "</s>"] for sentence in text]
+    counts = Counter(tuple(words[i : i + order]) for words in padded for i in range(len(words) - order + 1))
+    counts.pop(("<s>",), None)
+    table = parts.tables[-1]
+    rows = parts.keys.unpack(table.keys.read(), order).tolist()
+    grams_found = [tuple(parts.units[number] for number in row) for row in rows if order > 1 or parts.units[row[0]] != "<unk>"]
+    assert dict(zip(grams_found, table.counts.read().tolist(), strict=True)) == counts
+
+
+def test_the_folder_of_a_model_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    model = estimate(TOY, 3)
+    assert len(list(tmp_path.glob("asrlib.*/*.keys"))) == 3
+    del model
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []

@@ -90,12 +90,15 @@ def test_total_is_jiwers_unless_the_weights_ask_for_more(ref, hyp):
 
 @settings(deadline=None, derandomize=True)
 @given(units, units)
-def test_steps_spell_both_sides(ref, hyp):
-    steps = list(align([ref], [hyp])[0].steps())
-    assert [r for _, r, _ in steps if r is not None] == ref
-    assert [h for _, _, h in steps if h is not None] == hyp
-    for op, r, h in steps:
-        assert op == ("I" if r is None else "D" if h is None else "C" if r == h else "S")
+def test_runs_spell_both_sides(ref, hyp):
+    one = align([ref], [hyp])[0]
+    runs = list(one.runs())
+    assert [unit for _, part, _ in runs for unit in part] == ref
+    assert [unit for _, _, part in runs for unit in part] == hyp
+    for ops, r, h in runs:
+        assert set(ops) == {"I" if not r else "D" if not h else "C" if r == h else "S"}
+    assert len(list(one.edits())) == one.errors
+    assert all(op == ("I" if r == "" else "D" if h == "" else "S") and r != h for op, r, h in one.edits())
 
 
 def test_small_tables_change_nothing(monkeypatch):

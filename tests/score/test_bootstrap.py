@@ -4,6 +4,7 @@ import kaldialign
 import numpy as np
 import pytest
 
+from asrlib.score import bootstrap
 from asrlib.score.bootstrap import interval, percent, resample
 
 
@@ -59,3 +60,29 @@ def test_same_seed_same_drawings():
 def test_drawings_without_reference_units_are_left_out():
     assert interval(percent(np.array([1, 1]), np.array([0, 2]))) == [50.0, 50.0]
     assert interval(percent(np.array([1]), np.array([0]))) is None
+
+
+def many(rows):
+    rng = np.random.default_rng(4)
+    units = rng.integers(1, 400, size=rows)
+    return np.stack([rng.binomial(units, rng.beta(1, 9, size=rows)), units], axis=1)
+
+
+def test_parts_of_the_samples_are_those_of_one_drawing(monkeypatch):
+    """As many different rows as are drawn by their counts, at once and in parts: the same numbers."""
+    columns = many(12_000)
+    rows, counts = np.unique(columns, axis=0, return_counts=True)
+    at_once = np.random.default_rng(3).multinomial(len(columns), counts / len(columns), size=50) @ rows
+    monkeypatch.setattr(bootstrap, "NUMBERS", 7 * len(rows))
+    np.testing.assert_array_equal(resample(columns, replications=50, seed=3), at_once)
+
+
+def test_blocks_of_utterances_give_the_interval_of_utterances(monkeypatch):
+    columns = many(30_000)
+    whole = interval(rates(columns, replications=2000))
+    monkeypatch.setattr(bootstrap, "DIFFERENT", 100)
+    blocks = interval(rates(columns, replications=2000))
+    width = whole[1] - whole[0]
+    assert blocks != whole and blocks == pytest.approx(whole, abs=0.06 * width)
+    assert width == pytest.approx(2 * 1.96 * 100 * np.std(columns[:, 0] - columns[:, 0].sum() / columns[:, 1].sum() * columns[:, 1]) * 30_000**0.5
+                                  / columns[:, 1].sum(), rel=0.06)  # fmt: skip

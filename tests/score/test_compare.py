@@ -24,7 +24,7 @@ def scores(a, b, **kwargs):
 
 def test_the_same_system_twice():
     found = compare(*scores([1] * 8, [1] * 8))
-    assert (found.delta, found.ci95, found.probability_of_improvement, found.changed()) == (0.0, [0.0, 0.0], 0.0, [])
+    assert (found.delta, found.ci95, found.probability_of_improvement, list(found.changed())) == (0.0, [0.0, 0.0], 0.0, [])
 
 
 def test_better_everywhere_is_certain():
@@ -34,7 +34,7 @@ def test_better_everywhere_is_certain():
 
 def test_regressions_first_improvements_last():
     found = compare(*scores([0, 3, 1, 1, 0, 0, 0, 0], [2, 0, 0, 1, 1, 0, 0, 0]))
-    assert found.changed() == [("u0", 2), ("u4", 1), ("u2", -1), ("u1", -3)]
+    assert list(found.changed()) == [("u0", 2), ("u4", 1), ("u2", -1), ("u1", -3)]
     summary = found.summary()
     assert summary["regressions"] == {"u0": 2, "u4": 1}
     assert list(summary["improvements"].items()) == [("u1", -3), ("u2", -1)]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from asrlib.score import pairs
+from asrlib.score.conventions import Conventions
 from asrlib.score.error_rate import Counts, count_errors, score
 from asrlib.score.texts import read_text
 from asrlib.utils.errors import UserError
@@ -111,3 +113,20 @@ def test_known_sizes_of_librispeech(shared, name):
     counts = score(ref, ref, "word").counts
     assert (counts.utterances, counts.ref_units) == LIBRISPEECH[name]
     assert (counts.correct, counts.errors) == (counts.ref_units, 0)
+
+
+def test_blocks_of_files_score_as_dictionaries(tmp_path, monkeypatch):
+    """Files in any order, aligned a few utterances at a time, against texts in memory at once."""
+    ref = {f"u{i}": "{ ONE / A } TWO (UH)" if i % 5 == 0 else f"TWO <noise> {i % 3}" for i in range(30)}
+    hyp = {utt: text.replace("TWO", "two")[: 5 + len(utt)] for utt, text in reversed(ref.items()) if utt != "u7"}
+    for name, texts in (("ref", ref), ("hyp", hyp)):
+        (tmp_path / name).write_text("".join(f"{utt} {text}\n" for utt, text in texts.items()))
+    speakers = {utt: utt[-1] for utt in ref}
+    conventions = Conventions(optional_words=True)
+    whole = score(ref, hyp, "word", speakers, conventions=conventions)
+    monkeypatch.setattr(pairs, "BLOCK", 4)
+    parts = score(read_text(tmp_path / "ref"), read_text(tmp_path / "hyp"), "word", speakers, conventions=conventions)
+    assert parts.summary() == whole.summary() and parts.by_speaker() == whole.by_speaker() and parts.digest == whole.digest
+    assert list(parts.pairs.alignments()) == list(whole.pairs.alignments())
+    assert dict(parts.pairs.alignments(["u9", "u7", "u10"])) == {u: dict(whole.pairs.alignments())[u] for u in ("u9", "u7", "u10")}
+    assert Counts.of(alignment for _, alignment in parts.pairs.alignments()) == whole.counts

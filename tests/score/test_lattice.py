@@ -58,9 +58,9 @@ def test_counts_are_those_of_sclite():
 def test_alternatives(ref, hyp, path, ops):
     one = aligned(ref, hyp)
     assert (" ".join(one.ref), one.ops) == (path, ops)
-    steps = list(one.steps())
-    assert [r for _, r, _ in steps if r is not None] == path.split()
-    assert [h for _, _, h in steps if h is not None] == hyp.split()
+    runs = list(one.runs())
+    assert [unit for _, part, _ in runs for unit in part] == path.split()
+    assert [unit for _, _, part in runs for unit in part] == hyp.split()
 
 
 @pytest.mark.parametrize(

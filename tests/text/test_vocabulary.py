@@ -6,6 +6,7 @@ import pytest
 
 from asrlib.bin.make_tokens import main as make_tokens
 from asrlib.bin.normalise_text import main as normalise_text
+from asrlib.text import vocabulary
 from asrlib.text.tokenizers import CharTokenizer, SentencePieceTokenizer, WordTokenizer, load_tokenizer
 from asrlib.text.vocabulary import check_texts, make_tokenizer
 from asrlib.utils.errors import UserError
@@ -164,3 +165,15 @@ def test_make_tokens_has_one_token_for_a_tag(tmp_path):
     tokens = (tmp_path / "tokens.txt").read_text().splitlines()
     assert tokens[:8] == ["(uh)", "<#s>", "<NOISE>", "<UNK>", "<unk>", "[laughter]", "[noise]", "{breath}"]
     assert set(tokens).isdisjoint("<>[]{}()#NOSU")
+
+
+def test_sentencepiece_learns_from_a_sample(monkeypatch, logged):
+    """The log tells it; characters and tags that are not in the sample are pieces."""
+    texts = {f"u{number}": f"WORD{number % 7} AND SO ON" for number in range(300)} | {"rare": "Ж <noise> 今"}
+    whole = make_tokenizer("sentencepiece", texts, 60)
+    assert logged == [] and not whole.unknown(texts["rare"])
+    monkeypatch.setattr(vocabulary, "SENTENCES", 50)
+    found = make_tokenizer("sentencepiece", texts, 60)
+    assert logged == ["SentencePiece learns from 50 of 301 sentences, drawn at random, and has all characters of the others, too"]
+    assert {"Ж", "今", "<noise>"} <= set(found.tokens) and not any(map(found.unknown, texts.values()))
+    assert found.tokens == make_tokenizer("sentencepiece", texts, 60).tokens

@@ -179,3 +179,15 @@ def test_ratios_are_within_rounds(common):
     b = common.Result("b", 0.0, 0.0, seconds=[3.0, 6.0])
     assert b.over(a) == 3.0 and a.over(b) == pytest.approx(1 / 3)
     assert common.Bar("b over a", 3.0, 2.0, at_least=True).met and not common.Bar("b over a", 3.0, 2.0).met
+
+
+def test_large_corpus(root, tmp_path):
+    """Commands and tables of two tiny corpora, the table of both, and no measurement twice."""
+    cases = ["score, words", "concat_data"]
+    options = ["--work", str(tmp_path), "--utterances", "40", "80", "--cases", *cases]
+    done = bench(root, "large_corpus", *options)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows[2:]] == cases and all(float(row[3]) > 0 for row in rows[2:])
+    assert all(row[1].endswith(" GB") for row in rows[2:]) and bench(root, "large_corpus", *options).stdout == done.stdout
+    assert len((tmp_path / "80" / "text").read_text().splitlines()) == 80 and (tmp_path / "40" / "out" / "word" / "result.json").exists()

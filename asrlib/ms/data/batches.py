@@ -127,14 +127,14 @@ def make_buckets(dataset: Dataset, count: int, batch_size: int, batch_seconds: f
     config = dataset.config
     perturbed = dataset.on_waveform and config.augment.speed_volume_perturb
     slowest, fastest = (config.augment.speed_min, config.augment.speed_max) if perturbed else (1.0, 1.0)
-    frames = np.array([item.frames for item in dataset.items])
+    frames = dataset.frames
     edges = bucket_edges(frames, count)
     if slowest < 1:
         edges.append(_round_up(math.ceil(frames.max() / slowest) + 1))
     buckets = []
     for edge in edges:
         fitting = int(batch_seconds / (edge * config.features.window_stride)) if batch_seconds > 0 else batch_size
-        labels = max((len(item.labels) for item in dataset.items if item.frames / fastest <= edge + 1), default=1)
+        labels = int(dataset.label_counts[frames / fastest <= edge + 1].max(initial=0)) if (frames / fastest <= edge + 1).any() else 1
         buckets.append(Bucket(edge, labels, max(1, min(batch_size, fitting))))
     return buckets
 

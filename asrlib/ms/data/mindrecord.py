@@ -25,6 +25,7 @@ from asrlib.features.extract import features_digest
 from asrlib.utils.backend import LOCAL, Backend
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_directory, atomic_write
+from asrlib.utils.keyed_lines import KeyedLines
 from asrlib.utils.log import get_logger
 from asrlib.utils.parallel import cores, run_jobs, split_evenly
 from asrlib.utils.progress import each, progress
@@ -146,7 +147,7 @@ class Shards:
         self.folder, self.shards = dump_dir / "mindrecord", index["shards"]
         self.paths = [self.folder / shard["name"] for shard in self.shards]
         self.ends = list(accumulate(shard["utterances"] for shard in self.shards))
-        self.rows = {utt: row for row, utt in enumerate(read_table(dump_dir / "feats.scp").rows)}
+        self.utts = KeyedLines(dump_dir / "feats.scp")
 
     @classmethod
     def find(cls, dump_dir: Path, dim: int) -> "Shards | None":
@@ -168,12 +169,12 @@ class Shards:
 
     def read(self, utts: Sequence[str]) -> Iterator[np.ndarray]:
         """Features (frames, dim) of these utterances in this order, prefetched by MindSpore's threads. UserError: a damaged shard."""
-        step = len(self.rows)  # the sampler takes no more rows than there are
+        step = len(self.utts)  # the sampler takes no more rows than there are
         for start in range(0, len(utts), step):
             yield from self._read(utts[start : start + step])
 
     def _read(self, utts: Sequence[str]) -> Iterator[np.ndarray]:
-        places = [self.rows[utt] for utt in utts]
+        places = [self.utts.number(utt) or 0 for utt in utts]  # feats.scp is sorted; every utterance is in it
         done = 0
         try:
             with _rows(self.paths, places) as rows:

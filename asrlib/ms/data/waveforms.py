@@ -1,22 +1,28 @@
 """Waveforms for pretraining with the targets of stage 2: clusters and pitch of the frames, speakers."""
 
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from asrlib.config.pretraining import RATE, TARGET_HOP, PretrainConfig
-from asrlib.corpora.durations import durations
+from asrlib.corpora.durations import seconds
 from asrlib.corpora.fingerprint import audio_digest
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
-from asrlib.features.targets import read_hop, read_speakers, read_targets
+from asrlib.features.targets import read_hop, read_speakers, targets_on_disk
 from asrlib.ms.data.batches import Bucket, bucket_edges
+from asrlib.ms.data.items import Items
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
+from asrlib.utils.keyed_lines import joined, sorted_keys
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
+
+NO_TARGETS = -1  # instead of the frames of an utterance without
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,8 @@ class Targets:
     hop: samples from one cluster to the next; the pitch has 20 ms.
     """
 
-    labels: dict[str, np.ndarray]
-    pitch: dict[str, np.ndarray] = field(default_factory=dict)
+    labels: Mapping[str, np.ndarray]
+    pitch: Mapping[str, np.ndarray] = field(default_factory=dict)
     speakers: dict[str, int] = field(default_factory=dict)
     num_speakers: int = 0
     hop: int = TARGET_HOP
@@ -41,8 +47,8 @@ class Targets:
         if not config.uses_clusters:
             return None
         path = folder / f"{name}.safetensors"
-        labels = read_targets(path)
-        pitch = read_targets(folder / "pitch.safetensors") if config.uses_pitch else {}
+        labels = targets_on_disk(path)
+        pitch = targets_on_disk(folder / "pitch.safetensors") if config.uses_pitch else {}
         classes, speakers = read_speakers(folder / "speakers.json") if config.uses_speakers and train else (0, {})
         return cls(labels, pitch, speakers, classes, read_hop(path))
 
@@ -66,44 +72,60 @@ class WaveformSet:
         self.config, self.train = config, train
         if config.uses_pitch and not (targets and targets.pitch):
             raise UserError(f"{data_dir}: no pitch: run stage 2 with the configuration of a ProgRE model")
-        data = KaldiDir.read(data_dir)
         if targets and config.model_conf.hop % targets.hop:
             rates = f"a frame every {1000 * targets.hop / RATE:g} ms, the model every {1000 * config.model_conf.hop / RATE:g} ms"
             raise UserError(f"{data_dir}: the clusters have {rates}: make clusters of MFCC, or of a model with as many frames (stage 2)")
-        if targets is None:
-            seconds = durations(data)
-            self.items = [self._plain(utterance, seconds[utterance.id]) for utterance in data.utterances()]
-        else:
-            known = targets.labels.keys() & targets.pitch.keys() if config.uses_pitch else targets.labels.keys()
-            self.items = [self._item(utterance, targets) for utterance in data.utterances() if utterance.id in known]
+        self.targets, self.data, self.num_classes = targets, KaldiDir.on_disk(data_dir), config.model_conf.num_classes if targets else 0
+        self.channels, self.utts = self.data.channels(), sorted_keys(self.data.utt2spk)
+        self.speakers = np.full(len(self.data), -1, np.int32)
+        if targets and train:
+            self.speakers[:] = [targets.speakers.get(utt, -1) for utt in self.utts]
+        self.seconds = seconds(self.data) if targets is None else np.zeros(0)
+        self.frames = np.array([NO_TARGETS if item is None else item.frames for item in self._every()], np.int32)
+        numbers = np.flatnonzero(self.frames > NO_TARGETS)
+        self.items: Sequence[Item] = Items(self._item, self._every, numbers)
+        self.frames = self.frames[numbers]
         if not self.items:
             raise UserError(f"{data_dir}: no utterance has targets: run stage 2" if targets else f"{data_dir}: no utterances")
 
-    def _item(self, utterance: Utterance, targets: Targets) -> Item:
-        hop, labels, pitch = self.config.model_conf.hop, targets.labels[utterance.id], targets.pitch.get(utterance.id)
-        labels, pitch = labels[:: hop // targets.hop], None if pitch is None else pitch[:: hop // TARGET_HOP]
-        if labels.max(initial=0) >= self.config.model_conf.num_classes:
-            raise UserError(f"utterance {utterance.id}: cluster {labels.max()}, but model_conf.num_classes={self.config.model_conf.num_classes}")
-        frames = len(labels) if pitch is None else min(len(labels), len(pitch))
-        speaker = targets.speakers.get(utterance.id, -1) if self.train else -1
-        return Item(utterance.id, frames, labels[:frames].astype(np.int32), None if pitch is None else pitch[:frames], speaker, utterance)
+    def _every(self) -> Iterator[Item | None]:
+        """All utterances of the directory; None for one that lacks a target."""
+        known = (self.targets.labels, self.targets.pitch) if self.targets else ({}, {})
+        rows = joined(self.data.utt2spk, *known)
+        return (self._made(number, utterance, *row[2]) for number, (utterance, row) in enumerate(zip(self.data.utterances(), rows, strict=True)))
 
-    def _plain(self, utterance: Utterance, seconds: float) -> Item:
-        frames = self.config.model_conf.frames(round(seconds * RATE))
-        return Item(utterance.id, max(0, frames), np.zeros(0, np.int32), None, -1, utterance)
+    def _item(self, number: int) -> Item:
+        """The utterance with that number in the directory, which has targets."""
+        utt = self.utts[number]
+        values = (self.targets.labels[utt], self.targets.pitch.get(utt)) if self.targets else (None, None)
+        return cast(Item, self._made(number, self.data.utterance(utt, self.channels), *values))
+
+    def _made(self, number: int, utterance: Utterance, labels: np.ndarray | None, pitch: np.ndarray | None) -> Item | None:
+        if self.targets is None:
+            frames = self.config.model_conf.frames(round(float(self.seconds[number]) * RATE))
+            return Item(utterance.id, max(0, frames), np.zeros(0, np.int32), None, -1, utterance)
+        if labels is None or (pitch is None and self.config.uses_pitch):
+            return None
+        hop = self.config.model_conf.hop
+        labels, pitch = labels[:: hop // self.targets.hop], None if pitch is None else pitch[:: hop // TARGET_HOP]
+        if labels.max(initial=0) >= self.num_classes:
+            raise UserError(f"utterance {utterance.id}: cluster {labels.max()}, but model_conf.num_classes={self.num_classes}")
+        frames = len(labels) if pitch is None else min(len(labels), len(pitch))
+        pitch = None if pitch is None else pitch[:frames]
+        return Item(utterance.id, frames, labels[:frames].astype(np.int32), pitch, int(self.speakers[number]), utterance)
 
     def set_aside(self, report: Path) -> None:
         """Removes utterances that are too short and lists them with the reason in `report`. UserError: none is left."""
         least = max(1, self.config.model_conf.frames(round(self.config.batch.min_seconds * RATE)))
-        kept = [item for item in self.items if item.frames >= least]
+        kept, numbers = self.frames >= least, cast(Items, self.items).numbers
         with atomic_write(report) as stream:
             reason = f"shorter than batch.min_seconds={self.config.batch.min_seconds}"
-            stream.writelines(f"{item.utt}\t{reason}\n" for item in self.items if item.frames < least)
-        if len(kept) < len(self.items):
-            log.warning("%d of %d utterances skipped as too short: see %s", len(self.items) - len(kept), len(self.items), report)
-        if not kept:
+            stream.writelines(f"{self.utts[number]}\t{reason}\n" for number in numbers[~kept])
+        if not kept.all():
+            log.warning("%d of %d utterances skipped as too short: see %s", int((~kept).sum()), len(kept), report)
+        if not kept.any():
             raise UserError(f"all utterances are shorter than batch.min_seconds={self.config.batch.min_seconds}: see {report}")
-        self.items = kept
+        self.items, self.frames = Items(self._item, self._every, numbers[kept]), self.frames[kept]
 
     def fingerprint(self) -> str:
         """A digest of ids, targets and audio; it changes with the data."""
@@ -117,7 +139,7 @@ class WaveformSet:
 
     def planned_frames(self, epoch: int) -> np.ndarray:
         """Frames of each cropped item."""
-        return np.minimum([item.frames for item in self.items], self._longest())
+        return np.minimum(self.frames, self._longest())
 
     def crop(self, index: int, rng: np.random.Generator) -> tuple[np.ndarray, Item]:
         """Samples (n,) and item, cropped at random (validation: at the end) if longer than batch.max_seconds."""

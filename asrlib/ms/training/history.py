@@ -1,7 +1,9 @@
 """Metrics of a run: history.jsonl, TensorBoard events and the loss curve."""
 
 import json
+import math
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
@@ -16,15 +18,50 @@ PLACE = ("update", "epoch", "seconds", "frames")  # columns that are not written
 
 
 def read_history(exp_dir: Path) -> list[dict]:
+    """`history_rows`, all at once."""
+    return list(history_rows(exp_dir))
+
+
+def history_rows(exp_dir: Path) -> Iterator[dict]:
     """The rows of a run's history.jsonl: updates have "loss", validations "valid_loss"; skips an incomplete last line of a killed run."""
     path = exp_dir / "history.jsonl"
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    if not path.exists():
+        return
+    with open(path, encoding="utf-8") as stream:
+        for line in stream:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                return
+
+
+def thinned(rows: Iterable[dict], most: int = 20_000) -> list[dict]:
+    """Rows to plot: means of neighbouring updates, about `most` at most (of fewer all), and every validation."""
+    updates, others, size = list[dict](), list[dict](), 1
+    waiting = list[dict]()
+    for row in rows:
+        if "loss" not in row:
+            others.append(row)
+            continue
+        waiting.append(row)
+        if len(waiting) == size:
+            updates.append(_mean(waiting))
+            waiting = []
+        if len(updates) > most and len(updates) % 2 == 0:
+            updates = [_mean(updates[i : i + 2]) for i in range(0, len(updates), 2)]
+            size *= 2
+    return [*updates, *([_mean(waiting)] if waiting else []), *others]
+
+
+def _mean(rows: list[dict]) -> dict:
+    """The mean of each column over the rows in which it is finite; the place is that of the last row."""
+    if len(rows) == 1:
+        return rows[0]
+    found = dict(rows[-1])
+    for name in found.keys() - set(PLACE):
+        values = [row[name] for row in rows if name in row and math.isfinite(row[name])]
+        found[name] = sum(values) / len(values) if values else found[name]
+    return found
 
 
 class History:
@@ -36,7 +73,7 @@ class History:
 
     def rewind(self, update: int, validated: int) -> None:
         """Removes rows of updates and validations after the state that training resumes from: they will be written again."""
-        rows = [row for row in read_history(self.exp_dir) if row["update"] <= (update if "loss" in row else validated)]
+        rows = (row for row in history_rows(self.exp_dir) if row["update"] <= (update if "loss" in row else validated))
         with atomic_write(self.path) as stream:
             stream.writelines(json.dumps(row) + "\n" for row in rows)
 
@@ -49,7 +86,7 @@ class History:
         self._add(row | {"peak_memory_gb": round(peak_memory() / GB, 3)})
 
     def draw(self) -> None:
-        rows = read_history(self.exp_dir)
+        rows = thinned(history_rows(self.exp_dir))
         plot = plot_pretraining if any("valid_accuracy" in row for row in rows) else plot_history
         plot(rows, self.exp_dir / "images" / "training.png")
 

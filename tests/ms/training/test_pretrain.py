@@ -123,6 +123,7 @@ def test_batches_are_a_function_of_seed_epoch_and_place(dataset, tmp_path):
 def test_fingerprint(dataset, corpus):
     """Audio, targets and pitch count, even with the same lengths."""
     before, index = dataset.fingerprint(), 0
+    dataset.items = [*dataset.items]
     item = dataset.items[index]
     changed = {"labels": item.labels + 1, "pitch": item.pitch + 1, "speaker": item.speaker + 1}
     for name, value in changed.items():
