@@ -10,6 +10,7 @@ def main(argv=None) -> int | None:
     exp_dirs_help = "experiments of one recipe to add, which stage 6 has scored; without them the pages are written again"
     parser.add_argument("--exp_dirs", default="", type=paths, help=exp_dirs_help)
     parser.add_argument("--recipe", default="", help="the recipe of the experiments, such as an4/deepspeech2")
+    parser.add_argument("--command", default="", help="command to print instead of that of the experiments, which may have folders of this machine")
     parser.add_argument("--data", choices=("real", "synthesised"), default="real", help="the kind of speech of its test sets")
     root = Path(__file__).resolve().parents[2]
     parser.add_argument("--root", type=Path, default=root, help="the checkout with egs/results.csv, RESULTS.md and egs/*/*/README.md")
@@ -19,7 +20,8 @@ def main(argv=None) -> int | None:
 
     from asrlib.report.records import add_records, records_of, write_pages
 
-    records = add_records(args.root / "egs/results.csv", [r for exp_dir in args.exp_dirs for r in records_of(exp_dir, args.recipe, args.data)])
+    new = [record for exp_dir in args.exp_dirs for record in records_of(exp_dir, args.recipe, args.data, args.command)]
+    records = add_records(args.root / "egs/results.csv", new)
     for path in write_pages(args.root, records):
         print(path)
 

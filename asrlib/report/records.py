@@ -20,7 +20,7 @@ BEGIN, END = "<!-- results: written by asrlib results -->", "<!-- end of results
 
 @dataclass(frozen=True, order=True)
 class Record:
-    """A scored set. rate, low, high: percent, the interval over `over`s; seconds: of all stages from 2 on, 0 if unknown."""
+    """A scored set. rate, low, high: percent, the interval over `over`s; seconds: of stages 3 to 6, 0 if unknown."""
 
     recipe: str
     data: str
@@ -55,8 +55,11 @@ def without_seed(command: str) -> str:
     return shlex.join(found)
 
 
-def records_of(exp_dir: Path, recipe: str, data: str) -> list[Record]:
-    """The records of an experiment from its own files. UserError: no results.json (stage 6 writes it), or a file that is none."""
+def records_of(exp_dir: Path, recipe: str, data: str, shown: str = "") -> list[Record]:
+    """The records of an experiment from its own files. shown: command in the place of its own.
+
+    UserError: no results.json (stage 6 writes it), or a file that is none.
+    """
     path = exp_dir / "results.json"
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
@@ -75,7 +78,7 @@ def records_of(exp_dir: Path, recipe: str, data: str) -> list[Record]:
             Record(
                 recipe,
                 data,
-                command.strip("`"),
+                shown or command.strip("`"),
                 folder.name,
                 decoding,
                 unit,

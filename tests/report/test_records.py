@@ -61,6 +61,13 @@ def test_a_newer_run_of_a_seed_replaces_the_former(checkout):
     assert main(["--root", str(checkout)]) is None and read_records(checkout / "egs/results.csv") == [record]
 
 
+def test_another_command_is_shown(checkout):
+    """One without the folders of this machine."""
+    command = ["--command", "./run.sh --corpus_dir /corpora/an4 --seed 1"]
+    main(["--root", str(checkout), "--recipe", "an4/deepspeech2", "--exp_dirs", str(experiment(checkout, 1, 1)), *command])
+    assert "`./run.sh --corpus_dir /corpora/an4`" in (checkout / "RESULTS.md").read_text() and "/data/" not in (checkout / "RESULTS.md").read_text()
+
+
 def test_what_a_user_can_get_wrong(checkout, capsys):
     folder = experiment(checkout, 1, 1)
     (folder / "results.json").unlink()

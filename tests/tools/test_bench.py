@@ -12,10 +12,15 @@ from asrlib.utils.errors import UserError
 
 TINY = ["--train_args", "model_conf.conv_channels=1", "model_conf.hidden_size=4", "model_conf.hidden_layers=1", "--frames", "30", "--labels", "3"]
 TINY_HUBERT = ["conv_channels=4", "dim=8", "ffn_dim=8", "heads=2", "layers=1", "conv_pos=8", "conv_pos_groups=2", "final_dim=4", "num_classes=5"]
+TINY_WAV2VEC2 = ["--pretrain_args", *(f"model_conf.{word}" for word in TINY_HUBERT[:-1]), "model_conf.code_dim=4", "model_conf.codewords=4"]
 RUNS = {
     "pretrain_step": (
         ["--seconds", "0.5", "--cases", "asrlib,torch,logmel", "--pretrain_args", *(f"model_conf.{word}" for word in TINY_HUBERT)],
         ["asrlib", "torch", "logmel"],
+    ),
+    "pretrain_step wav2vec2": (
+        ["--seconds", "0.5", "--pretrain_config", "conf/wav2vec2_base.yaml", "--cases", "asrlib,torch", *TINY_WAV2VEC2],
+        ["asrlib", "torch"],
     ),
     "train_step": (["--cases", "asrlib,torch", *TINY], ["asrlib", "torch"]),
     "features": (["--audio_seconds", "5"], ["asrlib", "librosa", "librosa_short"]),
@@ -25,8 +30,8 @@ RUNS = {
 
 def bench(root, name: str, *options: str) -> subprocess.CompletedProcess:
     env = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, root / "tools" / "bench" / f"{name}.py", *options]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, root / "tools" / "bench" / f"{name.split()[0]}.py", *options]
+    return subprocess.run(command, env=env, cwd=root, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")

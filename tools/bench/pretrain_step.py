@@ -32,7 +32,8 @@ class Shape:
         rng = np.random.default_rng(0)
         wavs = rng.normal(size=(self.utterances, round(self.seconds * RATE))).astype(np.float32)
         size = self.utterances, config.model_conf.frames(wavs.shape[1])
-        return wavs, rng.integers(0, config.model_conf.num_classes, size, dtype=np.int32), (rng.random(size) < 0.5).astype(np.float32)
+        clusters = getattr(config.model_conf, "num_classes", 1)  # wav2vec 2.0 has none
+        return wavs, rng.integers(0, clusters, size, dtype=np.int32), (rng.random(size) < 0.5).astype(np.float32)
 
     def negatives(self, mask: np.ndarray, config: PretrainConfig) -> np.ndarray:
         """(B, T, T): how often each frame is a negative of each masked frame."""
