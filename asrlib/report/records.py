@@ -20,7 +20,7 @@ BEGIN, END = "<!-- results: written by asrlib results -->", "<!-- end of results
 
 @dataclass(frozen=True, order=True)
 class Record:
-    """A scored set. rate, low, high: percent, the interval over `over`s; seconds: of stages 3 to 6, 0 if unknown."""
+    """A scored set. rate, low, high: percent, the interval over `over`s; seconds: of stages 3 to 5, 0 if unknown."""
 
     recipe: str
     data: str

@@ -61,7 +61,7 @@ def speed_table(exp_dir: Path) -> str:
 
 
 def stage_seconds(exp_dir: Path) -> int:
-    """Seconds that the stages of an experiment took so far, those of interrupted runs included; 0 if they are not known."""
+    """Seconds that the stages of an experiment have taken, those of failed runs included; 0 if they are not known."""
     return sum(int(line) for path in sorted((exp_dir / ".stages").glob("*.seconds")) for line in path.read_text().split())
 
 

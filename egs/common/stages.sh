@@ -159,7 +159,8 @@ _start_over() {
         if [ "$number" -lt "$stage" ] || [ "$number" -gt "$stop_stage" ] || [[ " ${skip_stages[*]} " == *" $number "* ]]; then continue; fi
         marks=${stage_dir[$number]}/.stages
         if grep -qsxF "$name" "$marks/$number".{force,forced}; then continue; fi
-        { mkdir -p "$marks" && echo "$name" >"$marks/$number.force"; } 2>/dev/null || _exit_not_writable "$number"
+        { mkdir -p "$marks" && echo "$name" >"$marks/$number.force" && rm -f "$marks/$number.seconds"; } 2>/dev/null ||
+            _exit_not_writable "$number"
         rm -f "$marks/$number.done"
     done
     force=false # the marks have it
@@ -196,13 +197,14 @@ _run_stage() {
         _add_summary_row "$number" skipped 0
     else
         log "stage $number: ${stage_title[$number]}: $reason"
-        rm -f "$done_file"
+        [ ! -e "$done_file" ] || rm -f "$done_file" "${done_file%.done}.seconds"
         start_over=false
         [ ! -s "${done_file%.done}.force" ] || start_over=$(<"${done_file%.done}.force")
         trap - ERR && set +e # a failure of the next command is reported by _stage_failed
         _run_commands "$number" "$log_file"
         status=$?
         report_errors
+        echo $((SECONDS - begin)) >>"${done_file%.done}.seconds" # for results.json: a resumed stage adds to it
         [ "$status" -eq 0 ] || _stage_failed "$log_file" "$(_describe_exit_code "$status")" "$status"
         _check_makes "$number" "$log_file"
         printf '%s\n' "$digest" "$commands" >"$done_file.tmp" && mv "$done_file.tmp" "$done_file"

@@ -19,6 +19,7 @@ from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMEWORKS = ("pytorch", "onnx", "mindspore", "mindir")
+SLOW = pytest.mark.recipe  # exporting takes half a minute: not in every run of all tests
 # What a program with a packed model is: ten lines that know nothing of the model.
 SCRIPT = """
 import sys
@@ -61,7 +62,7 @@ def experiment(request, trained):
     return lambda framework: request.getfixturevalue("exported") if framework == "mindir" else trained
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS[1:])
+@pytest.mark.parametrize("framework", [pytest.param(name, marks=SLOW if name == "mindir" else []) for name in FRAMEWORKS[1:]])
 def test_every_framework_gives_the_same(experiment, trained, tones, framework):
     """As the twin, with the language model of beam.yaml in the beam."""
     for mode in ("greedy", "beam"):
@@ -80,7 +81,7 @@ def test_the_place_says_the_framework(trained, inner, framework):
     assert asrlib.load(trained / inner).framework == framework
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("framework", [pytest.param(name, marks=SLOW if name == "mindir" else []) for name in FRAMEWORKS])
 def test_packed_and_elsewhere(experiment, tones, tmp_path, framework):
     """In another folder, without the other frameworks."""
     trained = experiment(framework)

@@ -400,3 +400,16 @@ def test_several_machines_in_one_folder(recipe, write_script, tmp_path):
     again = bash(recipe, "--num_nodes", "2", cwd=tmp_path, env={"NODE_RANK": "1"})
     assert again.returncode == 0 and "nothing to do on machine 1" in again.stdout
     assert (tmp_path / "work/c/.stages/3.passed").exists()
+
+
+def test_seconds_of_a_stage(call, fail, write_script, tmp_path):
+    """A line for each run of a stage until it succeeds; a stage that begins anew forgets them."""
+    seconds = tmp_path / "work/b/.stages/2.seconds"
+    write_script("write.sh", WRITE + '[ "$1" != work/b/part ]\n')
+    fail(1)
+    assert len(seconds.read_text().split()) == 1
+    write_script("write.sh", WRITE)
+    call()
+    assert len(seconds.read_text().split()) == 2
+    call("--force", "true")
+    assert len(seconds.read_text().split()) == 1

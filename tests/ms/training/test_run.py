@@ -31,7 +31,7 @@ MODEL_FILES = ("model.safetensors", "state.safetensors", "config.yaml", "tokens.
 def test_what_a_training_leaves(trained, dump):
     assert {path.name for path in trained.iterdir()} == {
         "config.yaml", "tokens.txt", "history.jsonl", "tensorboard", "images", "checkpoints", "state.safetensors", "model.safetensors", "model.json",
-        "set_aside.train.tsv", "set_aside.valid.tsv",
+        "set_aside.train.tsv", "set_aside.valid.tsv", ".lock",
     }  # fmt: skip
     config = load_train_config(trained / "config.yaml")
     assert config.trainer.epochs == 3 and config.augment.spec_augment
