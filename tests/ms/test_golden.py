@@ -8,7 +8,7 @@ intended change of the results:
 
     python -m tests.ms.test_golden tests/ms/golden.json
 
-DeepSpeech2, without compiled kernels, and killed runs: tests/run.sh --recipes true, or pytest with this file.
+DeepSpeech2 and Jasper, without compiled kernels, and killed runs: tests/run.sh --recipes true, or pytest with this file.
 """
 
 import json
@@ -299,8 +299,10 @@ def assert_golden(found: dict, golden: dict) -> None:
         assert mine["mean"] == pytest.approx(values["mean"], abs=TOLERANCE * deviation), name
     assert found["source"] == golden["source"]
 
+CTC_FAMILIES = ("deepspeech2", "deepspeech2_gru", "jasper")
 
-@pytest.mark.parametrize("family", [pytest.param(family, marks=SLOW if family in ("deepspeech2", "deepspeech2_gru") else []) for family in RUNS])
+
+@pytest.mark.parametrize("family", [pytest.param(family, marks=SLOW if family in CTC_FAMILIES else []) for family in RUNS])
 @pytest.mark.parametrize("runs", ["compiled_runs", pytest.param("plain_runs", marks=SLOW)])
 def test_golden_values(request, runs, family):
     """Losses, rates and gradient norms of ten updates, the last validation and the final weights."""

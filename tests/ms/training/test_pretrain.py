@@ -204,6 +204,7 @@ def test_collapse_gives_a_warning():
     assert "perplexity 2.1 of 640" in objective.warning({"code_perplexity": 2.1}) and not objective.warning({"code_perplexity": 15.0})
 
 
+@pytest.mark.recipe
 def test_wav2vec2_resumes_exactly(corpus, tmp_path, root):
     """Resumed from the files in the middle of a run: the final weights, those of trainer.keep_updates and the best are the same."""
     whole, copy = tmp_path / "whole" / "exp", tmp_path / "copy" / "exp"
@@ -243,6 +244,7 @@ def test_killed_and_started_again(corpus, tmp_path, root):
     assert (killed / "images/training.png").stat().st_size > 5000
 
 
+@pytest.mark.recipe
 def test_two_processes_train_as_one(corpus, tmp_path, root):
     """Two CPU processes: the losses and the weights of one process on the same batches, added up."""
     together, alone = tmp_path / "together" / "exp", tmp_path / "alone" / "exp"
