@@ -1,6 +1,9 @@
 """Recurrent layers over many frames and sizes, compiled and plain, against PyTorch's on packed sequences."""
 
+import os
 import re
+import subprocess
+import sys
 
 import mindspore as ms
 import numpy as np
@@ -74,6 +77,14 @@ def test_frames_shared_by_threads(monkeypatch, kind, hidden, bidirectional):
     shared, cached = (eval_shift(re.search(rf"{name} = (\d+ << \d+);", source)[1]) for name in ("kShared", "kCached"))
     assert batch * GATES[kind] * hidden**2 >= shared and (4 * GATES[kind] * hidden**2 > cached) == (hidden == 640)
     check(kind, bidirectional, 6, batch, hidden, inputs=20)
+
+
+@pytest.mark.skipif("OMP_NUM_THREADS" in os.environ and os.environ["OMP_NUM_THREADS"] != "1", reason="the tests already have several threads")
+def test_several_threads():
+    """The tests of this file that share frames, with three threads: tests/run.sh gives a process one."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "test_frames_shared_by_threads and both"]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "3"}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 def eval_shift(text: str) -> int:
