@@ -144,13 +144,28 @@ def _round_up(frames: int, step: int = 16) -> int:
 
 
 class BatchLoader:
-    """Epochs of batches of a data set. A batch depends only on seed, epoch and position, so training resumes exactly."""
+    """Epochs of batches of a data set. A batch depends only on seed, epoch and position, so training resumes exactly.
+
+    Without shuffle (validation) buckets are no larger than the number of their utterances: the rest would be padding in every epoch.
+    """
 
     def __init__(
         self, dataset: Dataset, buckets: list[Bucket], seed: int, shuffle: bool, prefetch: int = 8, threads: int = 2, short_first: bool = False
     ):
         self.dataset, self.buckets, self.seed, self.shuffle, self.prefetch, self.threads = dataset, buckets, seed, shuffle, prefetch, threads
         self.short_first = short_first
+        if not shuffle:
+            places, counts = np.unique(self._places(0), return_counts=True)
+            most = dict(zip(places.tolist(), counts.tolist(), strict=True))
+            self.buckets = [replace(bucket, batch_size=min(bucket.batch_size, most.get(i, 1))) for i, bucket in enumerate(buckets)]
+
+    def _places(self, epoch: int) -> np.ndarray:
+        """The number of each utterance's bucket."""
+        frames = self.dataset.planned_frames(epoch)
+        places = np.searchsorted([bucket.frames for bucket in self.buckets], frames)
+        if places.max() == len(self.buckets):
+            raise ValueError(f"{frames.max()} frames: longer than the longest bucket")
+        return places
 
     def plan(self, epoch: int) -> list[tuple[Bucket, list[int]]]:
         """The batches of an epoch as item numbers.
@@ -159,10 +174,7 @@ class BatchLoader:
         a smaller batch would need a graph of its own, and batch normalisation would see few utterances. With `short_first` the first epoch
         goes from short buckets to long ones (Amodei et al. 2016, section 3.4).
         """
-        frames = self.dataset.planned_frames(epoch)
-        place = np.searchsorted([bucket.frames for bucket in self.buckets], frames)
-        if place.max() == len(self.buckets):
-            raise ValueError(f"{frames.max()} frames: longer than the longest bucket")
+        place = self._places(epoch)
         rng = np.random.default_rng((self.seed, epoch))
         batches = []
         for number, bucket in enumerate(self.buckets):

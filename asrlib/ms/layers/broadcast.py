@@ -102,29 +102,6 @@ class Permute(nn.Cell):
         return (cast(self.backward_kernel(cast(dout, ms.float32), self.inverse_places), dout.dtype),)
 
 
-class MaskedSoftmax(nn.Cell):
-    """scores (B, H, T, S), lengths (B,) int32 -> softmax over the first lengths[b] of S, 0 after them.
-
-    Rows of length 0, which only fill up a batch, get equal values.
-    """
-
-    def __init__(self):
-        super().__init__()
-        gradient = kernel("MaskedSoftmaxGrad", lambda y, dy: y)
-
-        def bprop(scores, lengths, out, dout):
-            return gradient(out, dout), ops.zeros_like(lengths)
-
-        self.kernel = kernel("MaskedSoftmax", lambda scores, lengths: scores, bprop)
-
-    def construct(self, scores, lengths):
-        if self.kernel is not None:
-            return self.kernel(scores, lengths)
-        steps = scores.shape[3]
-        padding = (cast(ops.arange(0, steps), ms.int32).expand_dims(0) >= lengths.expand_dims(1)).astype(ms.float32)
-        return ops.softmax(scores - 1e9 * padding.reshape(-1, 1, 1, steps), -1)
-
-
 def plus_column(x, column):
     """x (..., D) + column (..., 1), where only x gets a gradient: a product repeats the column."""
     ones = ops.ones((1, x.shape[-1]), ms.float32)

@@ -9,10 +9,17 @@ from mindspore import Parameter, Tensor, nn, ops
 from asrlib.ms.kernels import kernel
 from asrlib.ms.layers.broadcast import BiasAdd, cast
 
+_range = ops.Range()
+
+
+def positions(count: int) -> Tensor:
+    """0, 1, ... count - 1, int32; ops.arange fails in the gradient of a cell."""
+    return _range(Tensor(0, ms.int32), Tensor(count, ms.int32), Tensor(1, ms.int32))
+
 
 def time_mask(lengths: Tensor, steps: int, dtype: ms.dtype = ms.float32) -> Tensor:
     """(B,) lengths -> (B, steps): 1 inside the utterance, 0 in its padding."""
-    return (cast(ops.arange(0, steps), ms.int32).expand_dims(0) < lengths.expand_dims(1)).astype(dtype)
+    return (positions(steps).expand_dims(0) < lengths.expand_dims(1)).astype(dtype)
 
 
 def tanh(x: Tensor) -> Tensor:
@@ -87,7 +94,7 @@ class Dropout(nn.Cell):
         return cast(y, x.dtype)
 
     def _plain(self, x, seed):
-        h = ops.bitwise_xor(_low(cast(ops.arange(0, x.size), ms.int64) * 0x9E3779B1), _low(_low(cast(seed, ms.int64)) * 0x85EBCA77))
+        h = ops.bitwise_xor(_low(cast(positions(x.size), ms.int64) * 0x9E3779B1), _low(_low(cast(seed, ms.int64)) * 0x85EBCA77))
         h = _low(ops.bitwise_xor(h, h // 65536) * 0x85EBCA6B)
         h = _low(ops.bitwise_xor(h, h // 8192) * 0xC2B2AE35)
         h = ops.bitwise_xor(h, h // 65536)

@@ -6,6 +6,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from asrlib.ms.kernels import in_place, kernel
 from asrlib.ms.layers.broadcast import BiasAdd, ColumnScale, cast
+from asrlib.ms.layers.common import time_mask
 
 EPSILON = 1e-5
 MOMENTUM = 0.1  # of batch normalisation's moving statistics, as PyTorch counts it
@@ -54,7 +55,7 @@ class TimeNorm(nn.Cell):
     def construct(self, x, lengths):
         y = cast(x, ms.float32)
         if self.kernel is None:
-            mask = (cast(ops.arange(0, x.shape[1]), ms.int32) < lengths.expand_dims(1)).astype(ms.float32).expand_dims(2)
+            mask = time_mask(lengths, x.shape[1]).expand_dims(2)
             count = cast(ops.maximum(lengths, 1), ms.float32).reshape(-1, 1, 1)
             y = (y - (y * mask).sum(1, keepdims=True) / count) * mask
             y = (y * ops.rsqrt((y * y).sum(1, keepdims=True) / count + EPSILON) * self.gamma + self.beta) * mask

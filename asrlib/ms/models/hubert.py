@@ -13,7 +13,8 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from asrlib.config.models.hubert import HubertConfig
 from asrlib.config.pretraining import LOG_MEL, TrunkConfig
-from asrlib.ms.layers.broadcast import BiasAdd, ColumnNorm, ColumnScale, MaskedSoftmax, Permute, RowScale
+from asrlib.ms.layers.attention import Attention
+from asrlib.ms.layers.broadcast import BiasAdd, ColumnNorm, ColumnScale, Permute, RowScale
 from asrlib.ms.layers.common import Dropout, Gelu, Linear, time_mask
 from asrlib.ms.layers.convolution import GroupedConv, TimeConv
 from asrlib.ms.layers.logmel import LogMel
@@ -126,15 +127,12 @@ class SelfAttention(nn.Cell):
         dim = config.dim
         self.q_proj, self.k_proj, self.v_proj, self.out_proj = (Linear(dim, dim, rng) for _ in range(4))
         self.heads, self.scale = config.heads, (dim // config.heads) ** -0.5
-        self.dropout = Dropout(config.attention_dropout)
-        self.scores, self.mix = ops.BatchMatMul(transpose_b=True), ops.BatchMatMul()
-        self.softmax, self.swap_axes = MaskedSoftmax(), Permute(0, 2, 1, 3)
+        self.attention, self.swap_axes = Attention(config.attention_dropout), Permute(0, 2, 1, 3)
 
     def construct(self, x, frames, seed):
         batch, steps, dim = x.shape
         q, k, v = self._split(self.q_proj(x) * self.scale), self._split(self.k_proj(x)), self._split(self.v_proj(x))
-        weights = self.dropout(self.softmax(self.scores(q, k), frames), seed)
-        return self.out_proj(self.swap_axes(self.mix(weights, v)).reshape(batch, steps, dim))
+        return self.out_proj(self.swap_axes(self.attention(q, k, v, frames, seed)).reshape(batch, steps, dim))
 
     def _split(self, x):
         return self.swap_axes(x.reshape(x.shape[0], x.shape[1], self.heads, -1))

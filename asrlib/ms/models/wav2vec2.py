@@ -5,7 +5,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from asrlib.config.models.wav2vec2 import Wav2vec2Config
-from asrlib.ms.layers.common import Dropout, Linear
+from asrlib.ms.layers.common import Dropout, Linear, positions
 from asrlib.ms.models.hubert import Trunk
 
 
@@ -28,7 +28,7 @@ class GumbelQuantizer(nn.Cell):
         logits = self.weight_proj(x).reshape(-1, self.codebooks, self.codewords)
         noisy = logits + noise.reshape(-1, self.codebooks, self.codewords)
         soft, choice = ops.softmax(noisy * (1.0 / temperature), -1), noisy.argmax(-1).astype(ms.int32)
-        hard = (ops.arange(0, self.codewords).astype(ms.int32) == choice.expand_dims(-1)).astype(ms.float32)
+        hard = (positions(self.codewords) == choice.expand_dims(-1)).astype(ms.float32)
         weights = hard + (soft - ops.stop_gradient(soft))
         vectors, codes = (), 0
         for book in range(self.codebooks):

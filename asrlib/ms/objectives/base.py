@@ -1,6 +1,6 @@
 """The interface between the training loop and a task."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from asrlib.config.pretraining import PretrainConfig
 from asrlib.ms.data.batches import Batch, BatchLoader
 from asrlib.ms.data.dataset import Dataset
 from asrlib.ms.data.waveforms import WaveformSet
+from asrlib.utils.progress import progress
 
 
 class Split(Protocol):
@@ -52,6 +53,11 @@ class Objective:
     def loss(self, network: nn.Cell) -> nn.Cell:
         """The network with its loss."""
         raise NotImplementedError
+
+    def valid_parts(self, split: Split) -> Iterator[Batch]:
+        """The parts of the validation set's batches in which there are utterances; shows progress if that takes longer than ten seconds."""
+        batches = progress(self.valid_loader.epoch(0), "validation", len(self.valid_loader.plan(0)), "batch", delay=10, leave=False)
+        return (part for batch in batches for part in batch.split(split.count(batch)) if part.utts)
 
     def validate(self, network: nn.Cell, split: Split, update: int) -> dict[str, float]:
         """Columns of the history: valid_loss and others, those of `score` among them."""

@@ -9,7 +9,8 @@ from asrlib.config.pretraining import PretrainConfig
 from asrlib.ms.data.masked import ContrastiveLoader
 from asrlib.ms.data.waveforms import WaveformSet
 from asrlib.ms.layers.broadcast import RowScale
-from asrlib.ms.objectives.losses import feature_penalty, inside_mask, unit
+from asrlib.ms.layers.common import time_mask
+from asrlib.ms.objectives.losses import feature_penalty, unit
 from asrlib.ms.objectives.pretraining import Pretraining
 
 
@@ -37,7 +38,7 @@ class ContrastiveLoss(nn.Cell):
         penalty = feature_penalty(features, frames)
         context = self.network.final_proj(self.network.hidden_states(features, frames, mask, keep, seed)[-1])
         targets, logits, hard, codes = self.network.quantised(features, noise, temperature, seed + 7)
-        masked = mask * inside_mask(frames, mask.shape[1])
+        masked = mask * time_mask(frames, mask.shape[1])
         count = ops.maximum(masked.sum(), 1.0)
         losses, hits = self._compare(unit(context), unit(targets), codes, negatives)
         loss, accuracy = (losses * masked).sum() / count, (hits * masked).sum() / count

@@ -103,7 +103,7 @@ class Ctc(Objective):
         network.set_train(False)
         texts = {item.utt: item.source.text or "" for item in self.valid_set.items}
         losses, blanks, frames, refs, hyps = [], 0, 0, [], []
-        for batch in (part for whole in self.valid_loader.epoch(0) for part in whole.split(split.count(whole))):
+        for batch in self.valid_parts(split):
             log_probs, lengths, batch_losses = (output.asnumpy() for output in self.step(*map(Tensor, batch.inputs()[:4])))
             losses += batch_losses[: len(batch.utts)].tolist()
             for utt, scores, length in zip(batch.utts, log_probs, lengths, strict=False):

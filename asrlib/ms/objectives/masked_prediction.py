@@ -11,7 +11,8 @@ from mindspore import nn, ops
 from asrlib.config.pretraining import PretrainConfig
 from asrlib.ms.data.masked import MaskedLoader
 from asrlib.ms.data.waveforms import WaveformSet
-from asrlib.ms.objectives.losses import feature_penalty, inside_mask, unit
+from asrlib.ms.layers.common import positions, time_mask
+from asrlib.ms.objectives.losses import feature_penalty, unit
 from asrlib.ms.objectives.pretraining import Pretraining
 
 
@@ -58,7 +59,7 @@ class MaskedLoss(nn.Cell):
         logits = ops.matmul(x, labels.T) / self.temperature
         count = ops.maximum(mask.sum(), 1.0)
         entropy = _cross_entropy(logits, targets)
-        others = inside_mask(frames, mask.shape[1]) * (1.0 - mask)
+        others = time_mask(frames, mask.shape[1]) * (1.0 - mask)
         return (entropy * mask).sum() / count, (_hits(logits, targets) * mask).sum() / count, (entropy * others).sum() / count
 
     def _speakers(self, part, frames, speakers):
@@ -70,7 +71,7 @@ class MaskedLoss(nn.Cell):
 
 def _cross_entropy(logits, labels):
     """(..., C), (...) -> (...): a product with one-hot labels, since gathers are slow to differentiate."""
-    chosen = (ops.arange(0, logits.shape[-1]).astype(ms.int32) == labels.expand_dims(-1)).astype(ms.float32)
+    chosen = (positions(logits.shape[-1]) == labels.expand_dims(-1)).astype(ms.float32)
     return -(ops.log_softmax(logits, -1) * chosen).sum(-1)
 
 

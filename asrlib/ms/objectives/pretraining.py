@@ -55,7 +55,7 @@ class Pretraining(Objective):
             self.valid_loss = self.loss(network)
         self.valid_loss.set_train(False)
         totals, masked = np.zeros(1), 0
-        for batch in (part for whole in self.valid_loader.epoch(0) for part in whole.split(split.count(whole))):
+        for batch in self.valid_parts(split):
             _, metrics = self.valid_loss(*(Tensor(x) for x in batch.inputs(1.0, update)))
             totals, masked = totals + batch.units * metrics.asnumpy(), masked + batch.units
         network.set_train(True)

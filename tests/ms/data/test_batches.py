@@ -99,6 +99,12 @@ def test_validation_has_every_utterance_once(dump, tokenizer, tiny):
         assert not batch.feats[filling].any() and set(batch.feat_lengths[filling]) <= {1} and not batch.label_lengths[filling].any()
 
 
+def test_validation_batches_are_no_larger_than_their_buckets(dump, tokenizer, tiny):
+    batches = loader(dump / "valid", tokenizer, tiny("batch.batch_size=64", "batch.buckets=1"), shuffle=False, train=False)
+    (batch,) = batches.epoch(0)
+    assert len(batch.utts) == len(batch.feats) == batches.buckets[0].batch_size == 3
+
+
 def test_order(dump, tokenizer, tiny):
     """Epochs and seeds differ in the order and in the batches; the same seed gives the same batches."""
 

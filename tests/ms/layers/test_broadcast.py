@@ -6,35 +6,14 @@ import mindspore as ms
 import numpy as np
 import pytest
 import torch
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from asrlib.ms import kernels
 from asrlib.ms.layers import broadcast
 from asrlib.ms.layers.common import Tanh
-from tests.ms.layers.weighted import Weighted
+from tests.ms.layers.weighted import check, draw
 
-RNG = np.random.default_rng(0)
 ms.set_context(mode=ms.GRAPH_MODE)
-
-
-def draw(*shape):
-    return RNG.normal(size=shape).astype(np.float32)
-
-
-def check(layer, inputs, twin, differentiated):
-    """Output and gradients of the first `differentiated` inputs are those of a function of torch tensors."""
-    tensors = [torch.tensor(x, dtype=torch.float64 if x.dtype == np.float32 else None) for x in inputs]
-    for tensor in tensors[:differentiated]:
-        tensor.requires_grad_()
-    expected = twin(*tensors)
-    weights = draw(*expected.shape)
-    (expected * torch.tensor(weights)).sum().backward()
-    function = ops.value_and_grad(Weighted(layer, weights), tuple(range(differentiated)), None, has_aux=True)
-    (_, y), grads = function(*map(Tensor, inputs))
-    grads = grads if isinstance(grads, tuple) else (grads,)
-    for found, wanted in zip((y, *grads), (expected, *(t.grad for t in tensors[:differentiated])), strict=True):
-        wanted = wanted.detach().numpy()
-        assert np.abs(found.asnumpy() - wanted).max() <= 3e-6 * max(1.0, np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 7), (40, 700)])
@@ -67,17 +46,6 @@ def test_permutations_in_one_graph_keep_their_gradients_apart(compiled):
             return self.second(self.first(x) * 2.0)
 
     check(Two(), (draw(2, 3, 4, 5),), lambda x: (x.permute(0, 3, 2, 1) * 2).permute(1, 2, 0, 3), 1)
-
-
-def test_masked_softmax(compiled):
-    def twin(scores, lengths):
-        steps = scores.shape[-1]
-        padding = torch.arange(steps) >= lengths[:, None]
-        return (scores - 1e9 * padding[:, None, None, :]).softmax(-1)
-
-    check(broadcast.MaskedSoftmax(), (3 * draw(3, 2, 4, 6), np.array([6, 2, 1], np.int32)), twin, 1)
-    empty = broadcast.MaskedSoftmax()(Tensor(draw(1, 1, 2, 4)), Tensor([0], ms.int32)).asnumpy()
-    np.testing.assert_allclose(empty, 0.25, atol=1e-6)
 
 
 def test_tanh(compiled):
