@@ -26,3 +26,10 @@ def test_bar_to_update(capsys):
 def test_no_line_for_every_step(capsys):
     list(each(range(10000), "counting"))
     assert len(capsys.readouterr().err.splitlines()) <= 3
+
+
+def test_a_bar_inside_another_moves_no_cursor(capsys):
+    for _ in progress(range(2), "outer"):
+        list(progress(range(3), "inner", leave=False))
+    text = capsys.readouterr().err
+    assert "outer: 100%" in text and "inner" in text and "\x1b" not in text and "" not in text.splitlines()
