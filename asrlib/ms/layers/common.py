@@ -9,12 +9,12 @@ from mindspore import Parameter, Tensor, nn, ops
 from asrlib.ms.kernels import kernel
 from asrlib.ms.layers.broadcast import BiasAdd, cast
 
-_range = ops.Range()
+_range, _scalar = ops.Range(), ops.ScalarToTensor()
 
 
 def positions(count: int) -> Tensor:
-    """0, 1, ... count - 1, int32; ops.arange fails in the gradient of a cell."""
-    return _range(Tensor(0, ms.int32), Tensor(count, ms.int32), Tensor(1, ms.int32))
+    """0, 1, ... count - 1, int32, also for a dynamic length; ops.arange fails in the gradient of a cell."""
+    return _range(_scalar(0, ms.int32), _scalar(count, ms.int32), _scalar(1, ms.int32))
 
 
 def time_mask(lengths: Tensor, steps: int, dtype: ms.dtype = ms.float32) -> Tensor:
