@@ -22,6 +22,8 @@ FRAMES = (150, 97)  # lengths for the comparison
 def export(exp_dir: Path, out: Path, tolerance: float = 1e-5) -> float:
     """Writes OUT/model.mindir: (feats (B, T, F), lengths (B,) int32) -> log-probabilities (B, T', V), lengths.
 
+    More than 1 GB of weights lie in a folder beside it, model_variables.
+
     Returns the largest difference between the loaded graph and the network, over the largest output, on batches of two lengths: the graph has plain
     operators, the network compiled kernels, so that float32 rounds differently. UserError: it is more than `tolerance`.
     """
@@ -37,14 +39,26 @@ def export(exp_dir: Path, out: Path, tolerance: float = 1e-5) -> float:
         path = folder / "model.mindir"
         with working_in(folder):  # MindSpore rejects paths with special characters, such as = in the name of an experiment
             ms.export(portable.step, *inputs, file_name=path.name, file_format="MINDIR")
+            _name_as_one(Path(path.name))
             graph = nn.GraphCell(ms.load(path.name))
-        path.chmod(0o644)
         graph.set_inputs(*inputs)  # compiled once for all lengths
         worst = float(np.max([_difference(model.step, graph, frames, dim) for frames in FRAMES]))  # nan if any is nan
         if not worst <= tolerance:
             raise UserError(f"{out}: the exported graph differs from the network by {worst:.3g} of its largest output, more than {tolerance:g}")
     log.info("%s: equal to the network within %.2g of its largest output for %s frames", out / path.name, worst, " and ".join(map(str, FRAMES)))
     return worst
+
+
+def _name_as_one(path: Path) -> None:
+    """Gives a graph of more than 1 GB, whose weights MindSpore writes to a folder beside it (model_variables), the name of any other."""
+    graph = path.with_name(f"{path.stem}_graph.mindir")
+    if graph.exists():
+        graph.rename(path)
+        weights = path.with_name(f"{path.stem}_variables")
+        weights.chmod(0o755)
+        for part in weights.iterdir():
+            part.chmod(0o644)
+    path.chmod(0o644)
 
 
 class AnyLength(nn.Cell):

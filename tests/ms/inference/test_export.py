@@ -4,12 +4,14 @@ import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn
+from mindspore.train import serialization
 
 from asrlib.bin import export
 from asrlib.config.base import save_config
 from asrlib.ms.checkpoint.weights import network_arrays
 from asrlib.ms.inference import export as exporter
 from asrlib.ms.inference.acoustic import AcousticModel
+from asrlib.ms.inference.mindir import load_mindir
 from asrlib.ms.models import make_network
 from asrlib.utils.arrays import save_arrays
 from asrlib.utils.errors import UserError
@@ -52,6 +54,20 @@ def test_exported_graph(experiment, overrides, logged):
         inputs = Tensor(feats), Tensor(np.array(lengths, np.int32))
         for mine, theirs in zip(model.step(*inputs), graph(*inputs), strict=True):
             np.testing.assert_allclose(theirs.asnumpy(), mine.asnumpy(), atol=1e-5)
+
+
+def test_weights_of_a_large_graph_lie_beside_it(experiment, monkeypatch, tmp_path):
+    """MindSpore writes more than 1 GB to several files (Jasper has 1.3 GB); they are read from another folder as from the first one."""
+    monkeypatch.setattr(serialization, "TOTAL_SAVE", 0)
+    exp_dir = experiment()
+    monkeypatch.chdir(tmp_path)
+    export.main(["--exp_dir", exp_dir.name])
+    assert {path.name for path in (exp_dir / "mindir").rglob("*")} == {"model.mindir", "model_variables", "data_0"}
+    moved = (exp_dir / "mindir").rename(tmp_path / "a=b")
+    feats, lengths = np.random.default_rng(0).normal(size=(1, 40, 21)).astype(np.float32), np.array([40], np.int32)
+    expected, _ = AcousticModel.load(exp_dir).step(Tensor(feats), Tensor(lengths))
+    found, _ = load_mindir(moved / "model.mindir")(feats, lengths)
+    np.testing.assert_allclose(found, expected.asnumpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("differences", [(0.0, 2e-5), (0.0, float("nan")), (float("nan"), 0.0)])
