@@ -5,6 +5,7 @@
 # run.sh has set $model (progre|hubert) and $size (base|large) and sourced its corpus.sh (see recipe.sh). For a corpus of another size than the
 # published ones it or corpus.sh may set the iterations of pretraining without --mini, as arrays:
 #     default_configs (names, see config_file), default_iteration_args, default_targets, default_clusters, default_mfcc_args, default_layer_args
+# and default_logmel_args (text): log-mel frames of 10 ms need another subsampling to reach the encoder at the rate of an upstream's.
 #
 # Pretraining has several iterations, each with its configuration, targets and number of clusters:
 #     --pretrain_configs "hubert_base.yaml hubert_base.yaml progre_large.yaml" --targets "mfcc 6 9" --clusters "100 500 500"
@@ -33,6 +34,7 @@ option ablation bool false "also fine-tune with randomly initialised weights and
 option baselines 'words:random|logmel|iterations' "" \
     "other inputs of the same conformer, to fine-tune as well and compare: random weights, log-mel features, models of the earlier iterations"
 option random_args text "" 'keys of asr_config to override for random weights, which learn slowly, after those of --asr_args, e.g. "max_epoch=200"'
+option logmel_args text "" 'the same for log-mel features; none: default_logmel_args of the recipe, e.g. "encoder_conf.input_layer=conv2d"'
 option decode_modes 'words:greedy|beam|joint' "greedy joint" 'decoding modes, of "greedy beam joint"'
 option published path "" "Markdown table of published results for RESULTS.md; none: that of the corpus"
 
@@ -168,7 +170,8 @@ stage_4() {
 
 # The fine-tuned systems: the pretrained model and, with --baselines, other inputs of the same conformer
 random_exp=${asr_exp}_random${random_args:+_$(folder_name "$random_args")}
-logmel_exp=$expdir/${asr_tag}_logmel
+[ -n "${option_given[logmel_args]+given}" ] || logmel_args=${default_logmel_args:-}
+logmel_exp=$expdir/${asr_tag}_logmel${logmel_args:+_$(folder_name "$logmel_args")}
 systems=("$asr_exp")
 if $ablation; then
     [ ${#baselines[@]} -eq 0 ] || _refuse "--ablation and --baselines are mutually exclusive: --ablation true is --baselines \"random logmel\""
@@ -190,7 +193,10 @@ stage_5() {
     for name in "${baselines[@]}"; do "finetune_$name"; done
 }
 
-finetune_logmel() { finetune "$logmel_exp"; }
+finetune_logmel() {
+    local asr_args="$asr_args${logmel_args:+${asr_args:+ }$logmel_args}"
+    finetune "$logmel_exp"
+}
 
 finetune_random() {
     local asr_args="$asr_args${random_args:+${asr_args:+ }$random_args}"

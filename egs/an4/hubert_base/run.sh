@@ -12,6 +12,8 @@ model=hubert size=base
 default_configs=(hubert_base.yaml hubert_base.yaml) default_iteration_args=(trainer.updates=3000)
 # shellcheck disable=SC2034
 default_targets=(mfcc 3) default_clusters=(100 200) default_mfcc_args=(--cmvn true --portion 1) default_layer_args=(--portion 1)
+# shellcheck disable=SC2034
+default_logmel_args=encoder_conf.input_layer=conv2d # 40 ms a frame, as conv2d2 makes of the states
 
 # The options of the corpus and the commands of stages 0 and 1.
 # shellcheck source=egs/an4/corpus.sh
