@@ -100,7 +100,8 @@ class TrunkConfig:
         for (width, stride), size in zip(self.windows, sizes, strict=True):
             frames = (frames - width) // stride + 1
             convolved += frames * size
-        return 2.0 * convolved + self.layers * frames * (16.0 * self.dim + 2 * self.ffn_dim + 2.2 * self.heads * frames)
+        attention = 3 * self.heads * frames**2  # of one layer at a time
+        return 2.0 * convolved + self.layers * frames * (16.0 * self.dim + 2 * self.ffn_dim) + attention
 
 
 @dataclass

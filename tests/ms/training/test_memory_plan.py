@@ -15,7 +15,8 @@ from asrlib.utils.memory import GB
     [  # resident memory of a process after a step on an AMD EPYC: 2 cores, AVX-512
         ("deepspeech2.yaml", 86_608_096, 4, 900, 2.28),
         ("jasper.yaml", 332_632_349, 2, 1600, 10.4),
-        ("hubert_base.yaml", 94_697_088, 2, 160_000, 4.72),
+        ("hubert_base.yaml", 94_697_088, 2, 160_000, 4.27),
+        ("hubert_large.yaml", 316_609_408, 4, 225_600, 15.2),
     ],
 )
 def test_estimates_are_near_what_was_measured(root, name, parameters, rows, length, gigabytes):
