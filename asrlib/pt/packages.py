@@ -19,10 +19,9 @@ def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Pa
 
     Networks that other toolkits do not have, ProgRE and those on log-mel frames, have one package of our own, for asrlib.pt.upstreams.
     """
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     if config.uses_pitch or config.model_conf.frontend == "logmel":
-        state = {"config": dump_config(config), "model_weight": {pytorch_name(name): tensor for name, tensor in tensors.items()}}
-        return [_save(state, out / ("progre.pt" if config.uses_pitch else "s3prl.pt"))]
+        return [write_own_package(config, arrays, out)]
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     task_cfg, model_cfg = fairseq_configs(config)
     rename = fairseq_rule(config.model_conf)
     weights = {rename(name): tensor for name, tensor in tensors.items()}
@@ -49,6 +48,13 @@ def write_packages(config: PretrainConfig, arrays: Arrays, out: Path) -> list[Pa
         facts |= {"do_normalize": config.model_conf.normalize, "return_attention_mask": config.model_conf.extractor_mode == "layer"}
         json.dump(facts, stream, indent=2)
     return made
+
+
+def write_own_package(config: PretrainConfig, arrays: Arrays, out: Path, products: str = "float32") -> Path:
+    """Writes the package that asrlib.pt.upstreams reads, for any network; returns the file. products: see asrlib.pt.products."""
+    weights = {pytorch_name(name): torch.from_numpy(array) for name, array in arrays.items()}
+    state = {"config": dump_config(config), "products": products, "model_weight": weights}
+    return _save(state, out / ("progre.pt" if config.uses_pitch else "s3prl.pt"))
 
 
 def _save(state: dict, path: Path) -> Path:

@@ -1,6 +1,7 @@
 """Upstreams of s3prl that it does not have, registered at run time without changes to it.
 
-ProgRE: progre_local, progre_base and progre_large. HuBERT and wav2vec 2.0 on log-mel frames: hubert_local and wav2vec2_local also take our packages.
+ProgRE: progre_local, progre_base and progre_large. hubert_local and wav2vec2_local also take our packages: networks on log-mel frames, and any with
+products in float16 (asrlib.pt.products).
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ from asrlib.config.pretraining import PretrainConfig
 from asrlib.convert.checkpoint_file import read_checkpoint
 from asrlib.features.pitch import pitch
 from asrlib.pt.models import make_network
+from asrlib.pt.products import products_of
 from asrlib.pt.weights import assign
 from asrlib.utils.errors import UserError
 
@@ -32,7 +34,7 @@ class PackagedUpstream(nn.Module):
 
     def __init__(self, ckpt: str | Path):
         super().__init__()
-        self.config, weights = read_package(ckpt)
+        self.config, self.precision, weights = read_package(ckpt)
         self.model = assign(make_network(self.config), weights, ckpt)
 
     def train(self, mode: bool = True) -> "PackagedUpstream":
@@ -53,7 +55,8 @@ class PackagedUpstream(nn.Module):
         extra = (self._pitch(wavs, frames),) if self.config.uses_pitch else ()
         if model.normalize:
             wavs = [(wav - wav.mean()) / (wav.var(unbiased=False) + 1e-5).sqrt() for wav in wavs]
-        states = self.model(pad_sequence(wavs, batch_first=True), lengths, *extra)
+        with products_of(self.precision):
+            states = self.model(pad_sequence(wavs, batch_first=True), lengths, *extra)
         rows = torch.arange(max(wanted), device=device)[None].clamp(max=torch.tensor(frames, device=device)[:, None] - 1)
         states = [state.gather(1, rows[..., None].expand(-1, -1, state.shape[-1])) for state in states]
         return {"hidden_states": states, "last_hidden_state": states[-1]}
@@ -67,13 +70,13 @@ class PackagedUpstream(nn.Module):
         return curves
 
 
-def read_package(path: str | Path) -> tuple[PretrainConfig, dict]:
-    """Configuration and weights in a package of our own. UserError: the file is missing, damaged or of another model."""
+def read_package(path: str | Path) -> tuple[PretrainConfig, str, dict]:
+    """Configuration, precision of products and weights in a package of our own. UserError: the file is missing, damaged or of another model."""
     weights, facts = read_checkpoint(path)
     text = facts.get("config")
     if not isinstance(text, str):
         raise UserError(f"{path}: not a package of ProgRE: write one with python -m asrlib.bin.convert")
-    return pretrain_config_of(parse_yaml(text, path), str(path)), weights
+    return pretrain_config_of(parse_yaml(text, path), str(path)), facts.get("products", "float32"), weights
 
 
 def progre_local(ckpt: str, refresh: bool = False, **kwargs) -> PackagedUpstream:

@@ -31,8 +31,9 @@ run_option cache_states 'choice:auto|true|false' auto \
     "compute the frozen upstream's hidden states once and store them; auto: if they fit into --cache_gb"
 run_option cache_gb number 50 "maximum size of the stored hidden states of training and validation set, in GB"
 option ablation bool false "also fine-tune with randomly initialised weights and with log-mel features, and compare: --baselines \"random logmel\""
-option baselines 'words:random|logmel|iterations' "" \
-    "other inputs of the same conformer, to fine-tune as well and compare: random weights, log-mel features, models of the earlier iterations"
+option baselines 'words:random|logmel|iterations|float16' "" \
+    "other inputs of the same conformer, to fine-tune as well and compare: random weights, log-mel features, models of the earlier iterations, the \
+model with products in float16 (the migration's error)"
 option random_args text "" 'keys of asr_config to override for random weights, which learn slowly, after those of --asr_args, e.g. "max_epoch=200"'
 option logmel_args text "" 'the same for log-mel features; none: default_logmel_args of the recipe, e.g. "encoder_conf.input_layer=conv2d"'
 option decode_modes 'words:greedy|beam|joint' "greedy joint" 'decoding modes, of "greedy beam joint"'
@@ -181,6 +182,7 @@ for name in "${baselines[@]}"; do
     case $name in
         random) systems+=("$random_exp") ;;
         logmel) systems+=("$logmel_exp") ;;
+        float16) systems+=("${asr_exp}_float16") ;;
         iterations) for ((i = 1; i <= last_iteration; i++)); do systems+=("${asr_exp}_iteration$i"); done ;;
     esac
 done
@@ -202,6 +204,11 @@ finetune_random() {
     local asr_args="$asr_args${random_args:+${asr_args:+ }$random_args}"
     random_upstream "${exp}_random"
     finetune "$random_exp" "${model}_local" "${exp}_random/pt/$package"
+}
+
+finetune_float16() {
+    asr float16_upstream --exp_dir "$exp" --out "$exp/pt_float16"
+    finetune "${asr_exp}_float16" "${model}_local" "$exp/pt_float16/$package"
 }
 
 finetune_iterations() {

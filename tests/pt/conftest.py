@@ -60,14 +60,18 @@ def _package(kind, out, *more):
     torch.manual_seed(0)
     words = [*f"{TRUNK} {HEADS[kind]}".split(), *more]
     config = load_pretrain_config(None, [f"model={kind}", *(f"model_conf.{word}" for word in words)])
-    model = make_network(config)
+    write_packages(config, mindspore_arrays(make_network(config)), out)
+    return out / "s3prl.pt"
+
+
+def mindspore_arrays(model):
+    """The weights of a network under their names in MindSpore, with noise."""
     norms = {name for name, module in model.named_modules() if isinstance(module, (torch.nn.LayerNorm, BinNorm))}
     arrays, words = {}, {"weight": "gamma", "bias": "beta"}
     for name, tensor in model.state_dict().items():
         path, _, last = name.rpartition(".")
         arrays[f"{path}.{words[last]}" if path in norms else name] = (tensor + 0.1 * torch.randn_like(tensor)).numpy()
-    write_packages(config, arrays, out)
-    return out / "s3prl.pt"
+    return arrays
 
 
 @pytest.fixture(scope="session")

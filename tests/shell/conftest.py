@@ -50,6 +50,7 @@ case $name in
         make "$(value dump_dir)/targets/${file%.json}$([[ $file == *.json ]] && echo .json || echo .safetensors)" ;;
     train | pretrain) make "$(value exp_dir)"/{config.yaml,model.safetensors} ;;
     random_upstream) make "$(value out)"/{config.yaml,model.safetensors} ;;
+    float16_upstream) make "$(value out)/progre.pt" ;;
     convert)
         if [ -n "$(value updates)" ]; then make "$(value exp_dir)"/updates/{0,100}/pt/s3prl.pt
         elif [ -n "$(value out)" ]; then make "$(value out)"/{config.yaml,model.safetensors}

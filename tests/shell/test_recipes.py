@@ -10,7 +10,7 @@ from tests.shell.conftest import ROOT, bash, kaldi_folders
 RECIPES = sorted(path.relative_to(ROOT) for path in ROOT.glob("egs/*/*/run.sh"))
 LIBRISPEECH, CUSTOM = (Path(f"egs/{corpus}/deepspeech2/run.sh") for corpus in ("librispeech", "custom"))
 AISHELL1, CUSTOM_PROGRE = Path("egs/aishell1/progre_large/run.sh"), Path("egs/custom/progre/run.sh")
-AN4_HUBERT, AN4_WAV2VEC2 = (Path(f"egs/an4/{name}/run.sh") for name in ("hubert_base", "wav2vec2_base"))
+AN4_HUBERT, AN4_PROGRE, AN4_WAV2VEC2 = (Path(f"egs/an4/{name}/run.sh") for name in ("hubert_base", "progre_base", "wav2vec2_base"))
 MANDARIN, AISHELL2 = Path("egs/aishell1/mandarin_wav2vec2/run.sh"), Path("egs/aishell2/wav2vec2_base/run.sh")
 SSL = [recipe for recipe in RECIPES if recipe.parent.name.startswith(("progre", "hubert"))]
 COMMON_OPTIONS = (

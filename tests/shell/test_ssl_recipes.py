@@ -6,7 +6,18 @@ from pathlib import Path
 import pytest
 
 from tests.shell.conftest import bash, kaldi_folders
-from tests.shell.test_recipes import AISHELL1, AISHELL2, AN4_HUBERT, AN4_WAV2VEC2, CUSTOM_PROGRE, LIBRISPEECH, MANDARIN, SSL, custom_options
+from tests.shell.test_recipes import (
+    AISHELL1,
+    AISHELL2,
+    AN4_HUBERT,
+    AN4_PROGRE,
+    AN4_WAV2VEC2,
+    CUSTOM_PROGRE,
+    LIBRISPEECH,
+    MANDARIN,
+    SSL,
+    custom_options,
+)
 
 MINI_CHAIN = ["preflight", "download", "prepare_data", "make_tokens", *["make_targets"] * 5, "pretrain", "convert", "compare_layers"]
 DECODING = ["decode", *["score"] * 4]
@@ -292,13 +303,13 @@ def test_iterations_of_a_small_corpus(call):
     first, second = flat(output, "pretrain")
     assert "--exp_dir exp/hubert_base_iteration1 --pretrain_config ../conf/hubert_base.yaml" in first and "trainer.updates=3000" in first
     assert "--exp_dir exp/hubert_base --pretrain_config ../conf/hubert_base.yaml" in second and "trainer.updates" not in second
-    output, _ = call(Path("egs/an4/progre_base/run.sh"), "--dry_run", "true")
+    output, _ = call(AN4_PROGRE, "--dry_run", "true")
     assert [re.search(r"conf/(\w+).yaml", line)[1] for line in flat(output, "pretrain")] == ["hubert_base", "progre_base"]
 
 
 def test_baselines(call):
     """Random weights with keys of their own, log-mel features, and the first iteration, which is another model in the recipe of ProgRE."""
-    recipe = Path("egs/an4/progre_base/run.sh")
+    recipe = AN4_PROGRE
     options = ["--baselines", "random logmel iterations", "--random_args", "max_epoch=200", "--asr_args", "max_epoch=9", "--seed", "2"]
     same_rate = "encoder_conf.input_layer=conv2d"
     output, calls = call(recipe, *options)
@@ -314,6 +325,17 @@ def test_baselines(call):
     (report,) = flat(output, "report")
     assert f"--baselines 'exp/{own}_random_max_epoch=200 exp/{asr}_logmel_{same_rate} exp/{own}_iteration1'" in report
     assert call(recipe, *options)[1] == []
+
+
+def test_the_cost_of_the_migration(call):
+    """The same model with products in float16, under the same conformer."""
+    output, calls = call(AN4_PROGRE, "--baselines", "float16")
+    assert calls.count("finetune") == 2 and calls.count("float16_upstream") == 1
+    exact, half = flat(output, "finetune")
+    assert "--upstream progre_local --upstream_model exp/progre_base/pt/progre.pt" in exact
+    assert "--upstream progre_local --upstream_model exp/progre_base/pt_float16/progre.pt" in half
+    assert "--exp_dir exp/asr_conformer_progre_base_float16 " in half
+    assert "--baselines exp/asr_conformer_progre_base_float16" in flat(output, "report")[0]
 
 
 def test_a_recipe_that_pretrains_and_compares_checkpoints(call, project):
