@@ -5,11 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from asrlib.page.experiment import ASR_LOG, Experiment
 from asrlib.page.parts import MOST_POINTS, Chart, Column, Series, Table, exponent, number
 from asrlib.report.history import history_rows, thinned
+from asrlib.report.plots import smoothed
 
 Row = dict[str, float]
+FEW = 60  # points of a curve that are drawn as marks
 EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(?:, \[att_plot\].*)?$")
 NUMBER = re.compile(r"(\w+)=(-?[\d.]+(?:e[-+]?\d+)?)(?=,|$)")
 
@@ -80,19 +84,23 @@ def charts(runs: Sequence[tuple[str, list[Row]]], prefix: str) -> list[Chart]:
     axis = "update" if any("valid_accuracy" in row for row in every) else "epoch"  # pretraining counts updates
     found = []
     for plan in PLANS:
-        series = [one for name, rows in runs for curve in plan.curves if (one := _series(curve, rows, axis, name if len(runs) > 1 else ""))]
+        series = [one for name, rows in runs for curve in plan.curves for one in _series(curve, rows, axis, name if len(runs) > 1 else "")]
         if series:
             found.append(Chart(f"{prefix}-{plan.name}", plan.title, axis, plan.y, series, plan.log, plan.zero))
     return found
 
 
-def _series(curve: Curve, rows: Sequence[Row], axis: str, run: str) -> Series | None:
+def _series(curve: Curve, rows: Sequence[Row], axis: str, run: str) -> list[Series]:
+    """None or one; of the many values of updates with their running mean, or in a comparison the running mean alone."""
     points = [(row[axis], row[curve.key] * curve.factor) for row in rows if axis in row and curve.key in row]
     if not points:
-        return None
+        return []
     x, y = zip(*points, strict=True)
-    kind = "points" if curve.key.startswith("valid_") or len(points) < 60 else "line"
-    return Series(f"{run}: {curve.name}" if run else curve.name, x, y, kind)
+    name = f"{run}: {curve.name}" if run else curve.name
+    if len(points) < FEW or curve.key.startswith("valid_") or curve.key == "learning_rate":
+        return [Series(name, x, y, "points" if curve.key.startswith("valid_") or len(points) < FEW else "line")]
+    mean = Series(f"{name}, running mean", x, smoothed(np.array(y)).tolist())
+    return [mean] if run else [mean, Series(name, x, y, "faint")]
 
 
 def validations(rows: Sequence[Row], name: str, title: str) -> Table | None:
@@ -103,7 +111,7 @@ def validations(rows: Sequence[Row], name: str, title: str) -> Table | None:
         return None
     columns = [Column("epoch", True), *([Column("update", True)] if "update" in valid[0] else []), *(Column(SHOWN[key], True) for key in keys)]
     cells = [
-        [number(row["epoch"], 0 if row["epoch"].is_integer() else 2), *([number(row["update"], 0)] if "update" in valid[0] else []),
+        [number(row["epoch"], 0 if float(row["epoch"]).is_integer() else 2), *([number(row["update"], 0)] if "update" in valid[0] else []),
          *(exponent(row.get(key)) if key not in ("valid_wer", "valid_cer", "valid_cer_ctc") else number(row.get(key), 2) for key in keys)]
         for row in valid
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """The files of an experiment that the page shows."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -97,6 +98,14 @@ def open_experiment(folder: Path) -> Experiment:
 def _scored(path: Path, system: str) -> Scored:
     folder = path.parent.parent
     return Scored(system, path.parent, folder.parent.name.removeprefix("decode_"), folder.name, read_result(path))
+
+
+def read_facts(path: Path, maker: str) -> dict[str, Any]:
+    """The contents of a JSON file. UserError: it is damaged; maker: what writes it."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}): run {maker} again") from None
 
 
 def upstream_of(experiment: Experiment) -> Experiment | None:

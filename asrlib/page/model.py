@@ -7,7 +7,7 @@ from typing import Any
 
 from asrlib.config.base import read_yaml
 from asrlib.config.families import load_experiment_config
-from asrlib.page.experiment import Experiment
+from asrlib.page.experiment import Experiment, read_facts
 from asrlib.page.parts import Cell, Chart, Column, Series, Table, count, exponent
 from asrlib.report.records import without_options
 from asrlib.utils.errors import UserError
@@ -27,7 +27,7 @@ def layer_comparison(experiment: Experiment) -> tuple[Chart, Table, float | None
     path = experiment.folder / "compare" / "result.json"
     if not path.is_file():
         return None
-    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts = read_facts(path, "stage 4")
     layers = facts["layers"]
     columns = [Column("layer", True), Column("relative difference", True, "mean |MindSpore - PyTorch| / mean |MindSpore|"),
                Column("mean difference", True), Column("largest difference", True)]  # fmt: skip
@@ -42,7 +42,7 @@ def layer_weights(experiment: Experiment) -> tuple[Chart, Table] | None:
     path = experiment.folder / WEIGHTS
     if not path.is_file():
         return None
-    weights = json.loads(path.read_text(encoding="utf-8"))["weights"]
+    weights = read_facts(path, "stage 5")["weights"]
     labels = [str(number) for number in range(len(weights))]
     series = Series("weight", list(range(len(weights))), weights)
     chart = Chart("weights-chart", "Weights of the hidden states", "hidden state", "weight", [series], zero=True, labels=labels)
@@ -101,7 +101,7 @@ def origin(experiment: Experiment) -> dict[str, Any] | None:
     path = experiment.folder / "results.json"
     if not path.is_file():
         return None
-    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts = read_facts(path, "stage 6")
     command, commit = str(facts.get("command", "")).strip("`"), str(facts.get("commit", ""))
     checkout = commit.split()[0] if commit and "unknown" not in commit and "not a git" not in commit else ""
     rows = [(name, str(facts[key]).replace("`", "")) for key, name in FACTS.items() if facts.get(key)]

@@ -43,6 +43,10 @@ class SetView:
     def noun(self) -> str:
         return "word" if self.scored.unit == "word" else "character"
 
+    @property
+    def flawless(self) -> bool:
+        return not self.scored.utterances.errors.any()
+
 
 def write_page(exp_dirs: Sequence[Path], out: Path | None = None, worst: int = 20, megabytes: float = 8.0, title: str = "") -> tuple[Path, Budget]:
     """Writes the page of the first experiment, compared with the others; its path and what its recordings take.

@@ -1,13 +1,12 @@
 """Error rates with intervals, decoding speed, and comparisons of systems by paired bootstrap."""
 
-import json
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from asrlib.page.experiment import STRONGEST, Experiment, Scored
+from asrlib.page.experiment import STRONGEST, Experiment, Scored, read_facts
 from asrlib.page.parts import DASH, Cell, Column, Table, count, number, span
 from asrlib.report.tables import counts_of
 from asrlib.score.compare import paired
@@ -54,7 +53,7 @@ def speed_table(experiments: Sequence[Experiment]) -> Table | None:
     rows = []
     for experiment in experiments:
         for path in sorted(experiment.folder.glob("decode_*/*/rtf.json")):
-            facts, name = json.loads(path.read_text(encoding="utf-8")), path.parent
+            facts, name = read_facts(path, "stage 6"), path.parent
             cells = [Cell(experiment.name)] if len(experiments) > 1 else []
             cells += [Cell(name.name), Cell(name.parent.name.removeprefix("decode_")), number(facts["audio_seconds"])]
             rows.append([*cells, number(facts["real_time_factor"], 4)])
@@ -98,7 +97,7 @@ def _compared(a: Scored, b: Scored, name_a: str, name_b: str) -> list[list[Cell]
 
 def _read(path: Path) -> list[Cell]:
     """The row of a comparison.json of compare_systems."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
+    facts = read_facts(path, "compare_systems")
     names = [str(facts.get(f"hyp_{side}", side)) for side in "ab"]
     rates = [facts["error_rate_a"], facts["error_rate_b"]]
     measure = "WER" if facts["unit"] == "word" else "CER"

@@ -88,8 +88,11 @@ def add_sounds(worst: Sequence[Worst], reference: Path | None, exp_dir: Path, bu
     """
     if reference is None or not (reference.parent / "wav.scp").is_file():
         return "The recordings are left out: the data directory of the references is not here (stage 1 makes it)."
-    data = KaldiDir.on_disk(reference.parent)
-    channels, recipe = data.channels(), _recipe(reference, exp_dir)
+    try:
+        data = KaldiDir.on_disk(reference.parent)
+        channels, recipe = data.channels(), _recipe(reference, exp_dir)
+    except UserError as error:
+        return f"The recordings are left out: {error}."
     with working_in(recipe) if recipe else nullcontext():
         for one in worst:
             if budget.left <= 0:
@@ -97,8 +100,11 @@ def add_sounds(worst: Sequence[Worst], reference: Path | None, exp_dir: Path, bu
                 continue
             try:
                 sound = sound_of(data.utterance(one.id, channels).audio(RATE))
-            except (UserError, KeyError) as error:
+            except UserError as error:
                 one.silence = f"No sound: {error}."
+                continue
+            except KeyError:
+                one.silence = f"No sound: {reference.parent} has no such utterance any more."
                 continue
             if sound.size > budget.left:
                 one.silence = (

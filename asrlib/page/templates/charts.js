@@ -51,7 +51,7 @@
       this.svg = add(this.plot, "svg", { tabindex: 0, role: "application", "aria-roledescription": "chart", "aria-label": this.label() });
       this.svg.addEventListener("pointermove", (event) => this.point(event));
       this.svg.addEventListener("pointerdown", (event) => this.point(event));
-      this.svg.addEventListener("pointerleave", () => this.read(-1));
+      this.svg.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && this.read(-1));
       this.svg.addEventListener("blur", () => this.read(-1));
       this.svg.addEventListener("keydown", (event) => this.key(event));
       new ResizeObserver(() => this.plot.clientWidth !== this.width && this.draw()).observe(this.plot);
