@@ -32,7 +32,7 @@ def main(argv=None) -> None:
     if args.siblings and folders[0].is_dir():
         folders += [other for other in siblings(folders[0]) if other.resolve() not in {one.resolve() for one in folders}]
     path, budget = write_page(folders, args.out, args.worst, args.megabytes, args.title)
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, {budget.sounds} recordings: open it in a browser")
+    print(f"{path}: {path.stat().st_size / 1000:,.0f} kB, {budget.sounds} recordings: open it in a browser")
 
 
 if __name__ == "__main__":

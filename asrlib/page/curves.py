@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from asrlib.page.experiment import ASR_LOG, Experiment
-from asrlib.page.parts import MOST_POINTS, Chart, Column, Series, Table, exponent, number
+from asrlib.page.parts import MOST_POINTS, Cell, Chart, Column, Series, Table, exponent, number
 from asrlib.report.history import history_rows, thinned
 from asrlib.report.plots import smoothed
 
@@ -48,9 +48,10 @@ PLANS = (
     Plan("rate", "Learning rate", "learning rate", (Curve("learning_rate", "learning rate"),), zero=True),
     Plan("norm", "Norm of the gradient", "norm", (Curve("grad_norm", "gradient"),), log=True),
 )  # fmt: skip
-SHOWN = {
-    "valid_loss": "loss", "valid_wer": "WER (%)", "valid_cer": "CER (%)", "valid_cer_ctc": "CER, CTC (%)", "valid_accuracy": "accuracy",
-    "valid_acc": "accuracy", "blank_ratio": "share of blanks", "peak_memory_gb": "peak memory (GB)",
+SHOWN = {  # columns of the table of validations, with what they are multiplied by
+    "valid_loss": ("loss", 1), "valid_wer": ("WER (%)", 1), "valid_cer": ("CER (%)", 1), "valid_cer_ctc": ("CER, CTC (%)", 1),
+    "valid_accuracy": ("accuracy (%)", 100), "valid_acc": ("accuracy (%)", 100), "blank_ratio": ("blanks (%)", 100),
+    "peak_memory_gb": ("peak memory (GB)", 1),
 }  # fmt: skip
 
 
@@ -109,10 +110,18 @@ def validations(rows: Sequence[Row], name: str, title: str) -> Table | None:
     keys = [key for key in SHOWN if any(key in row for row in valid)]
     if not valid:
         return None
-    columns = [Column("epoch", True), *([Column("update", True)] if "update" in valid[0] else []), *(Column(SHOWN[key], True) for key in keys)]
+    updates = ["update"] if "update" in valid[0] else []
+    columns = [Column("epoch", True), *(Column(key, True) for key in updates), *(Column(SHOWN[key][0], True) for key in keys)]
     cells = [
-        [number(row["epoch"], 0 if float(row["epoch"]).is_integer() else 2), *([number(row["update"], 0)] if "update" in valid[0] else []),
-         *(exponent(row.get(key)) if key not in ("valid_wer", "valid_cer", "valid_cer_ctc") else number(row.get(key), 2) for key in keys)]
+        [number(row["epoch"], 0 if float(row["epoch"]).is_integer() else 2), *(number(row[key], 0) for key in updates),
+         *(_value(row, key) for key in keys)]
         for row in valid
     ]  # fmt: skip
     return Table(name, title, columns, cells)
+
+
+def _value(row: Row, key: str) -> Cell:
+    name, factor = SHOWN[key]
+    if key not in row:
+        return number(None)
+    return number(factor * row[key], 2) if name.endswith("(%)") else exponent(row[key])

@@ -173,7 +173,7 @@ def test_command(recipe, tmp_path, capsys):
             "标题 <x>",
         ]
     )
-    assert re.fullmatch(r".*a b.html: \d\.\d MB, \d+ recordings: open it in a browser\n", capsys.readouterr().out)
+    assert re.fullmatch(r".*a b.html: [\d,]+ kB, \d+ recordings: open it in a browser\n", capsys.readouterr().out)
     found = parsed(tmp_path / "a b.html")
     assert "标题 <x>" in found.text and set(found.column("results", "system")) == {"system", "other"}
     with pytest.raises(UserError, match="no such experiment"):
