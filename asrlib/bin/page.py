@@ -17,7 +17,7 @@ def main(argv=None) -> None:
     parser.add_argument("--out", type=Path, help="file to write; default: page.html in the folder of the first")
     parser.add_argument("--title", default="", help="title of the page; default: the name of the first experiment")
     parser.add_argument("--worst", type=int, default=20, help="utterances with the most errors to show of each set")
-    parser.add_argument("--megabytes", type=float, default=8.0, help="size of all recordings and spectrograms at most; 0: none")
+    parser.add_argument("--megabytes", type=float, default=10.0, help="size of all recordings and spectrograms at most; 0: none")
     siblings_help = "also compare with every experiment in the same folder that decoded the same sets"
     parser.add_argument("--siblings", type=boolean, default=False, help=siblings_help)
     args = parser.parse_args(argv)

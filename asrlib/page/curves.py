@@ -124,4 +124,4 @@ def _value(row: Row, key: str) -> Cell:
     name, factor = SHOWN[key]
     if key not in row:
         return number(None)
-    return number(factor * row[key], 2) if name.endswith("(%)") else exponent(row[key])
+    return exponent(row[key]) if name == "loss" else number(factor * row[key], 2)

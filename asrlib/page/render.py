@@ -48,7 +48,7 @@ class SetView:
         return not self.scored.utterances.errors.any()
 
 
-def write_page(exp_dirs: Sequence[Path], out: Path | None = None, worst: int = 20, megabytes: float = 8.0, title: str = "") -> tuple[Path, Budget]:
+def write_page(exp_dirs: Sequence[Path], out: Path | None = None, worst: int = 20, megabytes: float = 10.0, title: str = "") -> tuple[Path, Budget]:
     """Writes the page of the first experiment, compared with the others; its path and what its recordings take.
 
     out: None: page.html in the folder of the first. worst: utterances of each set with their sound; megabytes: of sound and spectrograms at most.

@@ -26,11 +26,13 @@ def results_table(experiments: Sequence[Experiment]) -> Table | None:
         *systems, Column("set"), Column("decoding"), Column("measure", title="WER: words, CER: characters"), Column("error rate (%)", True),
         Column("95 % interval", True), *(Column(f"{name} (%)", True) for name in names), Column("sentences wrong (%)", True),
         Column("sentences", True), Column("units", True, "words or characters of the references"),
-        Column("missing", True, "utterances without a hypothesis"), Column("empty", True, "utterances with an empty hypothesis"),
     ]  # fmt: skip
     rows = [[*([Cell(one.system)] if systems else []), *_row(one, ends[one.unit])] for one in scores]
     over = " and ".join(sorted({f"{one.facts['ci95_over']}s" for one in scores}))
-    return Table("results", "Error rates", columns, rows, f"Intervals: bootstrap over {over}.")
+    faults = [
+        f"{one.set}, {one.decoding}: {one.facts[what]} {what} hypotheses. " for one in scores for what in ("missing", "empty") if one.facts[what]
+    ]
+    return Table("results", "Error rates", columns, rows, f"{''.join(dict.fromkeys(faults))}Intervals: bootstrap over {over}.")
 
 
 def _row(scored: Scored, end: float) -> list[Cell]:
@@ -40,7 +42,7 @@ def _row(scored: Scored, end: float) -> list[Cell]:
     rate = counts.error_rate
     return [
         Cell(scored.set), Cell(scored.decoding), Cell(scored.measure), number(rate), span(facts["ci95"], rate, end), *shares,
-        number(counts.sentence_error), count(counts.utterances), count(counts.ref_units), count(facts["missing"]), count(facts["empty"]),
+        number(counts.sentence_error), count(counts.utterances), count(counts.ref_units),
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The sound of an utterance inside the page: FLAC at 16 kHz and the picture of its spectrogram, as data URIs."""
+"""The sound of an utterance inside the page: WAV at 16 kHz and the picture of its spectrogram, as data URIs."""
 
 import base64
 import io
@@ -32,13 +32,13 @@ class Sound(NamedTuple):
 
 
 def sound_of(samples: np.ndarray) -> Sound:
-    """(samples,) float32 in [-1, 1] at RATE. FLAC keeps the 16 bits that the recogniser has heard; every browser plays it."""
+    """(samples,) float32 in [-1, 1] at RATE. WAV of 16 bits: Chromium fails to seek in short FLAC files, and then plays nothing."""
     pcm = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
-    flac = io.BytesIO()
-    soundfile.write(flac, pcm, RATE, format="FLAC", subtype="PCM_16")
+    wav = io.BytesIO()
+    soundfile.write(wav, pcm, RATE, format="WAV", subtype="PCM_16")
     picture = io.BytesIO()
     plt.imsave(picture, spectrogram(samples), cmap="magma", origin="lower", format="webp", pil_kwargs={"quality": 60})
-    return Sound(len(samples) / RATE, _data_uri("audio/flac", flac), _data_uri("image/webp", picture))
+    return Sound(len(samples) / RATE, _data_uri("audio/wav", wav), _data_uri("image/webp", picture))
 
 
 def spectrogram(samples: np.ndarray) -> np.ndarray:

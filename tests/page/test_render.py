@@ -75,7 +75,7 @@ def test_worst_utterances_with_their_sound(page, html, recipe):
     shown = [int(re.search(r"(\d+) errors? in", one)[1]) for one in of_test]
     assert shown == sorted(shown, reverse=True) == sorted((number for number in errors.values() if number), reverse=True)
     assert all(name in of_test[0] for name in (">beam</p>", ">greedy</p>", ">other</p>"))
-    audio = base64.b64decode(re.search(r"data:audio/flac;base64,([\w+/=]+)", of_test[0])[1])
+    audio = base64.b64decode(re.search(r"data:audio/wav;base64,([\w+/=]+)", of_test[0])[1])
     samples, rate = soundfile.read(io.BytesIO(audio), dtype="int16")
     expected, _ = soundfile.read(recipe / "wav/test.wav", dtype="int16")
     assert rate == 16000

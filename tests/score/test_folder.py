@@ -13,7 +13,7 @@ from asrlib.utils.errors import UserError
 UNITS = st.lists(st.sampled_from(["A", "BB", "CCCC", "*", "***", "好", "é", "说话", "id:", "(x)", "<NOISE>", "e\u0301"]), max_size=7)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(pairs=st.lists(st.tuples(UNITS, UNITS), min_size=1, max_size=4))
 def test_alignments_come_back(pairs, tmp_path_factory):
     """Also units that look like the marks of a missing one, wide characters, and sides without units."""

@@ -1,7 +1,7 @@
 // Charts as inline SVG, drawn for the width there is. Values are read with the pointer, by touch, or with the arrow keys.
 (() => {
   const SVG = "http://www.w3.org/2000/svg";
-  const HEIGHT = 270, TOP = 10, RIGHT = 14, BOTTOM = 44, LEFT = 64, MARKS = 60;
+  const HEIGHT = 270, TOP = 10, RIGHT = 14, BOTTOM = 44, LEFT = 64, MARKS = 40;
 
   function add(parent, name, attributes = {}, text = null) {
     const node = document.createElementNS(SVG, name);
@@ -14,7 +14,7 @@
   function shown(value) {
     if (value === null) return "–";
     const size = Math.abs(value);
-    return size !== 0 && (size < 1e-3 || size >= 1e7) ? value.toExponential(2) : String(Number(value.toPrecision(5)));
+    return size !== 0 && (size < 1e-3 || size >= 1e7) ? value.toExponential(2).replace(/\.?0+e/, "e") : String(Number(value.toPrecision(5)));
   }
 
   function linearTicks(low, high, most) {
@@ -113,13 +113,15 @@
 
     draw() {
       this.width = this.plot.clientWidth;
+      if (!this.width) return; // in a set that is not shown
       this.svg.replaceChildren();
       this.svg.setAttribute("viewBox", `0 0 ${this.width} ${HEIGHT}`);
       this.svg.setAttribute("width", this.width);
       this.svg.setAttribute("height", HEIGHT);
       this.scales();
       this.drawAxes();
-      for (const one of this.visible()) this.data.labels.length ? this.drawBars(one) : this.drawCurve(one);
+      const behind = (one) => one.kind === "faint";
+      for (const one of this.visible().sort((a, b) => behind(b) - behind(a))) this.data.labels.length ? this.drawBars(one) : this.drawCurve(one);
       this.cursor = add(this.svg, "g", { class: "cursor" });
       this.read(-1);
     }
