@@ -1,6 +1,7 @@
 """The files of an experiment that the page shows."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,12 +18,13 @@ from asrlib.utils.files import file_near, named_folder
 
 Kind = Literal["ctc", "pretraining", "finetuning"]
 STRONGEST = ("joint", "beam", "greedy")  # searches, the one whose errors are shown first
+LONG_NAME = 16  # characters of a beginning that is left out
 ASR_CONFIG, ASR_LOG = "asr.yaml", "train.log"  # of a fine-tuning
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A scored set: its score folder (EXP/decode_MODE/SET/score_wer or score_cer) and the facts of its result.json. system: the experiment's name."""
+    """A scored set: its score folder (EXP/decode_MODE/SET/score_[wc]er) and the facts of its result.json. system: the experiment's label."""
 
     system: str
     folder: Path
@@ -49,9 +51,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Experiment:
-    """scores: every scored set; main: those whose errors are shown, one of each set."""
+    """label: the name as it is shown beside others; scores: every scored set; main: those whose errors are shown, one of each set."""
 
     folder: Path
+    label: str
     kind: Kind
     scores: Sequence[Scored]
 
@@ -79,11 +82,20 @@ class Experiment:
         return [scored for scored in self.scores if scored.unit != "word" or (scored.utterances.ref_units > 1).any()]
 
 
-def open_experiment(folder: Path) -> Experiment:
-    """UserError: no such folder, none of an experiment, or a result.json that is none."""
+def open_experiments(folders: Sequence[Path]) -> list[Experiment]:
+    """Several, whose labels leave out a long beginning that all names have. UserError: as open_experiment."""
+    names = [named_folder(folder).name for folder in folders]
+    shared = os.path.commonprefix(names).rpartition("_")[0]
+    cut = len(shared) if len(names) > 1 and len(shared) >= LONG_NAME and all(len(name) > len(shared) + 1 for name in names) else 0
+    return [open_experiment(folder, f"…{name[cut:]}" if cut else name) for folder, name in zip(folders, names, strict=True)]
+
+
+def open_experiment(folder: Path, label: str = "") -> Experiment:
+    """label: the name to show, by default the folder's. UserError: no such folder, none of an experiment, or a result.json that is none."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such experiment: give the folder of one, exp/TAG")
-    scores = [_scored(path, named_folder(folder).name) for path in folder.glob("decode_*/*/score_[cw]er/result.json")]
+    label = label or named_folder(folder).name
+    scores = [_scored(path, label) for path in folder.glob("decode_*/*/score_[cw]er/result.json")]
     scores.sort(key=lambda one: (one.unit != "word", one.set, one.decoding))
     kind: Kind = "ctc"
     if any((folder / name).exists() for name in (ASR_CONFIG, ASR_LOG, "inference")):
@@ -92,7 +104,7 @@ def open_experiment(folder: Path) -> Experiment:
         kind = "pretraining" if read_yaml(folder / "config.yaml").get("model") in families(PretrainConfig) else "ctc"
     elif not scores:
         raise UserError(f"{folder}: not the folder of an experiment: it has no config.yaml, no {ASR_CONFIG} and no scored sets")
-    return Experiment(folder, kind, scores)
+    return Experiment(folder, label, kind, scores)
 
 
 def _scored(path: Path, system: str) -> Scored:

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from asrlib.page import errors, model, results
 from asrlib.page.curves import Row, charts, training_rows, validations
-from asrlib.page.experiment import ASR_LOG, Experiment, Scored, open_experiment, upstream_of
+from asrlib.page.experiment import ASR_LOG, Experiment, Scored, open_experiments, upstream_of
 from asrlib.page.parts import Chart, Table
 from asrlib.page.utterances import Budget, Worst, add_sounds, others_of, worst_of
 from asrlib.utils.files import atomic_write
@@ -54,7 +54,7 @@ def write_page(exp_dirs: Sequence[Path], out: Path | None = None, worst: int = 2
     out: None: page.html in the folder of the first. worst: utterances of each set with their sound; megabytes: of sound and spectrograms at most.
     UserError: no experiment, or a file of one that is damaged.
     """
-    experiments = [open_experiment(folder) for folder in exp_dirs]
+    experiments = open_experiments(exp_dirs)
     budget = Budget.of(megabytes)
     out = out or exp_dirs[0] / "page.html"
     text = page(experiments, worst, budget, title)
@@ -147,7 +147,7 @@ def _results(experiments: Sequence[Experiment]) -> dict[str, Any]:
 def _training(experiments: Sequence[Experiment]) -> dict[str, Any]:
     """The curves of the experiments and, of a fine-tuning, of the pretraining before it."""
     first = experiments[0]
-    runs = [_run([(one.name, training_rows(one)) for one in experiments if one.kind == first.kind], "", "training")]
+    runs = [_run([(one.label, training_rows(one)) for one in experiments if one.kind == first.kind], "", "training")]
     if upstream := upstream_of(first):
         runs.append(_run([(upstream.name, training_rows(upstream))], f"Pretraining: {upstream.name}", "pretraining"))
     place = f"stage 5 (fine-tuning) writes {ASR_LOG}" if first.kind == "finetuning" else "stage 3 (training) writes history.jsonl"

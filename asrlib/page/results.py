@@ -56,7 +56,7 @@ def speed_table(experiments: Sequence[Experiment]) -> Table | None:
     for experiment in experiments:
         for path in sorted(experiment.folder.glob("decode_*/*/rtf.json")):
             facts, name = read_facts(path, "stage 6"), path.parent
-            cells = [Cell(experiment.name)] if len(experiments) > 1 else []
+            cells = [Cell(experiment.label)] if len(experiments) > 1 else []
             cells += [Cell(name.name), Cell(name.parent.name.removeprefix("decode_")), number(facts["audio_seconds"])]
             rows.append([*cells, number(facts["real_time_factor"], 4)])
     systems = [Column("system")] if len(experiments) > 1 else []
@@ -100,11 +100,10 @@ def _compared(a: Scored, b: Scored, name_a: str, name_b: str) -> list[list[Cell]
 def _read(path: Path) -> list[Cell]:
     """The row of a comparison.json of compare_systems."""
     facts = read_facts(path, "compare_systems")
-    names = [str(facts.get(f"hyp_{side}", side)) for side in "ab"]
+    a, b = (str(facts.get(f"hyp_{side}", side.upper())) for side in "ab")
     rates = [facts["error_rate_a"], facts["error_rate_b"]]
     measure = "WER" if facts["unit"] == "word" else "CER"
-    place = path.parent.name
-    return _cells(place, DASH, measure, *names, rates, facts["delta"], facts["delta_ci95"], facts["probability_of_improvement"])
+    return _cells(path.parent.name, DASH, measure, a, b, rates, facts["delta"], facts["delta_ci95"], facts["probability_of_improvement"])
 
 
 def _cells(

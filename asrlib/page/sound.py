@@ -44,7 +44,7 @@ def sound_of(samples: np.ndarray) -> Sound:
 def spectrogram(samples: np.ndarray) -> np.ndarray:
     """(129, columns) in dB relative to the loudest, from -RANGE to 0; the highest frequency is the last row. Columns: of 10 ms, or WIDEST means."""
     padded = np.pad(samples, (0, max(0, WINDOW - len(samples))))
-    power, _, _ = mlab.specgram(padded, NFFT=WINDOW, Fs=RATE, noverlap=WINDOW - HOP)
+    power = np.asarray(mlab.specgram(padded, NFFT=WINDOW, Fs=RATE, noverlap=WINDOW - HOP)[0])
     if power.shape[1] > WIDEST:
         power = np.stack([part.mean(axis=1) for part in np.array_split(power, WIDEST, axis=1)], axis=1)
     level = 10 * np.log10(np.maximum(power, 1e-20))

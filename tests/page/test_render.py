@@ -12,7 +12,7 @@ import soundfile
 
 from asrlib.bin import page as command
 from asrlib.page.render import policy, write_page
-from asrlib.score.compare import compare
+from asrlib.score.compare import compare, write_comparison
 from asrlib.score.error_rate import score
 from asrlib.utils.errors import UserError
 from tests.page.conftest import HOSTILE, MANDARIN, TEXTS, parsed, recognised, speaker_of
@@ -50,6 +50,19 @@ def test_comparisons_are_those_of_the_texts(html):
         assert row["B − A"] == f"{expected.delta:+.2f}" and row["P(B better)"] == f"{expected.probability_of_improvement:.3f}"
         assert row["95 % interval"] == "{:+.1f} to {:+.1f}".format(*expected.ci95)
         assert row["verdict"] == (f"{key[4]} is better" if expected.ci95[1] < 0 else "no difference shown")
+
+
+def test_comparisons_of_compare_systems_in_the_folder(recipe, tmp_path):
+    shutil.copytree(recipe / "exp/system", tmp_path / "exp")
+    scores = (score(TEXTS, recognised(TEXTS, number), "word") for number in (1, 4))
+    write_comparison(compare(*scores), tmp_path / "exp/against_baseline", hyp_a="first.txt", hyp_b="second.txt")
+    expected = json.loads((tmp_path / "exp/against_baseline/comparison.json").read_text())
+    row = parsed(write_page([tmp_path / "exp"])[0]).tables["comparisons"][-1]
+    assert row[:5] == ["against_baseline", "–", "WER", "first.txt", "second.txt"] and row[10] == "second.txt is better"
+    assert row[5:8] == [f"{expected['error_rate_a']:.1f}", f"{expected['error_rate_b']:.1f}", f"{expected['delta']:+.2f}"]
+    (tmp_path / "exp/against_baseline/comparison.json").write_text("{")
+    with pytest.raises(UserError, match="comparison.json: not valid JSON .*: run compare_systems again"):
+        write_page([tmp_path / "exp"])
 
 
 def test_errors_by_word_length_and_speaker(html):
@@ -187,6 +200,14 @@ def test_command(recipe, tmp_path, capsys):
     (tmp_path / "exp/damaged/decode_beam/test/score_wer/per_utt.tsv").write_text("nonsense\n1\n")
     with pytest.raises(UserError, match="per_utt.tsv: not a table of the score command"):
         command.main([str(tmp_path / "exp/damaged")])
+
+
+def test_long_names_are_shown_without_their_common_beginning(recipe, tmp_path):
+    for name in ("system", "other"):
+        shutil.copytree(recipe / "exp" / name, tmp_path / f"asr_conformer_max_epoch=3_{name}")
+    found = parsed(write_page([tmp_path / f"asr_conformer_max_epoch=3_{name}" for name in ("system", "other")])[0])
+    assert set(found.column("results", "system")) == {"…_system", "…_other"} and "compared with asr_conformer_max_epoch=3_other" in found.text
+    assert [one["name"] for one in found.charts["training-rate"]["series"]] == ["…_system: learning rate", "…_other: learning rate"]
 
 
 def test_mandarin_sets_are_analysed_by_characters(html):
