@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asrlib.corpora.audio_file import is_pipe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.page.errors import Words
 from asrlib.page.experiment import Experiment, Scored
@@ -99,7 +100,11 @@ def add_sounds(worst: Sequence[Worst], reference: Path | None, exp_dir: Path, bu
                 one.silence = f"No sound: the {budget.limit / 1e6:g} MB of the page are used up (--megabytes)."
                 continue
             try:
-                sound = sound_of(data.utterance(one.id, channels).audio(RATE))
+                utterance = data.utterance(one.id, channels)
+                if any(map(is_pipe, utterance.wavs)):
+                    one.silence = "No sound: wav.scp has a command for it, which is not run."
+                    continue
+                sound = sound_of(utterance.audio(RATE))
             except UserError as error:
                 one.silence = f"No sound: {error}."
                 continue

@@ -63,7 +63,7 @@ def make_experiment(recipe: Path, name: str, every: dict[str, int], speaker: boo
 
 def make_data(recipe: Path) -> None:
     """Data directories whose wav.scp has relative paths, as those of a recipe."""
-    time = np.arange(16000) / 16000
+    time = np.arange(4 * 16000) / 16000
     for set_name, texts in (("test", TEXTS), ("mandarin", MANDARIN)):
         folder = recipe / "data" / set_name
         folder.mkdir(parents=True)

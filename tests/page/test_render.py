@@ -173,6 +173,22 @@ def test_sound_is_bounded(recipe, tmp_path):
     assert (tmp_path / "none.html").read_text(encoding="utf-8").count("<article") == 3 + 1, "test, and mandarin, where one has an error"
 
 
+def test_why_a_recording_is_left_out(recipe, tmp_path):
+    """Commands are not run; a file and an utterance may be gone; another utterance keeps its sound."""
+    copy = shutil.copytree(recipe, tmp_path / "copy")
+    lines = {"anna-00": f"touch {tmp_path}/run && cat wav/test.wav |", "anna-06": "wav/gone.wav", "ben-02": None}
+    for name in ("wav.scp", "utt2spk"):
+        rows = dict(line.split(" ", 1) for line in (copy / "data/test" / name).read_text().splitlines())
+        rows |= lines if name == "wav.scp" else {"ben-02": None}
+        (copy / "data/test" / name).write_text("".join(f"{utt} {value}\n" for utt, value in rows.items() if value))
+    path, _ = write_page([copy / "exp/system"], tmp_path / "page.html")
+    articles = {re.search(r">([^<]*)</h4>", one)[1]: one for one in re.findall(r"<article.*?</article>", path.read_text("utf-8"), re.DOTALL)}
+    assert "has a command for it, which is not run" in articles["anna-00"] and not (tmp_path / "run").exists()
+    assert "No sound: utterance anna-06:" in articles["anna-06"] and "wav/gone.wav" in articles["anna-06"]
+    missing = [utt for utt, article in articles.items() if "has no such utterance any more" in article]
+    assert missing == ["ben-02"] and "data:audio/wav" in articles["anna-03"]
+
+
 def test_command(recipe, tmp_path, capsys):
     command.main(
         [
