@@ -27,7 +27,7 @@ def main(argv=None) -> None:
     args = parser.parse_args(argv)
 
     from asrlib.config.systems import System, write_systems
-    from asrlib.ms.training.history import history_rows
+    from asrlib.report.history import history_rows
     from asrlib.utils.errors import UserError
 
     sources: list[tuple[str, str, str, int | None, float | None]] = []

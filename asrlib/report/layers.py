@@ -1,5 +1,6 @@
 """Plots of layers: comparison of two frameworks, layer weights of a fine-tuned model."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from asrlib.report.plots import save_figure
+from asrlib.utils.files import atomic_write
 
 LONGEST = 1500  # frames drawn
 
@@ -27,7 +29,9 @@ def plot_layers(ms_outputs: Sequence[np.ndarray], pt_outputs: Sequence[np.ndarra
 
 
 def plot_layer_weights(weights: np.ndarray, path: Path) -> None:
-    """Bar chart of the weights (states,) of the hidden states in the learned weighted sum, which add up to 1."""
+    """Bar chart of the weights (states,) of the hidden states in the learned sum, which add up to 1; the values in a JSON file beside it."""
+    with atomic_write(path.with_suffix(".json")) as stream:
+        json.dump({"weights": [float(weight) for weight in weights]}, stream)
     figure, axis = plt.subplots(figsize=(max(4, 0.35 * len(weights)), 3), layout="constrained")
     axis.bar(range(len(weights)), weights)
     axis.axhline(1 / len(weights), color="gray", linewidth=0.8, linestyle=":", label="at the start")

@@ -47,11 +47,18 @@ class Record:
 
 def without_seed(command: str) -> str:
     """The command line without --seed N, which the runs of several seeds differ in."""
-    words, found, skip = shlex.split(command), [], False
-    for word in words:
-        if not skip and word != "--seed" and not word.startswith("--seed="):
+    return without_options(command, "seed")
+
+
+def without_options(command: str, *names: str) -> str:
+    """The command line without these options and their values, as --NAME VALUE and --NAME=VALUE."""
+    found, skip = list[str](), False
+    for word in shlex.split(command):
+        name, equals, _ = word.removeprefix("--").replace("-", "_").partition("=")
+        given = not skip and word.startswith("--") and name in names
+        if not skip and not given:
             found.append(word)
-        skip = word == "--seed"
+        skip = given and not equals
     return shlex.join(found)
 
 

@@ -68,12 +68,22 @@ def compare(a: Score, b: Score, seed: int = 0) -> Comparison:
         raise UserError("the two systems were not scored against the same reference: score both against one reference file")
     if a.counts.error_rate is None or b.counts.error_rate is None or a.ci95 is None:
         return Comparison(a, b, None, None, None)
-    columns = np.stack([a.errors, b.errors, a.ref_units, b.ref_units], axis=1)
     groups = a.speakers.of_utterance if a.speakers and a.ci95_over == "speaker" else None
-    sums = resample(columns, groups, seed=seed)
+    return Comparison(a, b, *paired((a.errors, a.ref_units), (b.errors, b.ref_units), groups, seed))
+
+
+def paired(
+    a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray], groups: np.ndarray | None = None, seed: int = 0
+) -> tuple[float, list[float] | None, float]:
+    """Error rate of B minus that of A in percent, its 95 % interval, and the share of samples in which B makes fewer errors.
+
+    a, b: errors and reference units of the same utterances, which have units; groups: the speaker of each, if whole speakers are drawn.
+    """
+    sums = resample(np.stack([a[0], b[0], a[1], b[1]], axis=1), groups, seed=seed)
     delta = percent(sums[:, 1], sums[:, 3]) - percent(sums[:, 0], sums[:, 2])  # alternatives of a reference differ in length
     better = float(np.mean(sums[:, 1] * sums[:, 2] < sums[:, 0] * sums[:, 3]))
-    return Comparison(a, b, b.counts.error_rate - a.counts.error_rate, interval(delta), better)
+    before, after = (100.0 * int(side[0].sum()) / int(side[1].sum()) for side in (a, b))
+    return after - before, interval(delta), better
 
 
 def write_comparison(comparison: Comparison, out: str | Path, **facts: str) -> str:

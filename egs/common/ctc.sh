@@ -95,6 +95,7 @@ stage_6() {
     decode_sets "$exp" "$dumpdir"
     score_sets "$exp"
     asr report --exp_dir "$exp" --command "$command_line" ${published:+--published "$published"}
+    write_page "$exp"
 }
 
 run_stages "$@"

@@ -108,10 +108,11 @@ stage 6 "decoding and scoring" "$asr_exp" \
     needs "$systems" "${data_dirs[@]:1}" ${lm:+"$lm"} ${inference_config:+"$inference_config"} ${published:+"$published"} \
     makes "$asr_exp/RESULTS.md" "$asr_exp/sweep.png"
 stage_6() {
-    local system folders=() reference=$baseline
+    local system folders=() reference=$baseline first=
     if [ -e "$systems" ]; then
         mapfile -t folders < <(tail -n +2 "$systems" | cut -f 7)
         reference=${baseline:-$(awk -F'\t' '$4 != "-" && NR > 1 { name = $1 } END { print name }' "$systems")}
+        first=$(awk -F'\t' -v name="$reference" '$1 == name { print $7 }' "$systems") # the page compares the others with it
     fi
     for system in "${folders[@]}"; do
         decode_sets "$system" "$datadir"
@@ -120,6 +121,7 @@ stage_6() {
     done
     asr report_sweep --systems "$systems" --out "$asr_exp" --sets "${test_names[*]}" --mode "${decode_modes[0]}" --axis "${sweep_key:-updates}" \
         --command "$command_line" ${reference:+--baseline "$reference"} ${published:+--published "$published"}
+    [ ${#folders[@]} -eq 0 ] || write_page ${first:+"$first"} "${folders[@]}" --out "$asr_exp/page.html" --title "$(basename "$asr_exp")"
 }
 
 sweep_key=${sweep%%=*}

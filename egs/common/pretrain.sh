@@ -39,6 +39,9 @@ stage 5 "fine-tuning" "$exp"
 stage_5() { echo "nothing to fine-tune here: ${finetuning_recipe:?} does, from the checkpoints in $exp/updates"; }
 
 stage 6 "decoding and scoring" "$exp"
-stage_6() { echo "nothing to decode here: $finetuning_recipe does"; }
+stage_6() {
+    echo "nothing to decode here: $finetuning_recipe does"
+    write_page "$exp"
+}
 
 run_stages "$@"

@@ -162,6 +162,11 @@ score_sets() {
     done
 }
 
+# write_page EXP... [OPTION...]: the page of an experiment, compared with the others. It takes seconds, and no recipe fails without it.
+write_page() {
+    (asr page "$@") || echo "there is no page of the experiment (see above); the results are complete"
+}
+
 # score_files EXP: the output files of score_sets.
 score_files() {
     local mode name

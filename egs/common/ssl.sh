@@ -251,6 +251,7 @@ stage_6() {
     done
     asr report --exp_dir "$asr_exp" --command "$command_line" ${published:+--published "$published"} \
         --baselines "$(path_list "${systems[@]:1}")" --siblings true
+    write_page "${systems[@]}"
 }
 
 run_stages "$@"

@@ -71,7 +71,7 @@ def experiment(dumps, progre_package, tmp_path_factory):
 
 def test_what_a_run_leaves(experiment):
     files = ["asr.yaml", "config.yaml", "valid.acc.ave.pth", "inference/model.pth", "inference/config.yaml", "inference/upstream.json"]
-    for made in [*files, "images/layer_weights.png", "images/acc.png"]:
+    for made in [*files, "images/layer_weights.png", "images/layer_weights.json", "images/acc.png"]:
         assert (experiment / made).exists(), made
     assert any((experiment / "tensorboard").rglob("events*"))
     assert "1epoch results" in (experiment / "train.log").read_text()

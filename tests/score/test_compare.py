@@ -6,7 +6,7 @@ import kaldialign
 import numpy as np
 import pytest
 
-from asrlib.score.compare import compare, summary_text, write_comparison
+from asrlib.score.compare import compare, paired, summary_text, write_comparison
 from asrlib.score.error_rate import score
 from asrlib.utils.errors import UserError
 
@@ -76,3 +76,12 @@ def test_files(tmp_path):
     text = (tmp_path / "comparison.txt").read_text()
     assert text.index("REGRESSION +1 errors\nA: id: (u0)") < text.index("IMPROVEMENT -3 errors\nA: id: (u1)")
     assert json.loads((tmp_path / "comparison.json").read_text())["ref"] == "r"
+
+
+def test_paired_counts_alone():
+    """Of the tables of score folders: the same figures as those of the scores."""
+    one, two = scores([2, 1, 0, 3, 1, 1, 0, 2], [1, 1, 2, 0, 1, 0, 0, 0])
+    found = compare(one, two)
+    delta, interval, better = paired((one.errors, one.ref_units), (two.errors, two.ref_units))
+    assert (delta, interval, better) == (found.delta, found.ci95, found.probability_of_improvement)
+    assert delta == pytest.approx(100 * (5 - 10) / 32)

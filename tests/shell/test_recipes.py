@@ -60,13 +60,22 @@ def test_librispeech_chain_then_all_skipped(call, project):
     decoding = ["decode", *["score"] * 4]
     features = [*["extract_features"] * 3, *["make_mindrecord"] * 2, "make_tokens"]
     conversion = ["convert", "compare_layers", "export", "export"]
-    assert calls == ["preflight", "download", "prepare_data", *features, "train", *conversion, *decoding, "report"]
+    assert calls == ["preflight", "download", "prepare_data", *features, "train", *conversion, *decoding, "report", "page"]
     assert output.splitlines()[-1].startswith("Successfully finished.")
     recipe = project / LIBRISPEECH.parent
     assert sorted(path.name for path in recipe.iterdir() if path.is_dir() and path.name not in ("conf", "local")) == ["mini"]
     assert sorted(path.name for path in (recipe / "mini").iterdir()) == ["data", "downloads", "dump", "exp"]
     assert (recipe / "mini/exp/deepspeech2/decode_beam/test_clean/score_cer/result.json").exists()
     assert call(LIBRISPEECH, "--mini", "true", "--decode_modes", "greedy beam")[1] == []
+
+
+def test_a_recipe_does_not_fail_without_its_page(call, project):
+    python = project / "tools/venv/bin/python"
+    python.write_text(python.read_text().replace("case $name in\n", "case $name in\n    page) echo 'page: error: no space' >&2 && exit 1 ;;\n", 1))
+    output, calls = call(LIBRISPEECH, "--mini", "true")
+    assert calls[-1] == "page" and "there is no page of the experiment (see above); the results are complete" in output
+    assert "page: error: no space" in output and output.splitlines()[-1].startswith("Successfully finished.")
+    assert call(LIBRISPEECH, "--mini", "true")[1] == []
 
 
 def test_layout_of_deepspeech2(call, project):
@@ -109,7 +118,7 @@ def test_language_model_of_librispeech(call, project):
     """Downloaded in stage 0, tuned on dev, decoded with and without it; no other stage runs again."""
     call(LIBRISPEECH, "--mini", "true")
     output, calls = call(LIBRISPEECH, "--mini", "true", "--librispeech_lm", "3-gram.pruned.1e-7")
-    assert calls == ["preflight", "download", "download", "tune_beam", "decode", *["score"] * 4, "report"]
+    assert calls == ["preflight", "download", "download", "tune_beam", "decode", *["score"] * 4, "report", "page"]
     model = "mini/downloads/librispeech_lm/3-gram.pruned.1e-7.arpa.gz"
     assert "--corpus librispeech_lm --download_dir mini/downloads --sets 3-gram.pruned.1e-7" in output
     assert f"--data_dir mini/dump/dev --lm {model}" in output and f"beam.yaml --lm {model}" in output
@@ -189,7 +198,7 @@ def test_stage_before_its_needs(call):
 def test_custom_chain(call, project):
     options = custom_options(project)
     output, calls = call(CUSTOM, *options)
-    assert calls[:3] == ["preflight", "prepare_data", "extract_features"] and calls[-1] == "report"
+    assert calls[:3] == ["preflight", "prepare_data", "extract_features"] and calls[-2:] == ["report", "page"]
     assert f"--train_dir {project}/my/train" in output and f"--audio_root {project} " in output
     assert call(CUSTOM, *options)[1] == []
     (project / "my/train/wav.scp").write_text("a a.wav\nb b.wav\n")

@@ -24,7 +24,7 @@ DECODING = ["decode", *["score"] * 4]
 
 
 def test_ssl_mini_chain_then_all_skipped(call, project):
-    assert call(AISHELL1, "--mini", "true")[1] == [*MINI_CHAIN, "dump_speech", "finetune", *DECODING, "report"]
+    assert call(AISHELL1, "--mini", "true")[1] == [*MINI_CHAIN, "dump_speech", "finetune", *DECODING, "report", "page"]
     exp = project / AISHELL1.parent / "mini/exp"
     assert sorted(path.name for path in exp.iterdir()) == ["asr_conformer_progre", "progre"]
     assert call(AISHELL1, "--mini", "true")[1] == []
@@ -33,8 +33,10 @@ def test_ssl_mini_chain_then_all_skipped(call, project):
 def test_ablation_adds_two_systems(call, project):
     output, calls = call(AISHELL1, "--mini", "true", "--ablation", "true")
     tuning = ["dump_speech", "finetune"]
-    assert calls == [*MINI_CHAIN, *tuning, "random_upstream", "convert", *tuning, *tuning, *DECODING * 3, "report"]
+    assert calls == [*MINI_CHAIN, *tuning, "random_upstream", "convert", *tuning, *tuning, *DECODING * 3, "report", "page"]
     assert "--baselines 'mini/exp/asr_conformer_progre_random mini/exp/asr_conformer_logmel'" in output
+    own, *others = (f"mini/exp/asr_conformer_{name}" for name in ("progre", "progre_random", "logmel"))
+    assert flat(output, "page") == [f"page {own} {' '.join(others)}"]
     dumped = [line for line in output.splitlines() if "asrlib.bin.dump_speech" in line]
     assert [("--upstream progre_local" in line, "_random/pt/" in line) for line in dumped] == [(True, False), (True, True), (False, False)]
 
@@ -191,12 +193,12 @@ def test_pretraining_and_fine_tuning_from_every_checkpoint(call, project):
     first = ["preflight", "download", "prepare_data", "make_tokens", "dump_speech"]
     sub = ["preflight", "download", "prepare_data", "pretrain", "convert", "convert", "compare_layers"]
     system = ["decode", *["score"] * 8, "report"]
-    assert calls == [*first, *sub, "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 100"]
+    assert calls == [*first, *sub, "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 100", "page"]
     assert (project / "egs/aishell2/wav2vec2_base/mini/exp/wav2vec2/updates/100/pt/s3prl.pt").exists()
     assert call(MANDARIN, "--mini", "true")[1] == []
     pretrained = str(project / "egs/aishell2/wav2vec2_base/mini/exp/wav2vec2")
     _, calls = call(MANDARIN, "--mini", "true", "--pretrained_exp", pretrained, "--tag", "again", "--baseline", "0", "--updates", "0 100")
-    assert calls == ["convert", "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 0"]
+    assert calls == ["convert", "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 0", "page"]
 
 
 def test_aishell2_must_be_there(call):
@@ -343,7 +345,7 @@ def test_a_recipe_that_pretrains_and_compares_checkpoints(call, project):
     system = ["decode", *["score"] * 8, "report"]
     pretraining = ["pretrain", "convert", "convert", "compare_layers"]
     first = ["preflight", "download", "prepare_data", "make_tokens", "dump_speech"]
-    assert calls == [*first, *pretraining, "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 100"]
+    assert calls == [*first, *pretraining, "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 100", "page"]
     assert (project / AN4_WAV2VEC2.parent / "mini/exp/wav2vec2/updates/100/pt/s3prl.pt").exists()
     assert call(AN4_WAV2VEC2, "--mini", "true")[1] == []
     assert "pretrain" not in call(AN4_WAV2VEC2, "--mini", "true", "--asr_args", "max_epoch=3")[1], "another fine-tuning of the same pretraining"
