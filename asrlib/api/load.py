@@ -27,11 +27,12 @@ def load(
 ) -> Model:
     """The recogniser in `path`: a packed model (asrlib pack), or the folder of an experiment that stage 3 or, of fine-tuning, stage 5 has made.
 
-    mode: what `transcribe` does if it is not told: greedy, beam (CTC prefix beam search, with an n-gram model if there is one) or joint (CTC and
-    attention, of fine-tuned models); None: as packed, else greedy. lm: an n-gram model for the beam, in ARPA or KenLM's binary format; None: that of
-    the packed model or of the experiment's beam.yaml. search: settings that replace those, keys of asrlib.decode.beam.BeamConfig and
-    asrlib.pt.recogniser.JointConfig. framework: mindspore, pytorch (the twin), mindir, onnx or espnet; None: the first that is there and installed.
-    device: auto, cpu, cuda or npu; MindSpore computes on CPUs and NPUs (Ascend) only.
+    mode: what `transcribe` does if it is not told: greedy, beam (CTC prefix beam search, with an n-gram model if there is one) or, of fine-tuned
+    models, joint (CTC and attention), attention (alone), attention_rescoring (of the beam's hypotheses); None: as packed, else greedy. lm: an n-gram
+    model for the beam, in ARPA or KenLM's binary format; None: that of the packed model or of the experiment's beam.yaml. search: settings that
+    replace those, keys of asrlib.decode.beam.BeamConfig and asrlib.pt.recogniser.JointConfig; hotwords=["...", ...] are words and phrases that get a
+    bonus in the beam. framework: mindspore, pytorch (the twin), mindir, onnx or espnet; None: the first that is there and installed. device: auto,
+    cpu, cuda or npu; MindSpore computes on CPUs and NPUs (Ascend) only.
     UserError: no model, a damaged one, a framework that is not installed, an invalid setting.
     """
     folder, files = Path(path), None

@@ -33,7 +33,8 @@ option ablation bool false "also fine-tune with randomly initialised weights and
 option baselines 'words:random|logmel|iterations' "" \
     "other inputs of the same conformer, to fine-tune as well and compare: random weights, log-mel features, models of the earlier iterations"
 option random_args text "" 'keys of asr_config to override for random weights, which learn slowly, after those of --asr_args, e.g. "max_epoch=200"'
-option decode_modes 'words:greedy|beam|joint' "greedy joint" 'decoding modes, of "greedy beam joint"'
+option decode_modes 'words:greedy|beam|joint|attention|attention_rescoring' "greedy joint" \
+    'decoding modes, of "greedy beam joint attention attention_rescoring"'
 option published path "" "Markdown table of published results for RESULTS.md; none: that of the corpus"
 
 # shellcheck source=egs/common/pretraining.sh
