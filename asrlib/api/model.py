@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice, product
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple, cast
 
@@ -12,6 +13,7 @@ from asrlib.api.audio import Audio, samples_of
 from asrlib.api.long import Stretch, apart, computed, joined
 from asrlib.api.networks import Network
 from asrlib.api.result import Result
+from asrlib.api.stream import NO_STREAM, Stream
 from asrlib.decode.align import Span, align, best_path
 from asrlib.decode.beam import BeamConfig, BeamDecoder, Hypothesis
 from asrlib.decode.greedy import SPACE, tokens_to_text
@@ -49,12 +51,14 @@ class Model:
     list; modes: what `mode` may be. window, overlap: seconds; recordings that are longer than a window are computed in overlapping windows.
     """
 
-    def __init__(self, network: Network, framework: str, mode: Mode, beam: BeamConfig, files: TemporaryDirectory | None = None):
-        """files: the folder that holds what the model reads, deleted with it. UserError: the model does not have the mode."""
+    def __init__(
+        self, network: Network, framework: str, mode: Mode, beam: BeamConfig, files: TemporaryDirectory | None = None, folder: Path | None = None
+    ):
+        """folder: the experiment; files: the same, if it is to be deleted with the model. UserError: the model does not have the mode."""
         self.framework, self.mode, self.rate, self.tokens = framework, mode, network.rate, list(network.tokens)
         self.modes: tuple[Mode, ...] = (*CTC, *ATTENTION) if getattr(network, "joint", False) else CTC
         self.window, self.overlap = 30.0, 4.0
-        self._network, self._beam, self._files = network, beam, files
+        self._network, self._beam, self._files, self._folder = network, beam, files, folder
         self._decoder: BeamDecoder | None = None
         self._space = self.tokens.index(SPACE) if SPACE in self.tokens else None
         self._lock = threading.Lock()
@@ -94,6 +98,15 @@ class Model:
                 found[row].append(part)
         return [self._result(parts, len(audio) / self.rate, nbest) for parts, audio in zip(found, samples, strict=True)]
 
+    def stream(self, rate: int | None = None) -> Stream:
+        """A new transcription of samples that arrive a few at a time, at `rate` Hz (None: the model's): accept(samples) -> text so far, finish().
+
+        It computes by itself, in NumPy. UserError: the model is not causal; the message says what to train.
+        """
+        if self.framework == "espnet" or self._folder is None:
+            raise UserError(NO_STREAM)
+        return Stream(self._folder, rate, self._files)
+
     def _check(self, mode: str) -> None:
         if mode not in self.modes:
             raise UserError(f"mode {mode!r}: this model has {', '.join(self.modes)}")
@@ -107,7 +120,7 @@ class Model:
                 hypotheses = [greedy(stretch.log_probs, self.tokens, self._network.blank, self._network.separator)]
                 words = self._timed(stretch, best_path(stretch.log_probs, self._network.blank))
             else:
-                hypotheses = self._beam_decoder().decode(stretch.log_probs, nbest)
+                hypotheses = self.beam_decoder().decode(stretch.log_probs, nbest)
                 words = self._words(stretch, hypotheses[0])
             yield row, _Part(hypotheses, words, stretch.space)
 
@@ -153,13 +166,14 @@ class Model:
     def _attended_batch(self, clips: Sequence[_Clip], nbest: int, mode: Mode) -> Iterator[_Part]:
         recogniser = cast(Any, self._network).model  # asrlib.pt.recogniser.Recogniser
         encoded = [recogniser.encode(clip.samples) for clip in clips]
-        decoder = self._beam_decoder() if mode == "attention_rescoring" else None
+        decoder = self.beam_decoder() if mode == "attention_rescoring" else None
         for clip, x, hypotheses in zip(clips, encoded, recogniser.search(encoded, mode, decoder), strict=True):
             log_probs = recogniser.log_probs(x)
             stretch = Stretch(clip.begin, len(clip.samples) / self.rate / max(1, len(log_probs)), log_probs, clip.space)
             yield _Part(hypotheses[:nbest], self._words(stretch, hypotheses[0]), clip.space)
 
-    def _beam_decoder(self) -> BeamDecoder:
+    def beam_decoder(self) -> BeamDecoder:
+        """The prefix beam search, made when it is first needed. UserError: its language model or its hot words do not fit the tokens."""
         if self._decoder is None:
             self._decoder = BeamDecoder(self.tokens, self._network.blank, self._beam, self._network.separator)
         return self._decoder

@@ -1,12 +1,16 @@
-"""Transcription of audio files: which files, under which names, and a result in a format."""
+"""Transcription of audio files and pipes: which files, under which names, what is shown, and a result in a format."""
 
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
+
+import numpy as np
 
 from asrlib.api.result import Result
+from asrlib.api.stream import Stream
 from asrlib.corpora.audio_file import EXTENSIONS
 from asrlib.decode.formats import ctm, srt, vtt
 from asrlib.utils.errors import UserError
@@ -44,3 +48,27 @@ def formatted(result: Result, audio: Path | str, name: str, form: Format, channe
     if nbest > 1:
         row["nbest"] = [{"text": hypothesis.text, "score": round(hypothesis.score, 3)} for hypothesis in result.nbest]
     return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def listen(stream: Stream, blocks: Iterable[np.ndarray], out: TextIO | None) -> tuple[Result, str]:
+    """Transcribes blocks of samples as they arrive, until they end or Ctrl-C is typed; the result, and how fast it was.
+
+    out: where words are written as soon as they are known, and a line end at last.
+    """
+    shown, times = "", []
+    with contextlib.suppress(KeyboardInterrupt):
+        for block in blocks:
+            before = stream.busy
+            text = stream.accept(block)
+            times.append(stream.busy - before)
+            if out and text != shown:
+                out.write(text[len(shown) :])
+                out.flush()
+            shown = text
+    result = stream.finish()
+    if out:
+        out.write(result.text[len(shown) :] + "\n")
+    mean, most = 1000 * sum(times) / max(1, len(times)), 1000 * max(times, default=0.0)
+    factor = stream.busy / max(stream.seconds, 1e-9)
+    chunks = f"{len(times)} chunks of {mean:.1f} ms of work each (at most {most:.1f})"
+    return result, f"{stream.seconds:.1f} s of audio: look-ahead {stream.look_ahead:.2f} s, {chunks}, real-time factor {factor:.4f}"

@@ -189,6 +189,8 @@ def test_options_that_do_not_fit(tmp_path, words):
 def test_hotwords_need_a_search(tmp_path):
     with pytest.raises(UserError, match="mode 'greedy' takes no hot words: choose beam"):
         run(tmp_path, "--hotwords", "AB", say(tmp_path / "a.wav", "AB"))
+    with pytest.raises(UserError, match="hot word 'ab': the tokens have no 'a'"):
+        run(tmp_path, "--mode", "beam", "--hotwords", "ab", tmp_path / "a.wav")
 
 
 def test_subtitles_of_mandarin_have_no_spaces():
