@@ -16,6 +16,7 @@ import soxr
 import asrlib
 from asrlib.api.networks import framework_of
 from asrlib.api.stream import Stream
+from asrlib.api.transcribe import listen
 from asrlib.bin import pack
 from asrlib.bin import transcribe as command
 from asrlib.config.families import load_train_config
@@ -63,10 +64,10 @@ def louder(weights):
 
 @pytest.fixture(scope="module")
 def audio():
-    """Tones and noise of 7.3 s."""
+    """Tones and noise of 5.3 s."""
     rng, time = np.random.default_rng(0), np.arange(400) / RATE
-    tones = [0.3 * np.sin(2 * np.pi * pitch * time) for pitch in rng.choice([200, 400, 700, 0], 36)]
-    return (np.concatenate([*tones, np.zeros(201)]) + 0.01 * rng.normal(size=36 * 400 + 201)).astype(np.float32)
+    tones = [0.3 * np.sin(2 * np.pi * pitch * time) for pitch in rng.choice([200, 400, 700, 0], 26)]
+    return (np.concatenate([*tones, np.zeros(201)]) + 0.01 * rng.normal(size=26 * 400 + 201)).astype(np.float32)
 
 
 def in_parts(stream, samples, sizes):
@@ -141,10 +142,10 @@ def test_look_ahead(exps, audio):
     """No output depends on later samples than it says, and some on the last of them."""
     ahead = round(Stream(exps("lstm")).look_ahead * RATE)
     changed = audio.copy()
-    changed[8000:] += 0.1
+    changed[6000:] += 0.1
     first, second = (in_parts(Stream(exps("lstm")), samples, [500]) for samples in (audio, changed))
     frame = int(np.flatnonzero(np.abs(first - second).max(-1) > 1e-7)[0])
-    assert 0 < frame * 40 + ahead - 8000 <= 40  # frames of 20 ms
+    assert 0 < frame * 40 + ahead - 6000 <= 40  # frames of 20 ms
 
 
 def test_other_rates(exps, audio):
@@ -216,11 +217,11 @@ def test_pipes(exps, audio, kind, monkeypatch, capsys, logged):
     expected = asrlib.load(exps("lstm"), framework="pytorch").transcribe((audio * 32767).astype(np.int16), RATE).text
     assert command.main(["--model", str(exps("lstm")), "--stream", "-"]) == 0
     assert capsys.readouterr().out == expected + "\n"
-    assert logged[-1].startswith("7.3 s of audio: look-ahead 0.56 s, 74 chunks of ") and "real-time factor 0." in logged[-1]
+    assert logged[-1].startswith("5.3 s of audio: look-ahead 0.56 s, 54 chunks of ") and "real-time factor 0." in logged[-1]
 
 
 def test_a_packed_model_in_a_process_of_its_own(exps, audio, tmp_path):
-    """Without frameworks, words before the recording ends, subtitles and times at its end."""
+    """Without frameworks, words before the recording ends."""
     pack.main([str(exps("lstm")), "-o", str(tmp_path / "model.zip"), "--framework", "pytorch"])
     code = "import sys; from asrlib.bin import transcribe; transcribe.main(sys.argv[1:]); assert not {'torch', 'mindspore'} & sys.modules.keys()"
     words = [sys.executable, "-c", code, "--model", str(tmp_path / "model.zip"), "--stream", "-"]
@@ -233,9 +234,25 @@ def test_a_packed_model_in_a_process_of_its_own(exps, audio, tmp_path):
     assert process.returncode == 0, errors.decode()[-2000:]
     expected = asrlib.load(exps("lstm"), framework="pytorch").transcribe((audio * 32767).astype(np.int16), RATE)
     assert early and (early + rest).decode() == expected.text + "\n"
-    done = subprocess.run([*words, "--format", "json"], input=wav(audio), capture_output=True, env=environment, check=True)
-    row = json.loads(done.stdout)
+
+
+def test_formats_at_the_end(exps, audio, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(wav(audio))))
+    assert command.main(["--model", str(exps("lstm")), "--stream", "-", "--format", "json", "--out", str(tmp_path / "out")]) == 0
+    row = json.loads((tmp_path / "out").read_text())
+    expected = asrlib.load(exps("lstm"), framework="pytorch").transcribe((audio * 32767).astype(np.int16), RATE)
     assert row["text"] == expected.text and [word["word"] for word in row["words"]] == [word.text for word in expected.words]
+
+
+def test_ctrl_c_ends_the_recording(exps, audio):
+    def blocks():
+        yield audio[:6000]
+        raise KeyboardInterrupt
+
+    out = io.StringIO()
+    result, _ = listen(Stream(exps("lstm")), blocks(), out)
+    expected = asrlib.load(exps("lstm"), framework="pytorch").transcribe(audio[:6000], RATE)
+    assert out.getvalue() == expected.text + "\n" and (result.text, result.seconds) == (expected.text, 3.0)
 
 
 @pytest.mark.parametrize(
