@@ -53,7 +53,7 @@ def test_candidates_are_those_of_the_beam():
     """Without the space that ends a word of a search over words; audio that is too short has an empty text."""
     model, encoded = random_model(6, seed=2, sharpness=2.0), encodings(2, seed=1, longest=8)
     recogniser = object.__new__(Recogniser)
-    recogniser.model, recogniser.options = model, Options(4, 0.3)
+    recogniser.model, recogniser.options, recogniser.lm = model, Options(4, 0.3), None
     recogniser.tokens = ["<blank>", "A", "B", "C", "<space>", "<sos/eos>"]
     asked = []
 
