@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import asrlib
 from asrlib.bin import convert
 from asrlib.config.base import save_config
 from asrlib.ms.checkpoint.weights import network_arrays
@@ -19,7 +20,8 @@ from tests.ms.inference.test_upstream import configuration
 from tests.pt.test_export import DEEPSPEECH2, experiment
 
 ROOT = Path(__file__).resolve().parents[1]
-TRANSCRIBING, OURS, S3PRL = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TRANSCRIBING, STREAMING, OURS, S3PRL = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 SAVE = """
 import numpy
 numpy.save("states.npy", numpy.stack([numpy.asarray(state).reshape(-1, state.shape[-1]) for state in states]))
@@ -48,6 +50,16 @@ def test_transcribing(tmp_path):
     words, hypotheses = [line.split() for line in lines[: len(text.split())]], lines[len(text.split()) :]
     assert text and [word[3] for word in words] == text.split() and all(0 <= float(word[0]) < float(word[1]) <= 2 for word in words)
     assert len(hypotheses) == 3 and hypotheses[0].split()[1:] == text.split()
+
+
+def test_streaming(tmp_path):
+    experiment(tmp_path / "exp/streaming", f"{DEEPSPEECH2} model_conf.bidirectional=false features.normalize_causal=true")
+    soundfile.write(tmp_path / "speech.wav", 0.1 * np.random.default_rng(0).normal(size=6000), 2000)
+    done = subprocess.run([sys.executable, "-c", STREAMING], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    expected = asrlib.load(tmp_path / "exp/streaming", framework="pytorch").transcribe(tmp_path / "speech.wav").text
+    assert lines[-1] == expected and len(lines) == 31 and all(expected.startswith(line) for line in lines)
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=[] if kind == "progre" else pytest.mark.recipe) for kind in RENAMED])

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from asrlib.api.model import Mode, Model
 from asrlib.api.networks import FILES, Framework, framework_of, open_network
 from asrlib.api.package import PACKED, unpacked
+from asrlib.api.stream import NO_STREAM, Stream
 from asrlib.config.base import build, read_yaml
 from asrlib.decode.beam import BeamConfig
 from asrlib.utils.errors import UserError
@@ -27,13 +29,34 @@ def load(
 ) -> Model:
     """The recogniser in `path`: a packed model (asrlib pack), or the folder of an experiment that stage 3 or, of fine-tuning, stage 5 has made.
 
-    mode: what `transcribe` does if it is not told: greedy, beam (CTC prefix beam search, with an n-gram model if there is one) or joint (CTC and
-    attention, of fine-tuned models); None: as packed, else greedy. lm: an n-gram model for the beam, in ARPA or KenLM's binary format; None: that of
-    the packed model or of the experiment's beam.yaml. search: settings that replace those, keys of asrlib.decode.beam.BeamConfig and
-    asrlib.pt.recogniser.JointConfig. framework: mindspore, pytorch (the twin), mindir, onnx or espnet; None: the first that is there and installed.
-    device: auto, cpu, cuda or npu; MindSpore computes on CPUs and NPUs (Ascend) only.
+    mode: what `transcribe` does if it is not told: greedy, beam (CTC prefix beam search, with an n-gram model if there is one) or, of fine-tuned
+    models, joint (CTC and attention), attention (alone), attention_rescoring (of the beam's hypotheses); None: as packed, else greedy. lm: an n-gram
+    model for the beam, in ARPA or KenLM's binary format; None: that of the packed model or of the experiment's beam.yaml. search: settings that
+    replace those, keys of asrlib.decode.beam.BeamConfig and asrlib.pt.recogniser.JointConfig; hotwords=["...", ...] are words and phrases that get a
+    bonus in the beam. framework: mindspore, pytorch (the twin), mindir, onnx or espnet; None: the first that is there and installed. device: auto,
+    cpu, cuda or npu; MindSpore computes on CPUs and NPUs (Ascend) only.
     UserError: no model, a damaged one, a framework that is not installed, an invalid setting.
     """
+    folder, files, framework = _opened(path, framework)
+    found = framework_of(folder, framework)
+    settings = _settings(folder)
+    _replace(settings, search or {}, found == "espnet", path)
+    if lm:
+        settings["beam"]["lm"] = str(lm)
+    network = open_network(folder, found, device, settings["joint"])
+    return Model(network, found, mode or settings["mode"], build(BeamConfig, settings["beam"], "settings of the beam search"), files, folder)
+
+
+def load_stream(path: str | Path, rate: int | None = None) -> Stream:
+    """`load(path).stream(rate)` without importing a framework."""
+    folder, files, _ = _opened(path, None)
+    if (folder / "inference").is_dir():
+        raise UserError(f"{path}: {NO_STREAM}")
+    return Stream(folder, rate, files)
+
+
+def _opened(path: str | Path, framework: Framework | None) -> tuple[Path, TemporaryDirectory | None, Framework | None]:
+    """The folder of an experiment or of an unpacked model, which is to be kept as long as it is used. UserError: no such model."""
     folder, files = Path(path), None
     if folder.suffix == PACKED and folder.is_file():
         files = unpacked(folder)
@@ -41,13 +64,7 @@ def load(
     folder, framework = _within(folder, framework)
     if not folder.is_dir():
         raise UserError(f"{path}: no such model: give an experiment's folder or a file of asrlib pack")
-    found = framework_of(folder, framework)
-    settings = _settings(folder)
-    _replace(settings, search or {}, found == "espnet", path)
-    if lm:
-        settings["beam"]["lm"] = str(lm)
-    network = open_network(folder, found, device, settings["joint"])
-    return Model(network, found, mode or settings["mode"], build(BeamConfig, settings["beam"], "settings of the beam search"), files)
+    return folder, files, framework
 
 
 def _replace(settings: dict[str, Any], search: Mapping[str, Any], joint: bool, path: str | Path) -> None:

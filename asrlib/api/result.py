@@ -10,8 +10,9 @@ from asrlib.decode.longform import Word
 class Result:
     """The text of a recording of `seconds` seconds.
 
-    words: with begin and end in seconds and confidence (0 to 1), from the most probable path of CTC through the text; empty if there is none (texts
-    that are longer than the network's output). nbest: the best hypotheses, the first one's text is `text`; scores are natural logarithms.
+    words: with begin and end in seconds and confidence (0 to 1), from the most probable path of CTC through the text. Where CTC has no path, because
+    the text is longer than the network's output, confidences are 0 and times only divide the part of the recording. nbest: the best hypotheses, the
+    first one's text is `text`; scores are natural logarithms.
     """
 
     text: str

@@ -7,6 +7,7 @@ model, results, provenance and a note on licences. It holds no path of this mach
 from pathlib import Path
 
 from asrlib.utils.cli import Parser, run
+from asrlib.utils.decoding import MODES
 
 
 def main(argv=None) -> None:
@@ -15,7 +16,7 @@ def main(argv=None) -> None:
     parser.add_argument("-o", "--out", required=True, type=Path, help="file to write, with the suffix .zip")
     frameworks = ("mindspore", "pytorch", "mindir", "onnx", "espnet")
     parser.add_argument("--framework", choices=frameworks, help="whose weights or graph to pack; default: the first of these that is there")
-    parser.add_argument("--mode", choices=("greedy", "beam", "joint"), default="greedy", help="what the loaded model does if it is not told")
+    parser.add_argument("--mode", choices=MODES, default="greedy", help="what the loaded model does if it is not told")
     parser.add_argument("--lm", type=Path, help="n-gram model for the beam; default: that of EXP_DIR/beam.yaml, if there is one")
     parser.add_argument("--inference_config", type=Path, help="YAML with the settings of the joint search")
     parser.add_argument("--licence", type=Path, help="text of the model's licence; default: a note on where to look")

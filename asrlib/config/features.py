@@ -17,6 +17,7 @@ class FeatureConfig:
     window: Literal["hamming", "hann", "blackman"] = "hamming"
     pad_mode: Literal["constant", "reflect"] = "constant"  # at the edges, for centred frames
     normalize: bool = True  # mean and deviation over the utterance's whole spectrogram; of log-mel: of each bin
+    normalize_causal: bool = False  # of spectrograms: over the frames up to each one, as streaming needs
     n_fft: int = 512  # this key and those below: log-mel only
     num_mels: int = 64
     symmetric_window: bool = False  # true as in NVIDIA's code and NeMo; false as in librosa and in the MindSpore code
@@ -30,6 +31,8 @@ class FeatureConfig:
         require_at_least(self, 0, "preemphasis", "dither", "trim_db", "log_floor")
         if self.type == "logmel" and self.n_fft < self.window_samples:
             raise ValueError("n_fft must be at least the window's samples")
+        if self.normalize_causal and (self.type != "spectrogram" or not self.normalize):
+            raise ValueError("normalize_causal needs type spectrogram and normalize true")
         if self.window_size < self.window_stride or self.window_stride <= 0:
             raise ValueError("window_size must be at least window_stride, and both positive")
 

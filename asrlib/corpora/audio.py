@@ -4,7 +4,7 @@
 transcript would harm training unnoticed; `asrlib.corpora.channels` never mixes channels that differ.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +13,13 @@ import soundfile
 import soxr
 
 from asrlib.corpora.audio_file import is_pipe, open_command, open_entry, warn_of_header
-from asrlib.corpora.channels import Channel, one_channel
+from asrlib.corpora.channels import Channel, OneChannel
 from asrlib.corpora.findings import Finding
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
 MAX_OVERSHOOT = 0.5  # seconds a segment may end after its recording, as in Kaldi's extract-segments
-BLOCK = 60  # seconds read at once to check a file
+BLOCK = 60  # seconds read at once
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def check_audio(path: str | Path, channels: Collection[Channel | None] = (None,)
         every = sound.subtype in ("FLOAT", "DOUBLE") or (info.channels > 1 and None in channels)
         for channel in channels:
             if not every:
-                one_channel(np.zeros((1, info.channels), np.float32), channel, path)
+                OneChannel(info.channels, channel, path)
                 continue
             for start in np.arange(0, info.seconds, BLOCK).tolist():
                 _decode(sound, path, None, start, min(start + BLOCK, info.seconds), channel)
@@ -116,17 +116,12 @@ def _decode(sound: soundfile.SoundFile, name: str | Path, rate: int | None, star
         raise UserError(f"segment {start}..{end} s exceeds audio file {name} of {duration:.2f} s: correct the segments file")
     first = round(start * sound.samplerate)
     last = sound.frames if end is None else min(round(end * sound.samplerate), sound.frames)
-    try:
-        samples = _samples(sound, first, last)
-    except soundfile.LibsndfileError as error:
-        raise UserError(f"audio file {name} is damaged or truncated ({error.error_string.rstrip('. ')}): download or create it again") from error
-    if len(samples) < last - first:
-        readable = f"{first + len(samples)} of {sound.frames} samples can be read"
+    mono = _mono(sound, name, first, last, channel)
+    if len(mono) < last - first:
+        readable = f"{first + len(mono)} of {sound.frames} samples can be read"
         raise UserError(f"audio file {name} is truncated ({readable}): download or create it again")
-    if len(samples) == 0:
+    if len(mono) == 0:
         raise UserError(f"segment {start}..{end} s of audio file {name} has no samples: correct the segments file")
-    _check_finite(samples, name, first)
-    mono = one_channel(samples, channel, name)
     if rate is None or rate == sound.samplerate:
         return np.ascontiguousarray(mono)
     resampled = soxr.resample(mono, sound.samplerate, rate)
@@ -141,10 +136,38 @@ def _samples(sound: soundfile.SoundFile, first: int, last: int) -> np.ndarray:
     return sound.read(last, dtype="float32", always_2d=True)[first:]
 
 
-def _check_finite(samples: np.ndarray, name: str | Path, first: int) -> None:
-    bad = np.flatnonzero(~np.isfinite(samples).all(axis=1))
-    if len(bad):
-        raise UserError(f"audio file {name} has {len(bad)} NaN or infinite samples, the first at sample {first + bad[0]}: create it again")
+def _mono(sound: soundfile.SoundFile, name: str | Path, first: int, last: int, channel: Channel | None) -> np.ndarray:
+    """The samples [first, last) of one channel, read in blocks; fewer if there are no more."""
+    mono, chooser, done = np.empty(last - first, np.float32), OneChannel(sound.channels, channel, name), 0
+    bad, first_bad = 0, 0
+    try:
+        for samples in _blocks(sound, first, last):
+            faults = np.flatnonzero(~np.isfinite(samples).all(axis=1))
+            if len(faults):
+                bad, first_bad = bad + len(faults), first_bad if bad else first + done + int(faults[0])
+            mono[done : done + len(samples)] = chooser.add(samples)
+            done += len(samples)
+    except soundfile.LibsndfileError as error:
+        raise UserError(f"audio file {name} is damaged or truncated ({error.error_string.rstrip('. ')}): download or create it again") from error
+    if bad and done == last - first:
+        raise UserError(f"audio file {name} has {bad} NaN or infinite samples, the first at sample {first_bad}: create it again")
+    if done == last - first:
+        chooser.check()
+    return mono[:done]
+
+
+def _blocks(sound: soundfile.SoundFile, first: int, last: int) -> Iterator[np.ndarray]:
+    """The samples (n, channels) of a minute each, up to the last one that can be read."""
+    size = BLOCK * sound.samplerate
+    if last - first <= size or not sound.seekable():
+        yield _samples(sound, first, last)
+        return
+    sound.seek(first)
+    for begin in range(first, last, size):
+        samples = sound.read(min(size, last - begin), dtype="float32", always_2d=True)
+        yield samples
+        if len(samples) < min(size, last - begin):
+            return
 
 
 def _info(sound: soundfile.SoundFile, finding: Finding, path: str | Path) -> AudioInfo:

@@ -39,22 +39,44 @@ def one_channel(samples: np.ndarray, channel: Channel | None, name: str | Path) 
 
     UserError: the recording has no such channel; without a channel, several that differ.
     """
-    count = samples.shape[1]
-    if channel is not None and not (count == 1 and channel.alone):
-        if channel.number >= count:
-            raise UserError(f"audio file {name} has {count} channel{'s' * (count > 1)}, not channel {channel.number + 1}: correct the channel")
-        return samples[:, channel.number]
-    if count == 1:
-        return samples[:, 0]
-    level = _rms(samples).max()
-    mean = samples.mean(axis=1, dtype=np.float64).astype(np.float32)
-    if _rms(samples - samples[:, :1]).max() <= max(SAME * level, ROUNDING):
+    chooser = OneChannel(samples.shape[1], channel, name)
+    mono = chooser.add(samples)
+    chooser.check()
+    return mono
+
+
+class OneChannel:
+    """one_channel for a recording that is read in blocks: `add` each, `check` at its end. UserError: as one_channel."""
+
+    def __init__(self, count: int, channel: Channel | None, name: str | Path):
+        self.count, self.name = count, name
+        self.number = 0 if count == 1 else None
+        if channel is not None and not (count == 1 and channel.alone):
+            if channel.number >= count:
+                raise UserError(f"audio file {name} has {count} channel{'s' * (count > 1)}, not channel {channel.number + 1}: correct the channel")
+            self.number = channel.number
+        self.frames = 0
+        self.squares, self.differences, self.mean_square = np.zeros(count), np.zeros(count), 0.0  # sums; differences from the first channel
+
+    def add(self, samples: np.ndarray) -> np.ndarray:
+        """(n, channels) -> (n,)"""
+        if self.number is not None:
+            return samples[:, self.number]
+        mean = samples.mean(axis=1, dtype=np.float64).astype(np.float32)
+        self.frames += len(samples)
+        self.squares += np.square(samples, dtype=np.float64).sum(0)
+        self.differences += np.square(samples - samples[:, :1], dtype=np.float64).sum(0)
+        self.mean_square += float(np.square(mean, dtype=np.float64).sum())
         return mean
-    opposite = " (in opposite phase: their mean is nearly silence)" if _rms(mean[:, None]).max() <= 0.1 * level else ""
-    ways = "name the channel (in reco2file_and_channel, in a fifth column of segments, or for transcribe with --channel 1)"
-    ways += ", or write one to a file: sox IN OUT remix 1 (in wav.scp: sox IN -t wav - remix 1 |)"
-    raise UserError(f"audio file {name} has {count} channels that differ{opposite}: {ways}")
 
-
-def _rms(samples: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.mean(np.square(samples, dtype=np.float64), axis=0))
+    def check(self) -> None:
+        if self.number is not None or not self.frames:
+            return
+        level, difference = (float(np.sqrt(sums.max() / self.frames)) for sums in (self.squares, self.differences))
+        if difference <= max(SAME * level, ROUNDING):
+            return
+        nearly = np.sqrt(self.mean_square / self.frames) <= 0.1 * level
+        opposite = " (in opposite phase: their mean is nearly silence)" if nearly else ""
+        ways = "name the channel (in reco2file_and_channel, in a fifth column of segments, or for transcribe with --channel 1)"
+        ways += ", or write one to a file: sox IN OUT remix 1 (in wav.scp: sox IN -t wav - remix 1 |)"
+        raise UserError(f"audio file {self.name} has {self.count} channels that differ{opposite}: {ways}")

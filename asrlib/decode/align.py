@@ -18,7 +18,7 @@ class Span:
 
 def best_path(log_probs: np.ndarray, blank: int) -> list[Span]:
     """The tokens of the best path of (T, V) natural log-probabilities."""
-    return _spans(log_probs, np.argmax(log_probs, -1), blank) if len(log_probs) else []
+    return path_spans(np.argmax(log_probs, -1), log_probs.max(-1), blank) if len(log_probs) else []
 
 
 def align(log_probs: np.ndarray, tokens: Sequence[int], blank: int) -> list[Span] | None:
@@ -45,12 +45,12 @@ def align(log_probs: np.ndarray, tokens: Sequence[int], blank: int) -> list[Span
     for frame in reversed(range(len(log_probs))):
         path[frame] = state
         state -= int(steps[frame, state])
-    return _spans(log_probs, states[path], blank, path)
+    return path_spans(states[path], log_probs[np.arange(len(path)), states[path]], blank, path)
 
 
-def _spans(log_probs: np.ndarray, tokens: np.ndarray, blank: int, places: np.ndarray | None = None) -> list[Span]:
-    """The runs of the same place (else the same token) that are not blank."""
+def path_spans(tokens: np.ndarray, scores: np.ndarray, blank: int, places: np.ndarray | None = None) -> list[Span]:
+    """The runs of the same place (else the same token) that are not blank. tokens, scores (T,): of each frame, with its natural log-probability."""
     places = tokens if places is None else places
     edges = [0, *(np.flatnonzero(np.diff(places)) + 1).tolist(), len(places)]
     runs = [(int(tokens[begin]), begin, end) for begin, end in zip(edges, edges[1:], strict=False) if tokens[begin] != blank]
-    return [Span(token, begin, end, float(np.exp(log_probs[begin:end, token].max()))) for token, begin, end in runs]
+    return [Span(token, begin, end, float(np.exp(scores[begin:end].max()))) for token, begin, end in runs]

@@ -5,6 +5,7 @@ sentence end, and |y| counted in the units of the language model (Hannun et al. 
 words outside the language model's vocabulary are never recognised.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,14 @@ from flashlight.lib.text.decoder import (
     ZeroLM,
 )
 
-from asrlib.decode.greedy import SPACE, collapse, tokens_to_text
+from asrlib.decode.greedy import BOUNDARY, SPACE, collapse, tokens_to_text
+from asrlib.decode.hotwords import Hotwords
 from asrlib.decode.lm import LN10, TokenBonus, is_binary, load_kenlm, vocabulary
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
+HOT_TOP_N = 10  # tokens tried per frame, at most, where Python scores each for hot words: 18 ms a frame (29: 90 ms)
 NEVER = -1e9  # log-probability of an impossible token; finite, because flashlight adds and subtracts it
 
 
@@ -46,6 +49,8 @@ class BeamConfig:
     cutoff_top_n: int = 40  # tokens tried per frame
     cutoff_prob: float = 1.0  # of these, only the most probable ones that add up to this probability; 1.0: all
     nbest: int = 1
+    hotwords: tuple[str, ...] = ()  # words and phrases that get a bonus (asrlib.decode.hotwords)
+    hotword_weight: float = 1.0  # nats for each character of a hot word; 0: none
 
     def __post_init__(self):
         for name in ("beam_size", "cutoff_top_n", "nbest"):
@@ -55,6 +60,8 @@ class BeamConfig:
             raise ValueError("cutoff_prob must be above 0 and at most 1")
         if self.beam_threshold <= 0.0 or self.alpha <= 0.0:
             raise ValueError("beam_threshold and alpha must be above 0; to decode without a language model leave lm empty")
+        if self.hotword_weight < 0.0:
+            raise ValueError("hotword_weight must be at least 0")
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,10 @@ class BeamDecoder:
     def __init__(self, tokens: Sequence[str], blank: int, config: BeamConfig, separator: str = ""):
         self.tokens, self.blank, self.config, self.separator = list(tokens), blank, config, separator
         unit = config.lm_unit if config.lm_unit != "auto" else "word" if SPACE in self.tokens else "token"
+        self.hot = config.hotwords if config.hotword_weight else ()
+        self._check_hotwords()
         self.words = self._lexicon() if config.lm and unit == "word" else []
-        self.lm = self._load()
+        self.lm = self._with_hotwords(self._load()) if self.hot else self._load()
         self.decoder = self._word_decoder() if self.words else self._token_decoder()
 
     def decode(self, log_probs: np.ndarray, nbest: int | None = None) -> list[Hypothesis]:
@@ -125,7 +134,25 @@ class BeamDecoder:
         if len(spelled) < len(words):
             ignored = len(words) - len(spelled)
             log.warning("%s: %d of %d words are ignored, because the tokens cannot spell them", source, ignored, len(words))
-        return spelled
+        if added := sorted({word for phrase in self.hot for word in phrase.split()}.difference(spelled)):
+            log.info("%d words of the hot words are not in %s: it scores them as unknown", len(added), source)
+        return [*spelled, *added]
+
+    def _check_hotwords(self) -> None:
+        known = set("".join(self._texts(self.tokens)))
+        for phrase in self.hot:
+            if missing := set(phrase) - known - {" "}:
+                raise UserError(f"hot word {phrase!r}: the tokens have no {min(missing)!r}: spell it as the training set does (case?)")
+
+    def _with_hotwords(self, lm: LM) -> LM:
+        units = [f" {word}" for word in self.words] or self._texts(self.tokens)
+        return Hotwords(lm, self.hot, units, self.config.hotword_weight / (self.config.alpha * LN10))
+
+    def _texts(self, tokens: Sequence[str]) -> list[str]:
+        """What each token adds to the text; tokens without a text (<unk>) are a character of no word."""
+        before = " " if self.separator else ""
+        plain = ["\0" if re.fullmatch("<.+>", token) and token != SPACE else token.replace(BOUNDARY, " ") for token in tokens]
+        return [" " if token == SPACE else before + token for token in plain]
 
     def _spell(self, word: str) -> list[str]:
         """The tokens of a word: its characters, or itself, if it is a token (a tag such as <noise>)."""
@@ -145,7 +172,8 @@ class BeamDecoder:
 
     def _token_decoder(self) -> LexiconFreeDecoder:
         c = self.config
-        options = LexiconFreeDecoderOptions(c.beam_size, self._top_n(), c.beam_threshold, c.alpha * LN10, 0.0, True, CriterionType.CTC)
+        top_n = min(self._top_n(), HOT_TOP_N) if self.hot else self._top_n()
+        options = LexiconFreeDecoderOptions(c.beam_size, top_n, c.beam_threshold, c.alpha * LN10, 0.0, True, CriterionType.CTC)
         # The decoder starts after its "silence" token; an index beyond the tokens prevents a first <space> from counting as a repetition of it.
         return LexiconFreeDecoder(options, self.lm, len(self.tokens), self.blank, [])
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-SPACE = "<space>"
+SPACE, BOUNDARY = "<space>", "\u2581"  # tokens: a space; what pieces that begin a word begin with
 
 
 def ctc_greedy(log_probs: np.ndarray, blank: int) -> list[int]:
@@ -26,4 +26,4 @@ def tokens_to_text(ids: Sequence[int], tokens: Sequence[str], separator: str = "
     separator: "" for characters and pieces, " " for tokens that are words.
     """
     text = separator.join(" " if tokens[i] == SPACE else tokens[i] for i in ids)
-    return " ".join(text.replace("\u2581", " ").split())
+    return " ".join(text.replace(BOUNDARY, " ").split())

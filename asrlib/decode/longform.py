@@ -1,14 +1,12 @@
-"""Overlapping windows of long recordings, and word times from a CTC path."""
+"""Overlapping windows of long recordings, places to cut them, and word times from a CTC path."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from asrlib.decode.align import Span, best_path
-
-SPACE, BOUNDARY = "<space>", "\u2581"
+from asrlib.decode.greedy import BOUNDARY, SPACE
 
 
 @dataclass(frozen=True)
@@ -30,40 +28,31 @@ def windows(samples: int, size: int, overlap: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, samples)) for start in starts]
 
 
-def stitched(parts: Sequence[np.ndarray], spans: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Joins the outputs (frames, V) of the windows; where two windows overlap, each contributes the half nearer to its middle."""
-    pieces = []
-    for number, (part, (begin, end)) in enumerate(zip(parts, spans, strict=True)):
-        rate = len(part) / max(1, end - begin)  # frames per sample
-        first = round((spans[number - 1][1] - begin) / 2 * rate) if number else 0
-        last = len(part) - (round((end - spans[number + 1][0]) / 2 * rate) if number + 1 < len(spans) else 0)
-        pieces.append(part[first:last])
-    return np.concatenate(pieces) if pieces else np.empty((0, 0), np.float32)
+def own_frames(frames: int, number: int, spans: Sequence[tuple[int, int]]) -> slice:
+    """The frames that window `number`, which has so many, contributes to the whole: where two overlap, each has the half nearer to its middle."""
+    begin, end = spans[number]
+    rate = frames / max(1, end - begin)  # frames per sample
+    first = round((spans[number - 1][1] - begin) / 2 * rate) if number else 0
+    last = frames - (round((end - spans[number + 1][0]) / 2 * rate) if number + 1 < len(spans) else 0)
+    return slice(first, last)
 
 
-class Piece(NamedTuple):
-    """Frames of a recording that are searched by themselves. space: a word ends at the end."""
+def first_cut(log_probs: np.ndarray, blank: int, space: int | None, longest: int) -> tuple[int, bool]:
+    """Where to cut outputs of more than `longest` frames, at most so far from their begin, and whether a word ends there.
 
-    begin: int
-    end: int
-    space: bool
-
-
-def pieces(log_probs: np.ndarray, blank: int, space: int | None, longest: int) -> list[Piece]:
-    """Parts of at most `longest` frames, cut in the middle of a pause (frames of blanks and spaces) of their second half: of the longest one with a
-    space, or else of the longest one. space: the token's index, None if texts have none."""
-    path = np.argmax(log_probs, -1) if len(log_probs) else np.empty(0, int)
-    found, begin = [], 0
-    while len(path) - begin > longest:
-        first = begin + longest // 2
-        spaces = path[first : begin + longest] == (-1 if space is None else space)
-        silent = np.concatenate([[False], spaces | (path[first : begin + longest] == blank), [False]])
-        pauses = np.flatnonzero(np.diff(silent)).reshape(-1, 2).tolist()
-        ranked = max(((bool(spaces[start:stop].any()), stop - start, start) for start, stop in pauses), default=(False, 0, longest - longest // 2))
-        cut = max(first + ranked[2] + ranked[1] // 2, begin + 1)
-        found.append(Piece(begin, cut, ranked[0]))
-        begin = cut
-    return [*found, Piece(begin, len(path), False)]
+    In the middle of a pause (frames of blanks and spaces) of the second half: of the longest one with a space, or else of the longest one. Without a
+    pause: between two tokens. space: the token's index, None if texts have none.
+    """
+    path = np.argmax(log_probs[:longest], -1)
+    first = longest // 2
+    spaces = path[first:] == (-1 if space is None else space)
+    silent = np.concatenate([[False], spaces | (path[first:] == blank), [False]])
+    pauses = np.flatnonzero(np.diff(silent)).reshape(-1, 2).tolist()
+    if pauses:
+        with_space, length, start = max((bool(spaces[start:stop].any()), stop - start, start) for start, stop in pauses)
+        return max(first + start + length // 2, 1), with_space
+    changes = np.flatnonzero(np.diff(path[first:]))
+    return (first + int(changes[-1]) + 1 if len(changes) else longest), False
 
 
 def timed_words(log_probs: np.ndarray, tokens: Sequence[str], blank: int, separator: str, seconds: float) -> list[Word]:
@@ -94,24 +83,3 @@ def words_of(spans: Sequence[Span], tokens: Sequence[str], separator: str, frame
 
 def _word(spans: Sequence[Span], text: str, frame: float) -> Word:
     return Word(text, spans[0].begin * frame, spans[-1].end * frame, sum(span.confidence for span in spans) / len(spans))
-
-
-def ctm(name: str, words: Sequence[Word], channel: int = 1) -> str:
-    """Lines of NIST's CTM: recording, channel, begin, duration, word. The name must be one word (asrlib.utils.files.plain_name)."""
-    return "".join(f"{name} {channel} {word.begin:.2f} {word.end - word.begin:.2f} {word.text}\n" for word in words)
-
-
-def srt(words: Sequence[Word], separator: str, longest: float = 6.0, pause: float = 0.7) -> str:
-    """Subtitles of at most `longest` seconds, a new one after every pause."""
-    groups: list[list[Word]] = []
-    for word in words:
-        if not groups or word.begin - groups[-1][-1].end > pause or word.end - groups[-1][0].begin > longest:
-            groups.append([])
-        groups[-1].append(word)
-    blocks = (f"{n}\n{_time(g[0].begin)} --> {_time(g[-1].end)}\n{separator.join(w.text for w in g)}\n" for n, g in enumerate(groups, 1))
-    return "\n".join(blocks)
-
-
-def _time(seconds: float) -> str:
-    milliseconds = round(seconds * 1000)
-    return f"{milliseconds // 3600000:02d}:{milliseconds // 60000 % 60:02d}:{milliseconds // 1000 % 60:02d},{milliseconds % 1000:03d}"

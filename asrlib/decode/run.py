@@ -23,6 +23,12 @@ log = get_logger(__name__)
 _decoder: BeamDecoder | None = None  # of a worker process
 
 
+def greedy(log_probs: np.ndarray, tokens: Sequence[str], blank: int, separator: str = "") -> Hypothesis:
+    """The labelling of the best path of (T, V); its score is that of the path."""
+    ids = ctc_greedy(log_probs, blank)
+    return Hypothesis(tokens_to_text(ids, tokens, separator), float(log_probs.max(-1).sum()) if len(log_probs) else 0.0, tuple(ids))
+
+
 def decode_all(
     log_probs: Sequence[np.ndarray],
     tokens: Sequence[str],
@@ -38,15 +44,21 @@ def decode_all(
     and pieces, " " for tokens that are words), `<space>` becomes a space, runs of spaces become one. An output of only blanks gives the
     empty text. nj: processes of the beam search; greedy search runs in this process.
     """
-    if mode == "greedy":
-        return [tokens_to_text(ctc_greedy(x, blank), tokens, separator) for x in log_probs]
-    return [best[0].text for best in decode_nbest(log_probs, tokens, blank, config or BeamConfig(), nj, separator)]
+    return [best[0].text for best in decode_nbest(log_probs, tokens, blank, mode, config or BeamConfig(), nj, separator)]
 
 
 def decode_nbest(
-    log_probs: Sequence[np.ndarray], tokens: Sequence[str], blank: int, config: BeamConfig, nj: int = 1, separator: str = ""
+    log_probs: Sequence[np.ndarray],
+    tokens: Sequence[str],
+    blank: int,
+    mode: Literal["greedy", "beam"],
+    config: BeamConfig,
+    nj: int = 1,
+    separator: str = "",
 ) -> list[list[Hypothesis]]:
-    """The n best hypotheses of each utterance by beam search; arguments as for decode_all."""
+    """The config.nbest best hypotheses of each utterance, of greedy search one; arguments as for decode_all."""
+    if mode == "greedy":
+        return [[greedy(x, tokens, blank, separator)] for x in log_probs]
     bar: dict = {"desc": "beam search", "total": len(log_probs), "unit": "utt"}
     if nj == 1 or len(log_probs) < 2:
         decoder = BeamDecoder(tokens, blank, config, separator)
@@ -61,14 +73,28 @@ def decode_nbest(
         raise UserError(f"a process of the beam search was killed (out of memory?): try --nj below {workers} or a smaller beam_size") from None
 
 
-def write_hypotheses(folder: Path, texts: Mapping[str, str], audio_seconds: float, seconds: float, facts: Mapping[str, float]) -> None:
-    """Writes FOLDER/text, one line per utterance, and FOLDER/rtf.json: the real-time factor (seconds of work per second of audio) and `facts`."""
-    write_table(folder / "text", texts)
+def write_hypotheses(
+    folder: Path, found: Mapping[str, Sequence[Hypothesis]], tokens: Sequence[str], nbest: int, audio_seconds: float, seconds: float,
+    facts: Mapping[str, float],
+) -> None:  # fmt: skip
+    """Writes FOLDER/text, one line per utterance, and FOLDER/rtf.json: the real-time factor (seconds of work per second of audio) and `facts`.
+
+    found: the hypotheses of each utterance, best first, at least one. nbest: if above 0, also FOLDER/1best_recog to FOLDER/{nbest}best_recog in
+    ESPnet's layout: text, token, token_int, score. An utterance that has fewer hypotheses is left out of the later ones.
+    """
+    write_table(folder / "text", {utt: best[0].text for utt, best in found.items()})
+    for n in range(nbest):
+        rows = {utt: best[n] for utt, best in found.items() if len(best) > n}
+        place = folder / f"{n + 1}best_recog"
+        write_table(place / "text", {utt: hypothesis.text for utt, hypothesis in rows.items()})
+        write_table(place / "token", {utt: " ".join(tokens[i] for i in hypothesis.tokens) for utt, hypothesis in rows.items()})
+        write_table(place / "token_int", {utt: " ".join(map(str, hypothesis.tokens)) for utt, hypothesis in rows.items()})
+        write_table(place / "score", {utt: f"{hypothesis.score:.6f}" for utt, hypothesis in rows.items()})
     factor = seconds / audio_seconds
     with atomic_write(folder / "rtf.json") as stream:
         json.dump({"audio_seconds": round(audio_seconds, 2), **facts, "real_time_factor": round(factor, 5)}, stream, indent=1)
-    empty = sum(not text for text in texts.values())
-    log.info("%d utterances, %d of them empty, real-time factor %.4f -> %s", len(texts), empty, factor, folder / "text")
+    empty = sum(not best[0].text for best in found.values())
+    log.info("%d utterances, %d of them empty, real-time factor %.4f -> %s", len(found), empty, factor, folder / "text")
 
 
 def _start(*arguments) -> None:

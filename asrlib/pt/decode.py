@@ -1,4 +1,4 @@
-"""Decoding of Kaldi directories with a fine-tuned ESPnet model on all cores or cards: CTC best path, CTC prefix beam search or joint beam search."""
+"""Decoding of Kaldi directories with a fine-tuned ESPnet model on all cores or cards: CTC alone, or searches with attention."""
 
 import time
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ import torch
 from asrlib.config.base import read_yaml
 from asrlib.corpora.faults import BAD_UTTS, list_bad, pass_over
 from asrlib.corpora.kaldi_dir import KaldiDir, Utterance
-from asrlib.decode.beam import BeamConfig
-from asrlib.decode.run import decode_all, write_hypotheses
+from asrlib.decode.beam import BeamConfig, BeamDecoder
+from asrlib.decode.run import decode_nbest, write_hypotheses
 from asrlib.pt.device import OutOfMemory, choose
-from asrlib.pt.recogniser import RATE, JointConfig, Output, Recogniser, model_files, separator
+from asrlib.pt.recogniser import BLANK, RATE, SEARCHES, JointConfig, Output, Recogniser, model_files, separator
 from asrlib.utils.backend import LOCAL, Backend
 from asrlib.utils.errors import UserError
 from asrlib.utils.parallel import run_jobs, split_evenly
@@ -36,6 +36,7 @@ class Job:
     exp_dir: Path
     mode: str
     joint: JointConfig
+    beam: BeamConfig
     device: str  # a kind: auto, cpu, cuda or npu
 
 
@@ -49,15 +50,16 @@ def decode_dirs(
     nj: int,
     device: str = "cpu",
     backend: Backend = LOCAL,
+    nbest: int = 0,
 ) -> dict[Path, Path]:
-    """Writes OUT/decode_MODE/SET/text and rtf.json for every mode (greedy, beam, joint) and Kaldi directory.
+    """Writes OUT/decode_MODE/SET/text and rtf.json for every mode (greedy, beam, joint, attention, attention_rescoring) and Kaldi directory.
 
-    nj: processes on CPUs, at most; with cards there is one for each, and nj for the search of mode beam.
+    nj: processes on CPUs, at most; with cards there is one for each, and nj for the search of mode beam. nbest: see write_hypotheses.
     Utterances that cannot be read are passed over, logged, and listed with the reason in OUT/decode_MODE/SET/bad_utts.txt: returns these lists of
-    the first mode by the directory. UserError: no model, no such device, too little memory, mode joint without an attention decoder, no utterance of
-    a set can be read.
+    the first mode by the directory. UserError: no model, no such device, too little memory, a mode that needs an attention decoder which the model
+    does not have, no utterance of a set can be read.
     """
-    if "joint" in modes and read_yaml(model_files(exp_dir)[0]).get("model_conf", {}).get("ctc_weight") == 1.0:
+    if set(modes) & set(SEARCHES) and read_yaml(model_files(exp_dir)[0]).get("model_conf", {}).get("ctc_weight") == 1.0:
         raise UserError(f"{exp_dir} was trained with CTC only and has no attention decoder: choose greedy or beam")
     sets = {path: list(KaldiDir.read(path).utterances()) for path in data_dirs}
     utterances = [utterance for part in sets.values() for utterance in part]
@@ -65,10 +67,9 @@ def decode_dirs(
     names = [""] * nj if backend.slurm else choose(device).names()  # a job of the cluster chooses its own
     names = names * nj if names == ["cpu"] else names[:nj]
     lists: dict[Path, Path] = {}
-    for group in ([mode for mode in modes if mode != "joint"], [mode for mode in modes if mode == "joint"]):  # CTC modes share the outputs
-        if not group:
-            continue
-        answers = iter(_answers(Job(exp_dir, group[0], joint, device), utterances, names, backend, out / "log"))
+    ctc = [mode for mode in modes if mode not in SEARCHES]  # they share the outputs
+    for group in ([ctc] if ctc else []) + [[mode] for mode in modes if mode in SEARCHES]:
+        answers = iter(_answers(Job(exp_dir, group[0], joint, beam, device), utterances, names, backend, out / "log"))
         for path, part in sets.items():
             outputs = [next(answers) for _ in part]
             bad = {utterance.id: output for utterance, output in zip(part, outputs, strict=True) if isinstance(output, str)}
@@ -80,20 +81,21 @@ def decode_dirs(
                 if len(bad) == len(part):
                     raise UserError(f"{path}: no utterance can be read, {next(iter(bad.values()))}")
                 read = [utterance for utterance in part if utterance.id not in bad]
-                _write(folder, mode, read, [output for output in outputs if not isinstance(output, str)], exp_dir, beam, nj, len(names))
+                _write(folder, mode, read, [output for output in outputs if not isinstance(output, str)], exp_dir, beam, nj, len(names), nbest)
     return lists
 
 
 def _write(
-    folder: Path, mode: str, utterances: Sequence[Utterance], answers: Sequence[Answer], exp_dir: Path, beam: BeamConfig, nj: int, processes: int
-) -> None:
+    folder: Path, mode: str, utterances: Sequence[Utterance], answers: Sequence[Answer], exp_dir: Path, beam: BeamConfig, nj: int, processes: int,
+    nbest: int,
+) -> None:  # fmt: skip
+    tokens = list(read_yaml(model_files(exp_dir)[0])["token_list"])
     outputs, seconds, begin = [answer[0] for answer in answers], sum(answer[1] for answer in answers) / processes, time.perf_counter()
-    if mode != "joint":
-        tokens = list(read_yaml(model_files(exp_dir)[0])["token_list"])
-        outputs = decode_all(outputs, tokens, 0, mode, beam, nj, separator(tokens))
+    if mode not in SEARCHES:
+        outputs = decode_nbest(outputs, tokens, BLANK, mode, beam, nj, separator(tokens))
     seconds += time.perf_counter() - begin
-    texts = {utterance.id: text for utterance, text in zip(utterances, outputs, strict=True)}
-    write_hypotheses(folder, texts, sum(answer[2] for answer in answers), seconds, {"processes": processes})
+    found = {utterance.id: best for utterance, best in zip(utterances, outputs, strict=True)}
+    write_hypotheses(folder, found, tokens, nbest, sum(answer[2] for answer in answers), seconds, {"processes": processes})
 
 
 def _answers(job: Job, utterances: Sequence[Utterance], names: Sequence[str], backend: Backend, log_dir: Path) -> list[Answer | str]:
@@ -134,13 +136,16 @@ def _shown(bar, answers: list[Answer | str]) -> list[Answer | str]:
 
 # State of a worker process
 _recogniser: Recogniser | None = None
+_decoder: BeamDecoder | None = None  # of mode attention_rescoring
 _error: UserError | None = None
-_mode = ""
+_job: Job | None = None
 
 
 def _load(job: Job, device: str) -> None:
-    global _recogniser, _mode
-    _recogniser, _mode = Recogniser(job.exp_dir, job.joint, device), job.mode
+    global _recogniser, _decoder, _job
+    _recogniser, _job = Recogniser(job.exp_dir, job.joint, device), job
+    tokens = _recogniser.tokens
+    _decoder = BeamDecoder(tokens, BLANK, job.beam, separator(tokens)) if job.mode == "attention_rescoring" else None
 
 
 def _start(job: Job, devices: SimpleQueue) -> None:
@@ -168,13 +173,13 @@ def _batch(utterances: Sequence[Utterance]) -> list[Answer | str]:
 def _outputs(ids: Sequence[str], audios: Sequence[np.ndarray]) -> list[Output]:
     """The outputs of a batch; where memory is short, of its halves. UserError: one utterance alone is too long."""
     try:
-        return _recogniser(audios, _mode)
+        return [output if isinstance(output, np.ndarray) else output[: _job.beam.nbest] for output in _recogniser(audios, _job.mode, _decoder)]
     except OutOfMemory as error:
         fault = str(error)
     if len(ids) > 1:  # not inside the handler, whose error holds the memory
         half = len(ids) // 2
         return _outputs(ids[:half], audios[:half]) + _outputs(ids[half:], audios[half:])
-    smaller = "a smaller beam_size (--inference_config)" if _mode == "joint" else "fewer processes (--nj)"
+    smaller = "a smaller beam_size (--inference_config)" if _job.mode in SEARCHES else "fewer processes (--nj)"
     raise UserError(f"utterance {ids[0]}: {fault}: cut it (segments), or give {smaller} or --asr_device cpu")
 
 

@@ -1,8 +1,8 @@
-"""A fine-tuned ESPnet model that takes audio: CTC log-probabilities, or texts by the joint search."""
+"""A fine-tuned ESPnet model that takes audio: CTC log-probabilities, or hypotheses of the searches that its decoder takes part in."""
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +10,23 @@ import torch
 from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 
 from asrlib.config.base import read_yaml
-from asrlib.decode.greedy import tokens_to_text
+from asrlib.decode.beam import BeamDecoder, Hypothesis
+from asrlib.decode.greedy import SPACE, tokens_to_text
 from asrlib.pt.asr_model import load_asr_model
 from asrlib.pt.device import OutOfMemory, activate, choose, memory_faults
 from asrlib.pt.joint.decoder import supported
 from asrlib.pt.joint.espnet_search import espnet_search, load_lm
-from asrlib.pt.joint.search import Hypothesis, Options, joint_search
+from asrlib.pt.joint.rescoring import rescore
+from asrlib.pt.joint.search import Hypothesis as Found
+from asrlib.pt.joint.search import Options, joint_search
 from asrlib.utils.errors import UserError
 
 INFERENCE = "inference"  # folder of the model that takes audio, in the experiment
 RATE = 16000
 FRAME = 400  # samples: the receptive field of HuBERT's convolutions; a window of ESPnet's log-mel features has 512
 BLANK = 0
-Output = str | np.ndarray  # a text, or log-probabilities (T, V) of the tokens
+SEARCHES = ("joint", "attention", "attention_rescoring")  # modes that need an attention decoder
+Output = list[Hypothesis] | np.ndarray  # best first, at least one, or log-probabilities (T, V) of the tokens
 
 
 @dataclass
@@ -52,15 +56,15 @@ class Recogniser:
         beam_size, lm_weight = min(joint.beam_size, len(self.tokens)), joint.lm_weight if self.lm else 0.0
         self.options = Options(beam_size, joint.ctc_weight, joint.penalty, joint.maxlenratio, joint.minlenratio, lm_weight)
 
-    def __call__(self, audios: Sequence[np.ndarray], mode: str) -> list[Output]:
-        """audios: (samples,) each, at 16 kHz -> the texts if mode is "joint", otherwise the CTC log-probabilities (T, V).
+    def __call__(self, audios: Sequence[np.ndarray], mode: str, decoder: BeamDecoder | None = None) -> list[Output]:
+        """audios: (samples,) each, at 16 kHz -> the hypotheses of a mode of `search`, for other modes the CTC log-probabilities (T, V).
 
         Audio that is shorter than a frame, or than what the encoder's subsampling needs, has an empty text and no frames. OutOfMemory: the device has
         too little for these.
         """
         with memory_faults(f"{sum(map(len, audios)) / RATE:.1f} s of audio on {self.device}"):
             encoded = [self.encode(audio) for audio in audios]
-            return self.texts(encoded) if mode == "joint" else [self.log_probs(x) for x in encoded]
+            return self.search(encoded, mode, decoder) if mode in SEARCHES else [self.log_probs(x) for x in encoded]
 
     def encode(self, audio: np.ndarray) -> torch.Tensor | None:
         """The encoder's output (T, D); None: the audio is too short. One utterance at a time: padding would change the convolutions' output."""
@@ -78,21 +82,44 @@ class Recogniser:
         with torch.inference_mode():
             return self.model.ctc.log_softmax(encoded[None])[0].cpu().numpy()
 
-    def texts(self, encoded: Sequence[torch.Tensor | None]) -> list[str]:
-        """The texts of outputs of `encode`, by the joint search."""
-        return [self.text(hypotheses[0].tokens) if hypotheses else "" for hypotheses in self.search(encoded)]
+    def search(self, encoded: Sequence[torch.Tensor | None], mode: str = "joint", decoder: BeamDecoder | None = None) -> list[list[Hypothesis]]:
+        """The hypotheses of outputs of `encode`, best first, with different texts; an empty one for audio that is too short.
 
-    def search(self, encoded: Sequence[torch.Tensor | None]) -> list[list[Hypothesis]]:
-        """The hypotheses of outputs of `encode`, best first, by the joint search; none for audio that is too short."""
+        mode: joint; attention, without CTC; or attention_rescoring, of the hypotheses of `decoder`, CTC's prefix beam search.
+        """
         present = [x for x in encoded if x is not None]
-        answers = iter(self._search(present) if present else [])
-        return [[] if x is None else next(answers) for x in encoded]
+        if mode == "attention_rescoring":
+            assert decoder is not None
+            answers = iter([self._rescored(x, decoder) for x in present])
+        else:
+            options = self.options if mode == "joint" else replace(self.options, ctc_weight=0.0)
+            answers = iter(self._search(present, options) if present else [])
+        return [self._distinct([] if x is None else next(answers)) for x in encoded]
 
-    def _search(self, encoded: list[torch.Tensor]) -> list[list[Hypothesis]]:
+    def _search(self, encoded: list[torch.Tensor], options: Options) -> list[list[Found]]:
         """The hypotheses of each utterance; decoders that StepDecoder does not know go through ESPnet's own search."""
-        if self.options.ctc_weight == 1 or supported(self.model.decoder):
-            return joint_search(self.model, encoded, self.options, self.lm)
-        return [espnet_search(self.model, x, self.options, self.lm) for x in encoded]
+        if options.ctc_weight == 1 or supported(self.model.decoder):
+            return joint_search(self.model, encoded, options, self.lm)
+        return [espnet_search(self.model, x, options, self.lm) for x in encoded]
+
+    def _rescored(self, encoded: torch.Tensor, decoder: BeamDecoder) -> list[Found]:
+        candidates = decoder.decode(self.log_probs(encoded), self.options.beam_size)
+        return rescore(self.model, encoded, [Found(self._spelled(found), found.score) for found in candidates], self.options)
+
+    def _spelled(self, found: Hypothesis) -> tuple[int, ...]:
+        """The tokens without the space with which a search over words ends them."""
+        ids = found.tokens
+        while ids and self.tokens[ids[-1]] == SPACE:
+            ids = ids[:-1]
+        return ids
+
+    def _distinct(self, found: Sequence[Found]) -> list[Hypothesis]:
+        texts: dict[str, Hypothesis] = {}
+        for hypothesis in found:
+            ids = tuple(token for token in hypothesis.tokens if token != BLANK)
+            text = self.text(ids)
+            texts.setdefault(text, Hypothesis(text, hypothesis.score, ids))
+        return list(texts.values()) or [Hypothesis("", 0.0)]
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of token ids."""

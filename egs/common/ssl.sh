@@ -36,7 +36,8 @@ option baselines 'words:random|logmel|iterations|float16' "" \
 model with products in float16 (the migration's error)"
 option random_args text "" 'keys of asr_config to override for random weights, which learn slowly, after those of --asr_args, e.g. "max_epoch=200"'
 option logmel_args text "" 'the same for log-mel features; none: default_logmel_args of the recipe, e.g. "encoder_conf.input_layer=conv2d"'
-option decode_modes 'words:greedy|beam|joint' "greedy joint" 'decoding modes, of "greedy beam joint"'
+option decode_modes 'words:greedy|beam|joint|attention|attention_rescoring' "greedy joint" \
+    'decoding modes, of "greedy beam joint attention attention_rescoring"'
 option published path "" "Markdown table of published results for RESULTS.md; none: that of the corpus"
 
 # shellcheck source=egs/common/pretraining.sh

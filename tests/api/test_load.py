@@ -110,7 +110,7 @@ def test_fine_tuned_models(finetuned, tones, tmp_path):
     """Moved without the recipe, and packed: what the experiment gives."""
     audio = soxr.resample(*tones, 16000), 16000
     model = asrlib.load(finetuned)
-    assert model.modes == ("greedy", "beam", "joint")
+    assert model.modes == ("greedy", "beam", "joint", "attention", "attention_rescoring")
     expected = {mode: described(model.transcribe(*audio, mode=mode, nbest=2)) for mode in model.modes}
     assert all(text for text, *_ in expected.values()) and len(expected["joint"][2]) == 2
     shutil.copytree(finetuned, tmp_path / "moved")

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrlib.api import model as module
+from asrlib.api import long, vad
+from asrlib.api.long import Stretch
 from asrlib.api.model import Model
-from asrlib.decode.beam import BeamConfig
+from asrlib.decode.beam import BeamConfig, BeamDecoder, Hypothesis
+from asrlib.decode.longform import Word
 from asrlib.utils.errors import UserError
-from tests.decode.test_transcribe import HOP, RATE, TOKENS, Levels, sound
+from tests.api.test_transcribe import HOP, RATE, TOKENS, Levels, sound
 
 
 class Network(Levels):
@@ -76,15 +78,48 @@ def test_what_the_model_does_not_have(model, mode, nbest, message):
 
 
 @pytest.mark.parametrize("mode", ["greedy", "beam"])
-def test_long_recordings(model, monkeypatch, mode):
+def test_long_recordings(model, mode):
     """Windows of a second, parts cut at pauses: the text, times and best combinations of the whole."""
-    monkeypatch.setattr(module, "WINDOW", 1.0)
-    monkeypatch.setattr(module, "OVERLAP", 0.4)
+    model.window, model.overlap = 1.0, 0.4
     text = "AB A BB A AB BA"
     result = model.transcribe(sound(text), RATE, mode=mode, nbest=2)
     assert result.text == text and [word.text for word in result.words] == text.split()
     assert [word.begin for word in result.words] == pytest.approx([0.0, 0.6, 1.0, 1.6, 2.0, 2.6])
     assert len(result.nbest) == (1 if mode == "greedy" else 2) and result.nbest[0].text == text
+
+
+def test_only_a_few_minutes_at_a_time(model, monkeypatch):
+    """Of a long recording, the network computes two windows together, and the search has taken the first ones before it computes the last."""
+    monkeypatch.setattr(long, "GROUP", 2.0)
+    model.window, model.overlap = 1.0, 0.4
+    events, compute, search = [], model._network.log_probs, BeamDecoder.decode
+    model._network.log_probs = lambda audios: events.append(len(audios)) or compute(audios)
+    monkeypatch.setattr(BeamDecoder, "decode", lambda self, x, n: events.append("search") or search(self, x, n))
+    assert model.transcribe(sound("AB " * 8), RATE, mode="beam").text == " ".join(["AB"] * 8)
+    assert events.count(2) == 4 and events.index("search") < 2 and "search" in events[2:-2]
+
+
+@pytest.mark.parametrize("mode", ["greedy", "beam"])
+def test_voice_activity(model, monkeypatch, mode):
+    """Parts of speech are computed by themselves; words are joined with a space and have their times in the recording."""
+    asked = []
+    spans = [(0, 6 * HOP), (10 * HOP, 12 * HOP)]
+    monkeypatch.setattr(vad, "speech", lambda samples, rate, longest: asked.append((len(samples), rate, longest)) or spans)
+    audio = sound("AB A B")
+    model.window = 1.0
+    result = model.transcribe(audio, RATE, mode=mode, vad=True)
+    assert asked == [(12 * HOP, RATE, 1.0)] and result.text == "AB B"
+    assert [(word.text, round(word.begin, 3), round(word.end, 3)) for word in result.words] == [("AB", 0, 0.3), ("B", 1.0, 1.1)]
+    assert model.transcribe(sound("A"), RATE, mode=mode, vad=True).text == "A" and len(asked) == 1, "short ones are not cut"
+    spans.clear()
+    nothing = model.transcribe(audio, RATE, mode=mode, vad=True)
+    assert (nothing.text, nothing.words, nothing.seconds, nothing.nbest[0].text) == ("", (), 1.2, "")
+
+
+def test_texts_without_a_path_keep_their_words(model):
+    part = Stretch(2.0, 0.5, np.log(np.full((2, 4), 0.25)), False)
+    words = model._words(part, Hypothesis("AB A", 0.0, (0, 1, 2, 0)))
+    assert words == [Word("AB", 2.0, 2.5, 0.0), Word("A", 2.5, 3.0, 0.0)]
 
 
 def test_clips_and_nothing(model):

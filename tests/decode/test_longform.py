@@ -1,11 +1,10 @@
 """Windows of long recordings, joining of their outputs, and word times."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrlib.decode.longform import Word, ctm, pieces, srt, stitched, timed_words, windows
+from asrlib.decode.longform import first_cut, own_frames, timed_words, windows
 
 TOKENS = ["A", "B", "<space>", "<blank>"]
 
@@ -24,7 +23,8 @@ def test_stitching_gives_the_frames_of_the_whole(frames, size, overlap):
     whole = np.arange(frames, dtype=np.float32)[:, None]
     spans = windows(10 * frames, 10 * size, 20 * overlap)
     parts = [whole[begin // 10 : end // 10] for begin, end in spans]
-    np.testing.assert_array_equal(stitched(parts, spans), whole)
+    own = [part[own_frames(len(part), number, spans)] for number, part in enumerate(parts)]
+    np.testing.assert_array_equal(np.concatenate(own), whole)
 
 
 def outputs(path):
@@ -57,29 +57,19 @@ def test_confidence_is_the_mean_of_the_tokens():
     assert [round(word.confidence, 3) for word in timed_words(path, TOKENS, 3, "", 0.3)] == [0.7]
 
 
-@given(st.lists(st.sampled_from([0, 2, 3]), max_size=60), st.integers(2, 20))
-def test_pieces_are_cut_in_pauses(path, longest):
-    """At a space of the second half if there is one, else at a blank, else where the piece is longest."""
-    spans = pieces(np.log(np.eye(4)[path].reshape(-1, 4) + 1e-3), 3, 2, longest)
-    assert spans[0].begin == 0 and spans[-1].end == len(path) and all(a.end == b.begin for a, b in zip(spans, spans[1:], strict=False))
-    assert all(0 < span.end - span.begin <= longest for span in spans) or not path
-    for begin, end, space in spans[:-1]:
-        half = path[begin + longest // 2 : begin + longest]
-        assert space == (2 in half)
-        assert {path[end - 1], path[end]} & {2, 3} if 2 in half or 3 in half else end == begin + longest
+@given(st.lists(st.sampled_from([0, 1, 2, 3]), min_size=3, max_size=60), st.integers(2, 20))
+def test_cuts_are_in_pauses(path, longest):
+    """At a space of the second half if there is one, else at a blank, else between two tokens, else as late as possible."""
+    longest = min(longest, len(path) - 1)
+    cut, space = first_cut(np.log(np.eye(4)[path] + 1e-3), 3, 2, longest)
+    assert 0 < cut <= longest
+    half = path[longest // 2 : longest]
+    assert space == (2 in half)
+    if {2, 3} & set(half):
+        assert {path[cut - 1], path[cut]} & {2, 3}
+    else:
+        assert path[cut - 1] != path[cut] if len(set(half)) > 1 else cut == longest
 
 
 def test_nothing():
-    assert timed_words(np.empty((0, 4), np.float32), TOKENS, 3, "", 0.0) == [] and ctm("a", []) == "" and srt([], " ") == ""
-
-
-def test_formats():
-    words = [Word("A", 0.1, 0.5), Word("B", 0.6, 0.9), Word("C", 3661.5, 3662.0)]
-    assert ctm("talk", words[:1]) == "talk 1 0.10 0.40 A\n"
-    assert srt(words, " ") == "1\n00:00:00,100 --> 00:00:00,900\nA B\n\n2\n01:01:01,500 --> 01:01:02,000\nC\n"
-
-
-@pytest.mark.parametrize(("pause", "blocks"), [(0.05, 3), (10000, 2)])
-def test_subtitles_end_at_pauses_and_when_long(pause, blocks):
-    words = [Word("A", 0.1, 0.5), Word("B", 0.6, 0.9), Word("C", 6.5, 6.9)]
-    assert srt(words, " ", pause=pause).count("-->") == blocks
+    assert timed_words(np.empty((0, 4), np.float32), TOKENS, 3, "", 0.0) == []

@@ -19,11 +19,13 @@ from espnet2.asr.encoder.conformer_encoder import TooShortUttError
 from asrlib.bin import decode, dump_speech, finetune, make_tokens, transcribe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import read_table, write_table
+from asrlib.decode.beam import BeamConfig, Hypothesis
 from asrlib.pt import decode as decoding
 from asrlib.pt.asr_model import known
 from asrlib.pt.device import Device, OutOfMemory
 from asrlib.pt.recogniser import JointConfig, Recogniser
 from asrlib.pt.training import register
+from asrlib.utils.decoding import MODES
 from asrlib.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,20 +99,28 @@ def test_audio_gives_what_the_cached_states_gave(experiment, dumps, tones_dir):
 
 
 def test_decoding(experiment, tones_dir, tmp_path):
-    options = ["--modes", "greedy beam joint", "--out", str(tmp_path), "--nj", "1"]
+    options = ["--modes", " ".join(MODES), "--out", str(tmp_path), "--nj", "1", "--nbest", "2"]
     decode.main(["--exp_dir", str(experiment), "--data_dirs", str(tones_dir / "dev"), *options])
-    for mode in ("greedy", "beam", "joint"):
-        assert read_table(tmp_path / f"decode_{mode}/dev/text").rows.keys() == KaldiDir.read(tones_dir / "dev").text.keys()
+    for mode in MODES:
+        texts = read_table(tmp_path / f"decode_{mode}/dev/text").rows
+        assert texts.keys() == KaldiDir.read(tones_dir / "dev").text.keys()
+        first, second = (tmp_path / f"decode_{mode}/dev/{n}best_recog" for n in (1, 2))
+        assert read_table(first / "text").rows == texts
+        if mode == "greedy":
+            assert not read_table(second / "text").rows
+            continue
+        best, scores, others = read_table(first / "score").rows, read_table(second / "score").rows, read_table(second / "text").rows
+        assert others and all(texts[utt] != others[utt] and float(best[utt]) >= float(scores[utt]) for utt in others)
         assert json.loads((tmp_path / f"decode_{mode}/dev/rtf.json").read_text())["audio_seconds"] == pytest.approx(3.6, abs=0.01)
 
 
-def speech2text(experiment):
+def speech2text(experiment, ctc_weight=0.5):
     """ESPnet's own decoding with our frontends."""
     from espnet2.bin.asr_inference import Speech2Text
 
     register()
     files = {"asr_train_config": str(experiment / "inference/config.yaml"), "asr_model_file": str(experiment / "inference/model.pth")}
-    return Speech2Text(**files, beam_size=3, ctc_weight=0.5, lm_weight=0.0)
+    return Speech2Text(**files, beam_size=3, ctc_weight=ctc_weight, lm_weight=0.0)
 
 
 def test_texts_of_the_joint_search_are_espnets(experiment, tones_dir, monkeypatch):
@@ -118,9 +128,16 @@ def test_texts_of_the_joint_search_are_espnets(experiment, tones_dir, monkeypatc
     recogniser, theirs = Recogniser(experiment, JointConfig(beam_size=3)), speech2text(experiment)
     audios = [utterance.audio(16000) for utterance in KaldiDir.read(tones_dir / "dev").utterances()]
     expected = ["".join(theirs(audio)[0][0].split()) for audio in audios]
-    assert recogniser([audios[0][:100], *audios], "joint") == ["", *expected] and any(expected)
+    assert best(recogniser([audios[0][:100], *audios], "joint")) == ["", *expected] and any(expected)
+    theirs = speech2text(experiment, 0.0)
+    attention = ["".join(theirs(audio)[0][0].split()) for audio in audios]
+    assert best(recogniser(audios, "attention")) == attention
     monkeypatch.setattr("asrlib.pt.recogniser.supported", lambda decoder: False)
-    assert recogniser(audios, "joint") == expected
+    assert best(recogniser(audios, "joint")) == expected
+
+
+def best(found):
+    return ["".join(hypotheses[0].text.split()) for hypotheses in found]
 
 
 def test_the_model_is_the_one_of_espnets_task(experiment):
@@ -159,15 +176,15 @@ def test_running_out_of_memory_names_the_utterance(tones_dir, monkeypatch):
     """A batch is halved until one utterance is alone."""
     tried = []
 
-    def full(audios, mode):
+    def full(audios, mode, decoder):
         tried.append(len(audios))
         if len(audios) > 1 or len(tried) > 2:
             raise OutOfMemory("1.2 s of audio on cuda:0: CUDA out of memory")
-        return ["text"]
+        return [[Hypothesis("text", 0.0)]]
 
     utterances = list(KaldiDir.read(tones_dir / "dev").utterances())[:2]
     monkeypatch.setattr(decoding, "_recogniser", full)
-    monkeypatch.setattr(decoding, "_mode", "joint")
+    monkeypatch.setattr(decoding, "_job", decoding.Job(Path("exp"), "joint", JointConfig(), BeamConfig(), "cpu"))
     message = f"^utterance {utterances[1].id}: 1.2 s of audio on cuda:0: CUDA out of memory: cut it .segments., or give a smaller beam_size"
     with pytest.raises(UserError, match=message):
         decoding._batch(utterances)
@@ -184,7 +201,9 @@ def test_memory_of_the_model_and_of_audio(experiment, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--modes", "magic"], "--modes: 'magic' is not one of greedy beam joint"),
+        (["--modes", "magic"], "--modes: 'magic' is not one of greedy beam joint attention attention_rescoring"),
+        (["--hotwords", "A"], "--hotwords needs mode beam or attention_rescoring"),
+        (["--nbest", "-1"], "--nbest must be at least 0"),
         (["--modes", ""], "need at least one value"),
         (["--data_dirs", ""], "need at least one value"),
         (["--data_dirs", "a/dev b/dev"], "duplicate directory name 'dev' (b/dev)"),
@@ -196,13 +215,13 @@ def test_decoding_of_what_is_not_there(tmp_path, capsys, options, message):
     assert message in str(caught.value) + capsys.readouterr().err
 
 
-@pytest.mark.parametrize("kind", ["text", "json", "ctm", "srt"])
+@pytest.mark.parametrize("kind", ["text", "json", "ctm", "srt", "vtt"])
 def test_transcribing(experiment, tones_dir, tmp_path, kind):
     out = tmp_path / "out"
     audio = sorted(tones_dir.glob("dev*.wav"))
     transcribe.main(["--exp_dir", str(experiment), "--format", kind, "--out", str(out), "--window", "0.7", "--overlap", "0.2", *map(str, audio)])
-    if kind == "srt":
-        assert sorted(path.name for path in out.iterdir()) == [f"dev0{i}.srt" for i in range(3)]
+    if kind in ("srt", "vtt"):
+        assert sorted(path.name for path in out.iterdir()) == [f"dev0{i}.{kind}" for i in range(3)]
     elif kind == "json":
         rows = [json.loads(line) for line in out.read_text().splitlines()]
         assert [row["name"] for row in rows] == ["dev00", "dev01", "dev02"] and all(row["seconds"] == 1.2 for row in rows)
@@ -243,7 +262,7 @@ def test_what_the_encoder_finds_too_short_has_no_frames(experiment, clips, monke
     audio = 0.1 * np.random.default_rng(0).normal(size=400).astype(np.float32)
     with pytest.raises(TooShortUttError), torch.no_grad():
         recogniser.model.encode(torch.from_numpy(audio)[None], torch.tensor([400]))
-    assert recogniser([audio], "greedy")[0].shape == (0, len(recogniser.tokens)) and recogniser([audio], "joint") == [""]
+    assert recogniser([audio], "greedy")[0].shape == (0, len(recogniser.tokens)) and recogniser([audio], "joint")[0][0].text == ""
 
 
 def test_another_configuration_in_the_same_folder_is_refused(experiment, dumps, progre_package):

@@ -162,7 +162,7 @@ def test_names_of_pretrained_models_tell_them_apart(call, project, path, name):
     [
         (["--upstream", "hubert_fairseq"], "needs --pretrained_model FILE"),
         (["--upstream", "wavlm"], "--upstream: 'wavlm' is not one of progre_ms, hubert_ms, hubert_fairseq, wav2vec2_fairseq"),
-        (["--decode_modes", "magic"], "--decode_modes: 'magic' is not one of greedy beam joint"),
+        (["--decode_modes", "magic"], "--decode_modes: 'magic' is not one of greedy beam joint attention attention_rescoring"),
         (["--mini", "true", "--clusters", "100 500"], "must have the same length"),
         (["--corpus_dir", "."], "has no folder wav: give data_aishell"),
     ],

@@ -77,7 +77,7 @@ def asrlib(exp_dir: str, data_dir: str, utterances: int, beam_size: int, device:
     from asrlib.pt.decode import BATCH
 
     model, speech, size = recogniser(exp_dir, data_dir, beam_size, device), audios(data_dir, utterances), BATCH[device]
-    return lambda: [text for i in range(0, len(speech), size) for text in model(speech[i : i + size], "joint")]
+    return lambda: [found[0].text for i in range(0, len(speech), size) for found in model(speech[i : i + size], "joint")]
 
 
 def espnet(exp_dir: str, data_dir: str, utterances: int, beam_size: int, device: str) -> Callable[[], list[str]]:
@@ -90,7 +90,7 @@ def search(exp_dir: str, data_dir: str, utterances: int, beam_size: int, device:
 
     model, size = recogniser(exp_dir, data_dir, beam_size, device), BATCH[device]
     encoded = [model.encode(audio) for audio in audios(data_dir, utterances)]
-    return lambda: [text for i in range(0, len(encoded), size) for text in model.texts(encoded[i : i + size])]
+    return lambda: [found[0].text for i in range(0, len(encoded), size) for found in model.search(encoded[i : i + size])]
 
 
 def espnet_search(exp_dir: str, data_dir: str, utterances: int, beam_size: int, device: str) -> Callable[[], list[str]]:

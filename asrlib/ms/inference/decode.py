@@ -6,8 +6,8 @@ from pathlib import Path
 
 from asrlib.config.features import FeatureConfig
 from asrlib.corpora.kaldi_table import read_table
-from asrlib.decode.beam import BeamConfig
-from asrlib.decode.run import decode_all, write_hypotheses
+from asrlib.decode.beam import BeamConfig, Hypothesis
+from asrlib.decode.run import decode_nbest, write_hypotheses
 from asrlib.features.ark import read_matrix
 from asrlib.ms.inference.acoustic import AcousticModel
 from asrlib.utils.errors import UserError
@@ -16,23 +16,25 @@ from asrlib.utils.parallel import cores
 CHUNK_FRAMES = 2_000_000  # features held at once: 1.3 GB, more than five hours of speech
 
 
-def decode_dumps(model: AcousticModel, data_dirs: Sequence[Path], out: Path, modes: Sequence[str], beam: BeamConfig, nj: int = 0) -> None:
+def decode_dumps(
+    model: AcousticModel, data_dirs: Sequence[Path], out: Path, modes: Sequence[str], beam: BeamConfig, nj: int = 0, nbest: int = 0
+) -> None:
     """Writes OUT/decode_MODE/SET/text (`utterance words`, a line per utterance) and rtf.json for each mode (greedy, beam) and dump directory.
 
-    UserError: a directory has no features.
+    nbest: see write_hypotheses. UserError: a directory has no features.
     """
     for data_dir in data_dirs:
         if not (data_dir / "feats.scp").exists():
             raise UserError(f"{data_dir / 'feats.scp'} is missing: run stage 2")
     for data_dir in data_dirs:
-        _decode_dump(model, data_dir, {mode: out / f"decode_{mode}" / data_dir.name for mode in modes}, beam, nj or cores())
+        _decode_dump(model, data_dir, {mode: out / f"decode_{mode}" / data_dir.name for mode in modes}, beam, nj or cores(), nbest)
 
 
-def _decode_dump(model: AcousticModel, data_dir: Path, folders: dict[str, Path], beam: BeamConfig, nj: int) -> None:
+def _decode_dump(model: AcousticModel, data_dir: Path, folders: dict[str, Path], beam: BeamConfig, nj: int, nbest: int) -> None:
     """folders: mode -> output folder. The network runs once for all modes."""
     locations, frames = (read_table(data_dir / name).rows for name in ("feats.scp", "utt2num_frames"))
     tokenizer, network_seconds, clips = model.tokenizer, 0.0, _clips(data_dir, model.config.features)
-    hypotheses: dict[str, dict[str, str]] = {mode: {} for mode in folders}
+    hypotheses: dict[str, dict[str, list[Hypothesis]]] = {mode: {} for mode in folders}
     search_seconds = dict.fromkeys(folders, 0.0)
     for chunk in _chunks({utt: int(frames[utt]) for utt in locations}):
         feats = [read_matrix(locations[utt], f"utterance {utt}", model.config.features.dim) for utt in chunk]
@@ -41,13 +43,13 @@ def _decode_dump(model: AcousticModel, data_dir: Path, folders: dict[str, Path],
         network_seconds += time.perf_counter() - start
         for mode in folders:
             start = time.perf_counter()
-            texts = decode_all(log_probs, tokenizer.tokens, tokenizer.blank, mode, beam, nj, tokenizer.separator)
+            found = decode_nbest(log_probs, tokenizer.tokens, tokenizer.blank, mode, beam, nj, tokenizer.separator)
             search_seconds[mode] += time.perf_counter() - start
-            hypotheses[mode] |= dict(zip(chunk, texts, strict=True))
+            hypotheses[mode] |= dict(zip(chunk, found, strict=True))
     audio = sum(int(frames[utt]) for utt in locations) * model.config.features.window_stride
     for mode, folder in folders.items():
         seconds = {"network_seconds": round(network_seconds, 3), "search_seconds": round(search_seconds[mode], 3)}
-        write_hypotheses(folder, hypotheses[mode], audio, network_seconds + search_seconds[mode], seconds)
+        write_hypotheses(folder, hypotheses[mode], tokenizer.tokens, nbest, audio, network_seconds + search_seconds[mode], seconds)
 
 
 def _clips(data_dir: Path, config: FeatureConfig) -> set[str]:
