@@ -19,7 +19,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 Note = tuple[str, int, str]  # what a process would have logged: module, level, message
 
-FEW = 2000  # items for which processes, which take a second to start, are not worth it
+FEW = 5000  # items for which processes, which take a second to start, are not worth it
 PART = 64  # items given to a process at once
 AHEAD = 4  # parts that wait for each process
 

@@ -65,7 +65,7 @@ def test_a_reader_of_one_recording_refuses(five, tmp_path):
         joined.wav  # noqa: B018
     concat_data.main(["--data_dir", str(five), "--out", str(tmp_path / "joined")])
     with pytest.raises(UserError, match="before concatenation"):
-        manifests.read(tmp_path / "joined")
+        manifests.read([tmp_path / "joined"])
 
 
 def test_bad_part_is_named(five, tmp_path):
