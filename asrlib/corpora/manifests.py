@@ -238,7 +238,7 @@ def _write_kaldi(samples: Sequence[Sample], path: Path) -> int:
             tables.setdefault("segments", {})[sample.utt] = f"{recording} {sample.start} {end}{channel}"
         if sample.channel and sample.channel.alone:
             tables.setdefault("reco2file_and_channel", {})[recording] = f"{recording} {sample.channel.number + 1}"
-    KaldiDir(tables).write(path)
+    KaldiDir(dict(tables)).write(path)
     return len(samples)
 
 

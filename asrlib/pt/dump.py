@@ -16,6 +16,7 @@ import torch
 from asrlib.config.base import override_values, read_yaml
 from asrlib.corpora.audio import check_audio, write_wav
 from asrlib.corpora.audio_file import is_pipe
+from asrlib.corpora.durations import known_seconds
 from asrlib.corpora.faults import BAD_UTTS, pass_over
 from asrlib.corpora.fetch import digest
 from asrlib.corpora.fingerprint import audio_digest
@@ -100,10 +101,9 @@ def upstream_to_cache(name: str, model: str, data_dirs: Sequence[Path], caching:
 
 
 def estimate_bytes(data_dir: Path, upstream: UpstreamSource) -> int:
-    """Bytes that the hidden states of a directory take, from the headers of its files; those that cannot be read count nothing."""
-    lengths = [_seconds(utterance) for utterance in KaldiDir.read(data_dir).utterances()]
-    seconds = sum(length for length in lengths if isinstance(length, float))
-    return round(seconds * RATE / upstream.downsample_rate) * upstream.layers * upstream.dim * 4
+    """Bytes that the hidden states of a directory take; files that cannot be read count nothing."""
+    lengths, _ = known_seconds(KaldiDir.on_disk(data_dir))
+    return round(float(np.nansum(lengths)) * RATE / upstream.downsample_rate) * upstream.layers * upstream.dim * 4
 
 
 def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Limits, nj: int, backend: Backend = LOCAL) -> tuple[int, Bad]:
@@ -240,23 +240,14 @@ def _claim(out: Path, speech: Speech) -> None:
         json.dump(asdict(speech), stream, indent=1)
 
 
-def _seconds(utterance: Utterance) -> float | str:
-    """The duration, or why it is not known."""
-    if any(map(is_pipe, utterance.wavs)):
-        return f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)"
-    try:
-        return float(utterance.seconds())
-    except UserError as error:
-        return str(error)
-
-
 def _inside(data: KaldiDir, limits: Limits, out: Path) -> tuple[KaldiDir, Bad]:
     """The utterances that can be trained on, and those that cannot be read; the others are listed in OUT/set_aside.tsv."""
-    aside, bad = {}, Bad()
-    for utterance in data.utterances():
-        seconds = _seconds(utterance)
-        if isinstance(seconds, str):
-            bad[utterance.id] = seconds
+    aside, (lengths, bad) = {}, known_seconds(data)
+    for utterance, seconds in zip(data.utterances(), lengths.tolist(), strict=True):
+        if any(map(is_pipe, utterance.wavs)):
+            bad[utterance.id] = f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)"
+        elif utterance.id in bad:
+            continue
         elif not limits.shortest <= seconds <= limits.longest:
             aside[utterance.id] = f"{seconds:.3f} seconds, outside {limits.shortest:g} to {limits.longest:g}"
         elif utterance.text is not None and not utterance.text.strip():
