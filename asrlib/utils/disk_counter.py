@@ -12,10 +12,13 @@ KEYS = 500_000  # that are kept in memory
 
 
 class DiskCounter:
-    """Counts keys that can be sorted; more than `limit` different ones are in sorted runs in temporary files, which the end of a `with` removes."""
+    """Counts keys that can be sorted.
 
-    def __init__(self, limit: int = KEYS):
-        self.limit, self.counts, self.runs = limit, Counter[Any](), SortedRuns()
+    More than `limit` (0: KEYS) different ones are in sorted runs in temporary files, which the end of a `with` removes.
+    """
+
+    def __init__(self, limit: int = 0):
+        self.limit, self.counts, self.runs = limit or KEYS, Counter[Any](), SortedRuns()
 
     def update(self, keys: Iterable) -> None:
         """Counts keys."""
