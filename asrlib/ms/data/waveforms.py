@@ -79,9 +79,10 @@ class WaveformSet:
         self.channels, self.utts = self.data.channels(), sorted_keys(self.data.utt2spk)
         self.speakers = np.full(len(self.data), -1, np.int32)
         if targets and train:
-            self.speakers[:] = [targets.speakers.get(utt, -1) for utt in self.utts]
+            self.speakers[:] = np.fromiter((targets.speakers.get(utt, -1) for utt in self.utts), np.int32, len(self.utts))
         self.seconds = seconds(self.data) if targets is None else np.zeros(0)
-        self.frames = np.array([NO_TARGETS if item is None else item.frames for item in self._every()], np.int32)
+        frames = (NO_TARGETS if item is None else item.frames for item in self._every())
+        self.frames = np.fromiter(frames, np.int32, len(self.data))
         numbers = np.flatnonzero(self.frames > NO_TARGETS)
         self.items: Sequence[Item] = Items(self._item, self._every, numbers)
         self.frames = self.frames[numbers]
