@@ -20,6 +20,7 @@ R = TypeVar("R")
 Note = tuple[str, int, str]  # what a process would have logged: module, level, message
 
 FEW = 5000  # items for which processes, which take a second to start, are not worth it
+_told = set[Note]()  # what has been logged of other processes
 PART = 64  # items given to a process at once
 AHEAD = 4  # parts that wait for each process
 
@@ -31,7 +32,7 @@ def mapped(function: Callable[[T], R], items: Iterable[T], count: int, nj: int =
     processes log is logged here, each message once. count: the number of items, of which fewer than FEW are shared between threads of this process,
     as they are inside a daemonic job. nj: processes, 0: one per core. UserError: a process was killed.
     """
-    nj, told, waiting = nj or cores(), set[Note](), deque[Future[tuple[list[R], list[Note]]]]()
+    nj, waiting = nj or cores(), deque[Future[tuple[list[R], list[Note]]]]()
     alone = nj == 1 or count < FEW or multiprocessing.current_process().daemon
     executor: Executor = ThreadPoolExecutor() if alone else ProcessPoolExecutor(nj, multiprocessing.get_context("spawn"), _begin, (os.getpid(),))
     rest = iter(items)
@@ -43,8 +44,8 @@ def mapped(function: Callable[[T], R], items: Iterable[T], count: int, nj: int =
                 return
             results, notes = waiting.popleft().result()
             for note in notes:
-                if note not in told:
-                    told.add(note)
+                if note not in _told:
+                    _told.add(note)
                     get_logger(note[0]).log(note[1], "%s", note[2])
             yield from results
     except BrokenProcessPool:

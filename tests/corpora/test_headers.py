@@ -20,6 +20,7 @@ def test_processes_find_the_same_in_audio(kaldi, tmp_path, monkeypatch, caplog):
     found, opened = [], [{}, {}]
     for few, table, infos in zip((2000, 0), tables, opened, strict=True):
         audio_file.warn_once.cache_clear()
+        pool._told.clear()
         monkeypatch.setattr(pool, "FEW", few)
         found.append((check(kaldi, table, Rules(audio=True), infos), [record.getMessage() for record in caplog.records]))
         caplog.clear()
