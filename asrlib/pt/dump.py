@@ -30,6 +30,7 @@ from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write, run_folder, settle, settled
 from asrlib.utils.log import get_logger
 from asrlib.utils.parallel import run_jobs
+from asrlib.utils.space import free_space, size_of
 
 log = get_logger(__name__)
 
@@ -75,10 +76,10 @@ class Caching:
     asr_args: Sequence[str] = ()
 
 
-def upstream_to_cache(name: str, model: str, data_dirs: Sequence[Path], caching: Caching) -> UpstreamSource | None:
-    """The upstream (its name in s3prl, "" for none, and its checkpoint) whose hidden states are written of data_dirs; None: audio is.
+def upstream_to_cache(name: str, model: str, data_dirs: Sequence[Path], out: Path, caching: Caching) -> UpstreamSource | None:
+    """The upstream (its name in s3prl, "" for none, and its checkpoint) whose hidden states are written of data_dirs to `out`; None: audio is.
 
-    UserError: as describe_upstream; states "true" with a configuration that trains the upstream or takes its last layer alone.
+    UserError: as describe_upstream; states "true" with a configuration that trains the upstream or takes its last layer alone; the disk is too small.
     """
     if not name or caching.states == "false":
         return None
@@ -97,6 +98,10 @@ def upstream_to_cache(name: str, model: str, data_dirs: Sequence[Path], caching:
     if caching.states == "auto" and size > caching.gigabytes:
         log.info("more than --cache_gb %g: they will be computed anew in every epoch", caching.gigabytes)
         return None
+    free = (free_space(out) + size_of(out)) / 1e9
+    if size > free:
+        remedy = "free some space, or give --cache_states false to compute them anew in every epoch"
+        raise UserError(f"{out}: the hidden states will take {size:.1f} GB, {free:.1f} GB are free: {remedy}")
     return source
 
 

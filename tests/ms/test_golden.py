@@ -299,6 +299,7 @@ def assert_golden(found: dict, golden: dict) -> None:
         assert mine["mean"] == pytest.approx(values["mean"], abs=TOLERANCE * deviation), name
     assert found["source"] == golden["source"]
 
+
 CTC_FAMILIES = ("deepspeech2", "deepspeech2_gru", "jasper")
 
 
