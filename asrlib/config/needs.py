@@ -45,7 +45,8 @@ def checkpoints(config: Config, parameters: int) -> Need:
     """Kept weights, the model, and the saved state of a training."""
     trainer: TrainerConfig = config.trainer
     copies = trainer.keep_checkpoints + len(trainer.keep_updates) + 2 + (1 + MOMENTS[config.optim.name] + bool(trainer.ema))
-    return Need(f"checkpoints of {config.model}", copies * parameters * FLOAT / GB, "trainer.keep_checkpoints=1")
+    less = "trainer.keep_checkpoints=1" if trainer.keep_checkpoints > 1 else ""
+    return Need(f"checkpoints of {config.model}", copies * parameters * FLOAT / GB, less)
 
 
 def tuned(nbest: int, upstream: int, systems: int) -> Need:
