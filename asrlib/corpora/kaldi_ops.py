@@ -90,6 +90,16 @@ def combine(parts: Sequence[KaldiDir], names: Sequence[str]) -> KaldiDir:
     return combined
 
 
+class Piece(NamedTuple):
+    """An utterance, before or after it is joined; text and utt2dur: its values, "" without the table."""
+
+    speaker: str
+    utt: str
+    recordings: list[str]
+    text: str
+    utt2dur: str
+
+
 def concat(data: KaldiDir, num: int) -> KaldiDir:
     """Joins every `num` consecutive utterances of a speaker, in the order of their ids; the last one of a speaker may have fewer parts.
 
@@ -103,9 +113,9 @@ def concat(data: KaldiDir, num: int) -> KaldiDir:
         raise UserError("a directory with segments cannot be concatenated: write each utterance to its own file first")
     if not len(data):
         raise UserError("the directory has no utterances to concatenate")
-    rows = DiskSort[Part](attrgetter("utt"))
+    rows = DiskSort[Piece](attrgetter("utt"))
     rows.add(_joined_parts(data, num))
-    values: dict[str, Callable[[Part], str]] = {"utt2spk": attrgetter("speaker"), "utt2parts": lambda row: " ".join(row.recordings)}
+    values: dict[str, Callable[[Piece], str]] = {"utt2spk": attrgetter("speaker"), "utt2parts": lambda row: " ".join(row.recordings)}
     values |= {name: attrgetter(name) for name in ("text", "utt2dur") if name in data.tables}
     for name in sorted(data.tables.keys() & set(UTT_FILES) - values.keys()):
         log.warning(f"dropped {name}: its values are unknown for joined utterances")
@@ -113,26 +123,16 @@ def concat(data: KaldiDir, num: int) -> KaldiDir:
     return KaldiDir(tables | {name: of_kind(data.utt2spk, ((row.utt, value(row)) for row in rows)) for name, value in values.items()})
 
 
-class Part(NamedTuple):
-    """An utterance, before or after it is joined; text and utt2dur: its values, "" without the table."""
-
-    speaker: str
-    utt: str
-    recordings: list[str]
-    text: str
-    utt2dur: str
-
-
-def _joined_parts(data: KaldiDir, num: int) -> Iterator[Part]:
-    parts, tables = DiskSort[Part](), [data.tables.get(name) for name in ("text", "utt2dur")]
+def _joined_parts(data: KaldiDir, num: int) -> Iterator[Piece]:
+    parts, tables = DiskSort[Piece](), [data.tables.get(name) for name in ("text", "utt2dur")]
     known = joined(data.utt2spk, *({} if table is None else table for table in tables))
     for (utt, speaker, values), (_, recordings) in zip(known, data.all_recordings(), strict=True):
         for name, table, value in zip(("text", "utt2dur"), tables, values, strict=True):
             if table is not None and value is None:
                 raise UserError(f"utterance {utt} is not in {name}: run validate_data --fix true on the directory")
-        parts.add([Part(speaker, utt, recordings, *(value or "" for value in values))])
+        parts.add([Piece(speaker, utt, recordings, *(value or "" for value in values))])
     for speaker, of_speaker in groupby(parts, key=attrgetter("speaker")):
         while group := list(islice(of_speaker, num)):
             recordings = [recording for part in group for recording in part.recordings]
             seconds = "" if tables[1] is None else f"{sum(float(part.utt2dur) for part in group):.6f}"
-            yield Part(speaker, f"{group[0].utt}_{len(recordings)}", recordings, " ".join(part.text for part in group), seconds)
+            yield Piece(speaker, f"{group[0].utt}_{len(recordings)}", recordings, " ".join(part.text for part in group), seconds)
