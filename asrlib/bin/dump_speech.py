@@ -38,7 +38,7 @@ def main(argv=None) -> int:
 
     log = get_logger(__name__)
     caching = Caching(args.cache_states, args.cache_gb, args.asr_config, args.asr_args)
-    source = upstream_to_cache(args.upstream, args.upstream_model, args.data_dirs, caching)
+    source = upstream_to_cache(args.upstream, args.upstream_model, args.data_dirs, args.out, caching)
     code = 0
     for folder in map(named_folder, args.data_dirs):
         count, bad = dump(folder, args.out / folder.name, source, Limits(args.shortest, args.longest), args.nj or cores(), backend(args))

@@ -3,7 +3,8 @@
   filter_leaks --data_dir data/train --against "data/dev data/test" --out data/train_noleak
 
 Transcripts are compared in simplified characters, ignoring spaces, punctuation, case and width. OUT holds the filtered directory,
-leaks.tsv (utterance, transcript, and the set and utterance with the same transcript) and hours.tsv (hours before and after).
+leaks.tsv (utterance, transcript, and the set and utterance with the same transcript) and hours.tsv (hours before and after). Hours are those of
+utt2dur; where it is missing, the headers of the files are read and OUT gets one.
 """
 
 from pathlib import Path
@@ -24,7 +25,7 @@ def main(argv=None) -> None:
     from asrlib.corpora.leaks import find_leaks, transcripts, without, write_leaks
     from asrlib.text.simplify import comparable
 
-    data = KaldiDir.read(args.data_dir)
+    data = KaldiDir.on_disk(args.data_dir)
     leaks = find_leaks(data, transcripts(args.against), comparable)
     data = with_durations(data)
     rest = without(data, leaks)

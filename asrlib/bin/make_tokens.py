@@ -4,7 +4,7 @@
   make_tokens --type sentencepiece --nbpe 300 --text data/train/text --out dump/tokens.txt
 
 The list has one token per line, <space> for the space and <blank> last. Nothing is written unless the tokens cover all texts. SentencePiece learns
-from 200,000 sentences, drawn at random, if there are more.
+from --sentences sentences, drawn at random with a fixed seed, if there are more, and has all characters of the others, too; the log tells it.
 """
 
 from pathlib import Path
@@ -19,10 +19,13 @@ def main(argv=None) -> None:
     parser.add_argument("--check", default="", type=paths, help="other text files that the tokens must cover")
     parser.add_argument("--labels", type=Path, help="file with one label per line; default: derived from --text")
     parser.add_argument("--nbpe", type=int, default=500, help="largest number of SentencePiece pieces")
+    parser.add_argument("--sentences", type=int, default=200_000, help="most sentences that SentencePiece learns from")
     parser.add_argument("--out", required=True, type=Path, help="token list to write")
     args = parser.parse_args(argv)
     if args.labels and args.type == "sentencepiece":
         parser.error("--labels and --type sentencepiece are mutually exclusive: SentencePiece learns its pieces from --text")
+    if args.sentences < 1:
+        parser.error(f"--sentences {args.sentences}: give a positive number")
 
     from asrlib.score.texts import read_text
     from asrlib.text.tags import report_phrases
@@ -31,7 +34,7 @@ def main(argv=None) -> None:
 
     files = {str(path): read_text(path) for path in [args.text, *args.check]}
     report_phrases(files[str(args.text)], "words" if args.type == "word" else "one token")
-    tokenizer = read_tokenizer(args.type, args.labels) if args.labels else make_tokenizer(args.type, files[str(args.text)], args.nbpe)
+    tokenizer = read_tokenizer(args.type, args.labels) if args.labels else make_tokenizer(args.type, files[str(args.text)], args.nbpe, args.sentences)
     check_texts(tokenizer, files)
     tokenizer.save(args.out)
     get_logger(__name__).info("%d tokens, blank %d -> %s", len(tokenizer.tokens), tokenizer.blank, args.out)

@@ -7,9 +7,9 @@
   manifest --from data/dev --files LibriSpeech_dataset/val --to LibriSpeech_dataset/libri_val_manifest.csv
 
 Formats: kaldi (a data directory), csv (rows wav,txt), jsonl (root_path and samples), json (Jasper's list), nemo (read only).
-asrlib/corpora/manifests.py describes them, and where ids and speakers come from. Entries that cannot be read are passed over and named; the exit code
-is then 1. The last line writes a set in the layout of MindSpore's DeepSpeech2, with its audio as wav files and its transcripts as txt files; its sets
-are train, val, test_clean and test_other.
+asrlib/corpora/manifests.py describes them, and where ids and speakers come from; json alone has durations, those of the headers. Entries that cannot
+be read are passed over and named; the exit code is then 1. The last line writes a set in the layout of MindSpore's DeepSpeech2, with its audio as wav
+files and its transcripts as txt files; its sets are train, val, test_clean and test_other.
 """
 
 from pathlib import Path
@@ -35,16 +35,14 @@ def get_parser() -> Parser:
 def main(argv=None) -> int:
     args = get_parser().parse_args(argv)
     from asrlib.corpora.librispeech_wav import write_set
-    from asrlib.corpora.manifests import format_of_target, merge, read, write
+    from asrlib.corpora.manifests import format_of_target, read, write
     from asrlib.corpora.samples import Faults
     from asrlib.utils.log import get_logger
 
     log, faults = get_logger(__name__), Faults(strict=False)
-    samples = merge([read(source, args.in_format, args.root, faults) for source in args.sources], args.sources)
-    if args.files:
-        samples = write_set(samples, args.files, args.nj)
+    samples = read(args.sources, args.in_format, args.root, faults)
     form = format_of_target(args.target) if args.out_format == "auto" else args.out_format
-    count = write(samples, args.target, form, args.wav_dir, faults)
+    count = write(write_set(list(samples), args.files, args.nj) if args.files else samples, args.target, form, args.wav_dir, faults)
     print(f"{args.target}: {count} utterances ({form})")
     for fault in faults.errors:
         log.error("passed over: %s", fault)

@@ -30,7 +30,7 @@ def get_parser(corpus: str | None = None) -> Parser:
     )
     parser.add_argument("--data_dir", type=Path, default=Path("data"), help="output folder")
     parser.add_argument("--check_counts", default="auto", choices=["auto", "true", "false"], help="require the published number of utterances")
-    parser.add_argument("--audio", type=boolean, default=True, help="check the header, the last sample and NaN of every audio file")
+    parser.add_argument("--audio", type=boolean, default=True, help="check the header, the last sample and NaN of every audio file, on all cores")
     parser.add_argument("--fix", type=boolean, default=False, help="repair or drop invalid utterances instead of failing")
     if corpus in corpora and hasattr(load(corpus, "prepare"), "add_options"):
         load(corpus, "prepare").add_options(parser)

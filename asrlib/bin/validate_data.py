@@ -25,7 +25,7 @@ def get_parser() -> Parser:
     parser.add_argument("--no_spk_sort", type=boolean, default=False, help="accept utterance ids that do not begin with the speaker id")
     parser.add_argument("--non_print", type=boolean, default=False, help="accept characters in text that cannot be printed")
     parser.add_argument("--allow_pipes", type=boolean, default=False, help='accept commands in wav.scp ("sox ... |")')
-    parser.add_argument("--audio", type=boolean, default=False, help="open every audio file: header, last sample, NaN")
+    parser.add_argument("--audio", type=boolean, default=False, help="open every audio file, on all cores: header, last sample, NaN")
     parser.add_argument("--audio_root", type=Path, help="base folder of relative paths in wav.scp; default: the current one")
     return parser
 

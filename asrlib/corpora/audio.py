@@ -22,7 +22,7 @@ MAX_OVERSHOOT = 0.5  # seconds a segment may end after its recording, as in Kald
 BLOCK = 60  # seconds read at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AudioInfo:
     """The header of a file: rate in Hz, channels, frames (samples per channel), what is wrong in it ("": nothing).
 

@@ -2,15 +2,15 @@
 
 import os
 from argparse import ArgumentError, Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from asrlib.corpora.audio_file import is_pipe, place
 from asrlib.corpora.kaldi_dir import read_tables
 from asrlib.corpora.kaldi_fix import Repair, accept
+from asrlib.corpora.kaldi_large import accept_large
 from asrlib.corpora.kaldi_ops import split
-from asrlib.corpora.kaldi_table import Table
 from asrlib.corpora.kaldi_validate import Rules, resolve
 from asrlib.utils.cli import Parser, boolean, paths
 from asrlib.utils.errors import UserError
@@ -49,7 +49,7 @@ def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
             raise UserError(f"--test_dirs {path}: the name {name!r} is that of another directory: rename it")
         sources[name] = path
     every = {name: replace(rules, keep_all=name not in ("train", "dev")) for name in sources}
-    prepared = {name: accept_folder(path, every[name], options.fix) for name, path in sources.items() if path is not None}
+    prepared = {name: _accept(path, every[name], options.fix) for name, path in sources.items() if path is not None}
     if options.train_dir is not None and options.valid_dir is None:
         train = prepared["train"]
         rest, part = split(train.data, options.valid_portion, options.seed)
@@ -57,14 +57,20 @@ def prepare_data(_: Path | None, options: Namespace) -> dict[str, Repair]:
     return prepared
 
 
+def _accept(path: Path, rules: Rules, fix: bool) -> Repair:
+    """accept_folder, in bounded memory if the directory is large and valid."""
+    large = None if fix else accept_large(path, rules, lambda values: _audio_root(path, values, rules.audio_root))
+    return large or accept_folder(path, rules, fix)
+
+
 def accept_folder(path: Path, rules: Rules, fix: bool) -> Repair:
     """A directory on disk, checked and with absolute paths (see accept); relative ones start as in prepare_data. UserError: a fault, without fix."""
     tables = read_tables(path)
-    return accept(path, tables, replace(rules, audio_root=_audio_root(path, tables, rules.audio_root)), fix)
-
-
-def _audio_root(path: Path, tables: Mapping[str, Table], audio_root: Path | None) -> Path | None:
     values = tables["wav.scp"].rows.values() if "wav.scp" in tables else ()
+    return accept(path, tables, replace(rules, audio_root=_audio_root(path, values, rules.audio_root)), fix)
+
+
+def _audio_root(path: Path, values: Iterable[str], audio_root: Path | None) -> Path | None:
     first = next((value for value in values if value and not is_pipe(value)), None)
     if first is None or os.path.exists(place(resolve(first, audio_root))[0]):
         return audio_root

@@ -1,12 +1,14 @@
-"""A Kaldi data directory in memory: reading, writing, and iteration over its utterances.
+"""A Kaldi data directory, in memory or on disk: reading, writing, and iteration over its utterances.
 
 Files and rules: https://kaldi-asr.org/doc/data_prep.html. The tables have the contents of the files (key -> rest of the line), so that
 reading and writing changes nothing; `utterances` joins them. `spk2utt` is always derived from `utt2spk`.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +18,9 @@ from asrlib.corpora.audio import audio_info, read_wav_entry
 from asrlib.corpora.audio_file import is_pipe, place
 from asrlib.corpora.channels import Channel, named_channels
 from asrlib.corpora.kaldi_table import FILES, Table, read_table, table_on_disk, write_table
+from asrlib.utils.disk_sort import DiskSort
 from asrlib.utils.errors import UserError
-from asrlib.utils.files import other_form
+from asrlib.utils.files import atomic_write, other_form
 from asrlib.utils.keyed_lines import joined
 
 
@@ -72,47 +75,63 @@ class Utterance:
             raise UserError(f"utterance {self.id}: {error}") from error
 
 
+Rows = Mapping[str, str]
+
+
 @dataclass
 class KaldiDir:
-    """tables: file name ("wav.scp", "text", "utt2spk", "segments", "utt2parts", ...) -> {key: value}."""
+    """tables: file name ("wav.scp", "text", "utt2spk", "segments", "utt2parts", ...) -> {key: value}, in memory or on disk."""
 
-    tables: dict[str, dict[str, str]]
+    tables: dict[str, Rows]
 
     @property
-    def wav(self) -> dict[str, str]:
+    def wav(self) -> Rows:
         return self.tables.get("wav.scp", {})
 
     @property
-    def utt2spk(self) -> dict[str, str]:
+    def utt2spk(self) -> Rows:
         return self.tables["utt2spk"]
 
     @property
-    def text(self) -> dict[str, str] | None:
+    def text(self) -> Rows | None:
         return self.tables.get("text")
 
     @property
-    def segments(self) -> dict[str, str] | None:
+    def segments(self) -> Rows | None:
         return self.tables.get("segments")
 
     @property
-    def parts(self) -> dict[str, str] | None:
+    def parts(self) -> Rows | None:
         return self.tables.get("utt2parts")
+
+    def speakers(self) -> Iterator[tuple[str, Iterator[str]]]:
+        """The speakers, sorted, each with its utterances, sorted, which are read before the next speaker."""
+        pairs = DiskSort[tuple[str, str]]()
+        pairs.add((speaker, utt) for utt, speaker in self.utt2spk.items())
+        return ((speaker, (utt for _, utt in group)) for speaker, group in groupby(pairs, key=itemgetter(0)))
 
     @property
     def spk2utt(self) -> dict[str, str]:
-        groups: dict[str, list[str]] = {}
-        for utt in sorted(self.utt2spk):
-            groups.setdefault(self.utt2spk[utt], []).append(utt)
-        return {speaker: " ".join(utts) for speaker, utts in groups.items()}
+        return {speaker: " ".join(utts) for speaker, utts in self.speakers()}
 
     def __len__(self) -> int:
         return len(self.utt2spk)
 
     def recordings(self, utt: str) -> list[str]:
         """The keys of wav.scp of an utterance's recordings."""
+        line = next((table.get(utt) for table in (self.segments, self.parts) if table is not None), None)
+        return self._recordings(utt, line)
+
+    def all_recordings(self) -> Iterator[tuple[str, list[str]]]:
+        """The utterances, sorted, each with its `recordings`."""
+        source = next((table for table in (self.segments, self.parts) if table is not None), {})
+        return ((utt, self._recordings(utt, line)) for utt, _, (line,) in joined(self.utt2spk, source))
+
+    def _recordings(self, utt: str, line: str | None) -> list[str]:
+        """line: that of the utterance in segments or utt2parts."""
         if self.segments is not None:
-            return [parse_segment(utt, self.segments.get(utt, "")).recording]
-        return [utt] if self.parts is None else self.parts.get(utt, "").split()
+            return [parse_segment(utt, line or "").recording]
+        return [utt] if self.parts is None else (line or "").split()
 
     def channels(self) -> dict[str, Channel]:
         """Recording -> its channel by reco2file_and_channel, whose lines are `recording file A` (or B, 1, 2). If a file has several recordings,
@@ -167,20 +186,24 @@ class KaldiDir:
     def on_disk(cls, folder: str | Path) -> "KaldiDir":
         """The same as `read`, with tables that stay on disk and cannot be changed: 12 bytes a line in memory."""
         names = [name for name in FILES if name != "spk2utt" and (Path(folder) / name).exists()]
-        tables = {name: table_on_disk(Path(folder) / name) for name in names}
-        if "utt2spk" not in tables or None in tables.values():
+        tables = {name: table for name in names if (table := table_on_disk(Path(folder) / name)) is not None}
+        if "utt2spk" not in tables or len(tables) < len(names):
             return cls.read(folder)  # it tells what is wrong
-        return cls(tables)  # type: ignore[arg-type]  # mappings that nobody writes to
+        return cls(dict(tables))
 
     def write(self, folder: str | Path) -> None:
         """Writes every table and spk2utt, sorted, each file atomically; removes other tables of an earlier directory in the folder."""
         folder = Path(folder)
-        tables = {**self.tables, "spk2utt": self.spk2utt}
         for name in FILES:
-            if name in tables:
-                write_table(folder / name, tables[name])
-            else:
+            if name in self.tables:
+                write_table(folder / name, self.tables[name])
+            elif name != "spk2utt":
                 (folder / name).unlink(missing_ok=True)
+        with atomic_write(folder / "spk2utt") as stream:
+            for speaker, utts in self.speakers():
+                stream.write(speaker)
+                stream.writelines(f" {utt}" for utt in utts)
+                stream.write("\n")
 
 
 def read_tables(folder: str | Path) -> dict[str, Table]:

@@ -61,7 +61,7 @@ def accept(folder: Path, tables: dict[str, Table], rules: Rules, repairing: bool
         tables = {**tables, "spk2utt": Table(folder / "spk2utt", KaldiDir({"utt2spk": tables["utt2spk"].rows}).spk2utt)}
     if repairing:
         result = repair(folder, tables, rules)
-        tables = {name: Table(folder / name, rows) for name, rows in {**result.data.tables, "spk2utt": result.data.spk2utt}.items()}
+        tables = {name: Table(folder / name, dict(rows)) for name, rows in {**result.data.tables, "spk2utt": result.data.spk2utt}.items()}
         rules = replace(rules, audio=False)  # the repair has opened every remaining file
     else:
         result = Repair(KaldiDir({name: table.rows for name, table in tables.items() if name != "spk2utt"}), {})

@@ -14,7 +14,7 @@ from pathlib import Path
 from asrlib.utils.characters import code_point, odd_spaces, plain
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
-from asrlib.utils.keyed_lines import KeyedLines
+from asrlib.utils.keyed_lines import KeyedLines, sorted_items
 
 UTT_FILES = (
     *("utt2spk", "text", "segments", "utt2parts", "feats.scp", "vad.scp"),
@@ -172,7 +172,7 @@ def table_on_disk(path: str | Path) -> KeyedLines | None:
 def write_table(path: str | Path, rows: Mapping[str, str]) -> None:
     """Writes rows sorted by bytes, atomically."""
     with atomic_write(path) as stream:
-        stream.writelines(f"{key} {rows[key]}\n" for key in sorted(rows))
+        stream.writelines(f"{key} {value}\n" for key, value in sorted_items(rows))
 
 
 def summarise(problems: Iterable[Problem], each: int = 3) -> list[str]:

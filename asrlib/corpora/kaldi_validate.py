@@ -7,8 +7,7 @@ addition), and if requested the audio files are read.
 """
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +19,12 @@ from asrlib.corpora.kaldi_table import FIX, REC_FILES, SPK_FILES, UTT_FILES, Pro
 from asrlib.utils.characters import JOINERS, code_point, odd_spaces, plain, same_letters
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
+from asrlib.utils.pool import mapped
 from asrlib.utils.progress import progress
 
 log = get_logger(__name__)
 
+ALONE = (None,)  # the channel of a recording that has one
 # Words that language-model graphs and token lists use.
 RESERVED = {"<s>", "</s>", "#0", "<eps>", "<blank>", "<space>", "<sos/eos>"}
 
@@ -250,16 +251,15 @@ def _audio(tables: dict[str, Table], rules: Rules, opened: dict[str, AudioInfo])
     files = {key: resolve(value, rules.audio_root) for key, value in wav.rows.items() if value and not is_pipe(value)}
     channels = _used_channels(tables)
     noted: dict[str, str] = {}
-    with ThreadPoolExecutor() as pool:
-        results = pool.map(_audio_or_error, files.values(), [channels.get(key, {None}) for key in files])
-        for key, result in zip(files, progress(results, desc="audio files", total=len(files), unit="file", delay=2), strict=True):
-            if isinstance(result, UserError):
-                relative = rules.audio_root is None and not os.path.isabs(files[key]) and not os.path.exists(files[key])
-                fix = f"{'give --audio_root, the folder of relative paths, or ' if relative else ''}--fix true drops it"
-                yield wav.problem(key, "invalid audio", f"{key}: {result}", fix)
-            else:
-                opened[key] = result
-                noted |= {key: result.note} if result.note else {}
+    results = mapped(_audio_or_error, ((path, channels.get(key, ALONE)) for key, path in files.items()), len(files))
+    for key, result in zip(files, progress(results, desc="audio files", total=len(files), unit="file", delay=2), strict=True):
+        if isinstance(result, UserError):
+            relative = rules.audio_root is None and not os.path.isabs(files[key]) and not os.path.exists(files[key])
+            fix = f"{'give --audio_root, the folder of relative paths, or ' if relative else ''}--fix true drops it"
+            yield wav.problem(key, "invalid audio", f"{key}: {result}", fix)
+        else:
+            opened[key] = result
+            noted |= {key: result.note} if result.note else {}
     if noted:
         first = next(iter(noted))
         log.warning("%s: %d recordings have a wrong size in the header, the first %s: %s", wav.path, len(noted), first, noted[first])
@@ -274,8 +274,9 @@ def _audio(tables: dict[str, Table], rules: Rules, opened: dict[str, AudioInfo])
             yield segments.problem(utt, "segment ends after its recording", f"{utt} {value}: {recording} has {seconds:.2f} s")
 
 
-def _audio_or_error(path: str, channels: set[Channel | None]) -> AudioInfo | UserError:
+def _audio_or_error(file: tuple[str, Collection[Channel | None]]) -> AudioInfo | UserError:
+    """What is in a file, given with the channels that its utterances are in."""
     try:
-        return check_audio(path, channels)
+        return check_audio(*file)
     except UserError as error:
         return error

@@ -11,6 +11,7 @@ from asrlib.corpora.kaldi_ops import select
 from asrlib.corpora.kaldi_table import read_table
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
+from asrlib.utils.keyed_lines import joined
 from asrlib.utils.progress import progress
 
 
@@ -42,9 +43,9 @@ def find_leaks(data: KaldiDir, against: Mapping[str, Mapping[str, str]], normali
     if not known:
         raise UserError(f"{', '.join(against) or 'no directory'}: no transcripts to compare with: give the evaluation sets")
     leaks = []
-    for utt in progress(sorted(data.text), desc="transcripts compared", unit="utt", delay=2):
-        if utt in data.utt2spk and (found := known.get(normalise(data.text[utt]))):
-            leaks.append(Leak(utt, data.text[utt], *found))
+    for utt, text, (speaker,) in progress(joined(data.text, data.utt2spk), "transcripts compared", len(data.text), "utt", delay=2):
+        if speaker is not None and (found := known.get(normalise(text))):
+            leaks.append(Leak(utt, text, *found))
     return leaks
 
 
@@ -52,12 +53,12 @@ def find_shared(data: KaldiDir, against: Mapping[str, KaldiDir]) -> list[Leak]:
     """The utterances, sorted, of which a recording is the file of an utterance in `against` (set -> directory), also by a link."""
     known: dict[str, tuple[str, str]] = {}
     for name, held in against.items():
-        for utt in sorted(held.utt2spk):
-            for recording in held.recordings(utt):
+        for utt, recordings in held.all_recordings():
+            for recording in recordings:
                 known.setdefault(os.path.realpath(held.wav[recording]), (name, utt))
     leaks = []
-    for utt in sorted(data.utt2spk):
-        files = (os.path.realpath(data.wav[recording]) for recording in data.recordings(utt))
+    for utt, recordings in data.all_recordings():
+        files = (os.path.realpath(data.wav[recording]) for recording in recordings)
         if found := next((known[file] for file in files if file in known), None):
             leaks.append(Leak(utt, (data.text or {}).get(utt, ""), *found))
     return leaks
@@ -65,12 +66,12 @@ def find_shared(data: KaldiDir, against: Mapping[str, KaldiDir]) -> list[Leak]:
 
 def without(data: KaldiDir, leaks: Iterable[Leak]) -> KaldiDir:
     """The data without the leaked utterances. UserError: no utterance is left."""
-    rest = data.utt2spk.keys() - {leak.utt for leak in leaks}
-    if not rest:
+    leaked = {leak.utt for leak in leaks}
+    if len(leaked) == len(data):
         raise UserError(
             "every utterance has a transcript or recording of the evaluation sets: check that --against does not contain the training set"
         )
-    return select(data, rest)
+    return select(data, leaked, others=True)
 
 
 def transcripts(folders: Sequence[Path]) -> dict[str, dict[str, str]]:

@@ -33,23 +33,29 @@ URL = "https://www.openslr.org/resources/12"
 
 @dataclass(frozen=True)
 class Part:
-    """Published facts of a set: md5 of its archive (md5sum.txt of SLR12), size of the archive in GB, utterances, speakers."""
+    """Published facts of a set: md5 of its archive (md5sum.txt of SLR12), size of the archive in GB, utterances, speakers, hours."""
 
     md5: str
     gigabytes: float
     utterances: int
     speakers: int
+    hours: float = 0.0
 
 
 PARTS = {
-    "train-clean-100": Part("2a93770f6d5c6c964bc36631d331a522", 6.4, 28539, 251),
-    "train-clean-360": Part("c0e676e450a7ff2f54aeade5171606fa", 23.1, 104014, 921),
-    "train-other-500": Part("d1a0fd59409feb2c614ce4d30c387708", 30.6, 148688, 1166),
-    "dev-clean": Part("42e2234ba48799c1f50f24a7926300a1", 0.34, 2703, 40),
-    "dev-other": Part("c8d0bcc9cca99d4f8b62fcc847357931", 0.32, 2864, 33),
-    "test-clean": Part("32fa31d27d2e1cad72775fee3f4849a9", 0.35, 2620, 40),
-    "test-other": Part("fb5a50374b501bb3bac4815ee91d3135", 0.33, 2939, 33),
+    "train-clean-100": Part("2a93770f6d5c6c964bc36631d331a522", 6.4, 28539, 251, 100.6),
+    "train-clean-360": Part("c0e676e450a7ff2f54aeade5171606fa", 23.1, 104014, 921, 363.6),
+    "train-other-500": Part("d1a0fd59409feb2c614ce4d30c387708", 30.6, 148688, 1166, 496.7),
+    "dev-clean": Part("42e2234ba48799c1f50f24a7926300a1", 0.34, 2703, 40, 5.4),
+    "dev-other": Part("c8d0bcc9cca99d4f8b62fcc847357931", 0.32, 2864, 33, 5.3),
+    "test-clean": Part("32fa31d27d2e1cad72775fee3f4849a9", 0.35, 2620, 40, 5.4),
+    "test-other": Part("fb5a50374b501bb3bac4815ee91d3135", 0.33, 2939, 33, 5.1),
 }
+
+
+def hours(source: Path) -> float:
+    """The published hours of the set in a folder; 0: none is known."""
+    return PARTS[source.name].hours if source.name in PARTS else 0.0
 
 
 def download_data(download_dir: Path, options: Namespace) -> None:

@@ -17,31 +17,53 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
+from typing import IO, Any
 
-from asrlib.corpora.audio import audio_info, read_audio, write_wav
+from asrlib.corpora.audio import AudioInfo, audio_info, read_audio, write_wav
 from asrlib.corpora.audio_file import is_pipe
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.nemo import AUDIO, read_nemo
 from asrlib.corpora.samples import Faults, Sample, json_values, one_line, speaker_of
+from asrlib.utils.disk_sort import DiskSort
 from asrlib.utils.errors import UserError
-from asrlib.utils.files import atomic_write, file_name, other_form
+from asrlib.utils.files import added_files, atomic_write, file_name, other_form
+from asrlib.utils.pool import mapped
+from asrlib.utils.progress import progress
 
 FORMATS = ("kaldi", "csv", "jsonl", "json", "nemo")
+Samples = DiskSort[Sample]
 Makers = Iterator[Callable[[], Sample]]  # of the sample of each entry
 Reader = Callable[[Path, Path, Faults], Makers]  # manifest, base folder of relative paths, faults
 
 
-def read(path: str | Path, form: str = "auto", root: str | Path | None = None, faults: Faults | None = None) -> list[Sample]:
-    """The samples of a manifest or Kaldi directory, sorted by id.
+def read(sources: Sequence[str | Path], form: str = "auto", root: str | Path | None = None, faults: Faults | None = None) -> Samples:
+    """The samples of manifests or Kaldi directories, sorted by id; of a large corpus they are in temporary files.
 
     root: base folder of relative paths; None: the manifest's folder (kaldi: the current one). faults: receives the entries that are passed over.
     UserError: a file is missing or malformed (file and line), an id is duplicate, a Kaldi directory has commands; without `faults`, a bad entry.
     """
-    path, faults = Path(path), faults or Faults()
+    faults, samples = faults or Faults(), Samples(attrgetter("utt"))
+    for path in map(Path, sources):
+        before = len(samples)
+        samples.add(_checked(_read(path, form, root, faults), path))
+        if len(samples) == before:
+            raise UserError(str(faults.errors[0]) if faults.errors else f"{path} has no samples: give another manifest")
+    last = None
+    for sample in samples:
+        if last is not None and sample.utt == last.utt:
+            names = ", ".join(map(str, sources))
+            raise UserError(f"{names}: duplicate id {sample.utt} of {last.wav} and {sample.wav}: make the file names unique")
+        last = sample
+    return samples
+
+
+def _read(path: Path, form: str, root: str | Path | None, faults: Faults) -> Iterator[Sample]:
     if not path.exists():
         raise UserError(f"{path} is missing: give a manifest or a Kaldi data directory")
     form = detect(path) if form == "auto" else form
@@ -49,33 +71,24 @@ def read(path: str | Path, form: str = "auto", root: str | Path | None = None, f
     readers: dict[str, Reader] = {"kaldi": _read_kaldi, "csv": _read_csv, "jsonl": _read_jsonl, "json": _read_json}
     try:
         if form == "nemo":
-            samples = read_nemo(path, [base] if root else [base, Path()], faults)
+            yield from read_nemo(path, [base] if root else [base, Path()], faults)
         else:
-            samples = faults.kept(readers[form](path, base, faults))
+            yield from faults.kept(readers[form](path, base, faults))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} or one of its transcripts is not UTF-8 ({error}): convert it, for example with iconv") from error
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not a {form} manifest ({type(error).__name__}: {error}): correct it or give --in_format") from error
-    if not samples:
-        raise UserError(str(faults.errors[0]) if faults.errors else f"{path} has no samples: give another manifest")
-    return merge([samples], [str(path)])
 
 
-def merge(parts: Sequence[Sequence[Sample]], names: Sequence[str]) -> list[Sample]:
-    """All samples sorted by id. UserError: an id is duplicate, empty or has a space."""
-    seen: dict[str, Sample] = {}
-    for name, part in zip(names, parts, strict=True):
-        for sample in part:
-            if not sample.utt or set(sample.utt + sample.speaker) & set(" \t\n"):
-                ids = f"utterance id {sample.utt!r} or speaker id {sample.speaker!r}"
-                raise UserError(f"{name}: {sample.wav}: the {ids} is empty or has a space: rename the file")
-            if sample.utt in seen:
-                raise UserError(f"{name}: duplicate id {sample.utt} of {seen[sample.utt].wav} and {sample.wav}: make the file names unique")
-            seen[sample.utt] = sample
-    return [seen[utt] for utt in sorted(seen)]
+def _checked(samples: Iterable[Sample], path: Path) -> Iterator[Sample]:
+    for sample in samples:
+        if not sample.utt or set(sample.utt + sample.speaker) & set(" \t\n"):
+            ids = f"utterance id {sample.utt!r} or speaker id {sample.speaker!r}"
+            raise UserError(f"{path}: {sample.wav}: the {ids} is empty or has a space: rename the file")
+        yield sample
 
 
-def write(samples: Sequence[Sample], path: str | Path, form: str, wav_dir: Path | None = None, faults: Faults | None = None) -> int:
+def write(samples: Iterable[Sample], path: str | Path, form: str, wav_dir: Path | None = None, faults: Faults | None = None) -> int:
     """Writes samples as a manifest or Kaldi directory; returns how many. Transcripts without a file (csv, jsonl) go to the folder STEM_txt beside it.
 
     wav_dir: where utterances that are no whole files are written as wav files, unless the format is kaldi. faults: as in read.
@@ -84,13 +97,13 @@ def write(samples: Sequence[Sample], path: str | Path, form: str, wav_dir: Path 
     path, faults = Path(path), faults or Faults()
     if form == "nemo":
         raise UserError("NeMo's manifests are read, not written: choose another --out_format")
-    if form != "kaldi":
-        samples = faults.kept(partial(_as_file, sample, form, wav_dir) for sample in samples)
-    if not samples:
+    if form == "kaldi":
+        return _write_kaldi(list(samples), path)
+    files = Samples(_unperturbed_first if form == "json" else attrgetter("utt"))
+    files.add(faults.kept(partial(_as_file, sample, form, wav_dir) for sample in samples))
+    if not len(files):
         raise UserError(str(faults.errors[0]))
-    if form == "json":
-        return _write_json(samples, path, faults)
-    return {"kaldi": _write_kaldi, "csv": _write_csv, "jsonl": _write_jsonl}[form](samples, path)
+    return _write_json(files, path, faults) if form == "json" else _write_with_texts(files, path, form)
 
 
 def _as_file(sample: Sample, form: str, wav_dir: Path | None) -> Sample:
@@ -127,15 +140,15 @@ def format_of_target(path: Path) -> str:
 
 
 def _read_kaldi(path: Path, root: Path, _: Faults) -> Makers:
-    data = KaldiDir.read(path)
+    data = KaldiDir.on_disk(path)
     for utt, value in data.wav.items():
         if is_pipe(value):
             raise UserError(f"{path / 'wav.scp'}: {utt} is a command, which manifests do not support: write the audio to files first")
     if data.text is None:
         raise UserError(f"{path / 'text'} is missing: add it, because manifests need transcripts")
     for u in data.utterances():
-        wav, text, channel = os.path.join(root, u.wav), data.text[u.id], u.channels[0] if u.channels else None
-        yield partial(Sample, u.id, u.speaker, wav, text, None, u.start, u.end, channel, data.recordings(u.id)[0])
+        wav, channel = os.path.join(root, u.wav), u.channels[0] if u.channels else None
+        yield partial(Sample, u.id, u.speaker, wav, u.text or "", None, u.start, u.end, channel, data.recordings(u.id)[0])
 
 
 def file_pairs(path: Path) -> list[tuple[str, str]]:
@@ -225,70 +238,98 @@ def _write_kaldi(samples: Sequence[Sample], path: Path) -> int:
             tables.setdefault("segments", {})[sample.utt] = f"{recording} {sample.start} {end}{channel}"
         if sample.channel and sample.channel.alone:
             tables.setdefault("reco2file_and_channel", {})[recording] = f"{recording} {sample.channel.number + 1}"
-    KaldiDir(tables).write(path)
+    KaldiDir(dict(tables)).write(path)
     return len(samples)
 
 
-def _txt(sample: Sample, manifest: Path) -> str:
-    """The path of the sample's transcript file, which is written if there is none."""
+def _write_with_texts(samples: Samples, path: Path, form: str) -> int:
+    """csv or jsonl. Transcripts without a file are written first."""
+    folder = Path(os.path.abspath(path)).parent / f"{path.stem}_txt"
+    files = Samples(attrgetter("utt"))
+    with added_files(folder) as temporary:
+        bar = progress(samples, desc="transcripts", total=len(samples), unit="utt", delay=2)
+        files.add(_with_txt(sample, folder, temporary) for sample in bar)
+    with atomic_write(path) as stream:
+        if form == "csv":
+            csv.writer(stream, lineterminator="\n").writerows((sample.wav, sample.txt) for sample in files)
+        else:
+            _write_jsonl(files, stream)
+    return len(files)
+
+
+def _with_txt(sample: Sample, folder: Path, temporary: Path) -> Sample:
+    """The sample with a file of its transcript in `folder`, which is written to `temporary`, if it has none."""
     if sample.txt is not None:
-        return sample.txt
-    path = Path(os.path.abspath(manifest)).parent / f"{manifest.stem}_txt" / f"{file_name(sample.utt)}.txt"
-    with atomic_write(path) as stream:
+        return sample
+    name = f"{file_name(sample.utt)}.txt"
+    with open(temporary / name, "w", encoding="utf-8", newline="\n") as stream:
         stream.write(sample.text + "\n")
-    return str(path)
+    return replace(sample, txt=str(folder / name))
 
 
-def _write_csv(samples: Sequence[Sample], path: Path) -> int:
-    rows = [(sample.wav, _txt(sample, path)) for sample in samples]
+def _write_jsonl(samples: Samples, stream: IO[str]) -> None:
+    folders = {os.path.dirname(file) for sample in samples for file in (sample.wav, str(sample.txt))}
+    root = os.path.commonpath(folders)
+    stream.write(f'{{"root_path": {json.dumps(root, ensure_ascii=False)}, "samples": [')
+    for number, sample in enumerate(samples):
+        wav, txt = os.path.relpath(sample.wav, root), os.path.relpath(str(sample.txt), root)
+        entry = {"wav_path": wav, "transcript_path": txt, "utt": sample.utt, "speaker": sample.speaker}
+        stream.write((", " if number else "") + json.dumps(entry, ensure_ascii=False))
+    stream.write("]}\n")
+
+
+def _write_json(samples: Samples, path: Path, faults: Faults) -> int:
+    """samples: those of an utterance at several speeds one after the other."""
+    folder, count = os.path.dirname(os.path.abspath(path)), 0
+    infos = mapped(_info_or_error, (sample.wav for sample in samples), len(samples))
+    rows = progress(zip(samples, infos, strict=True), desc="headers of audio files", total=len(samples), unit="utt", delay=2)
     with atomic_write(path) as stream:
-        csv.writer(stream, lineterminator="\n").writerows(rows)
-    return len(rows)
+        mark = "["
+        for utt, group in groupby(rows, key=lambda row: _unperturbed(row[0].utt)[1]):
+            item = _jasper_item(utt, group, folder, faults)
+            if item is not None:
+                stream.write(f"{mark}\n " + json.dumps(item, ensure_ascii=False, indent=1).replace("\n", "\n "))
+                mark, count = ",", count + len(item["files"])
+        stream.write("[]" if mark == "[" else "\n]")
+    return count
 
 
-def _write_jsonl(samples: Sequence[Sample], path: Path) -> int:
-    files = [(sample, _txt(sample, path)) for sample in samples]
-    root = os.path.commonpath([os.path.dirname(file) for sample, txt in files for file in (sample.wav, txt)])
-    entries = [
-        {"wav_path": os.path.relpath(sample.wav, root), "transcript_path": os.path.relpath(txt, root), "utt": sample.utt, "speaker": sample.speaker}
-        for sample, txt in files
-    ]
-    with atomic_write(path) as stream:
-        stream.write(json.dumps({"root_path": root, "samples": entries}, ensure_ascii=False) + "\n")
-    return len(entries)
+def _info_or_error(wav: str) -> AudioInfo | UserError:
+    try:
+        return audio_info(wav)
+    except UserError as error:
+        return error
 
 
-def _write_json(samples: Sequence[Sample], path: Path, faults: Faults) -> int:
-    folder = os.path.dirname(os.path.abspath(path))
-    items: dict[str, dict] = {}
-    for sample in sorted(samples, key=lambda s: (_unperturbed(s.utt)[1], s.utt)):
-        speed, utt = _unperturbed(sample.utt)
-        try:
-            info = audio_info(sample.wav)
-        except UserError as error:
-            faults.add(error)
+def _jasper_item(utt: str, rows: Iterable[tuple[Sample, AudioInfo | UserError]], folder: str, faults: Faults) -> dict[str, Any] | None:
+    """An utterance with its files; None if none can be read."""
+    item: dict[str, Any] = {}
+    for sample, info in rows:
+        if isinstance(info, UserError):
+            faults.add(info)
             continue
-        inside = sample.wav.startswith(folder + os.sep)
+        speed = _unperturbed(sample.utt)[0]
         file = {
             "channels": info.channels,
             "sample_rate": float(info.rate),
             "duration": info.seconds,
             "num_samples": info.frames,
-            "fname": os.path.relpath(sample.wav, folder) if inside else sample.wav,
+            "fname": os.path.relpath(sample.wav, folder) if sample.wav.startswith(folder + os.sep) else sample.wav,
             "speed": speed,
         }
         speaker = _unperturbed(sample.speaker)[1] if speed != 1 else sample.speaker
-        item = items.setdefault(utt, {"transcript": sample.text, "files": [], "utt": utt, "speaker": speaker})
+        item = item or {"transcript": sample.text, "files": [], "utt": utt, "speaker": speaker}
         if item["transcript"] != sample.text or item["speaker"] != speaker:
             raise UserError(f"{sample.utt}: transcript or speaker differs from that of the utterance at another speed: correct text or utt2spk")
         item["files"].append(file)
-    for item in items.values():
-        original = next((file for file in item["files"] if file["speed"] == 1), None)
-        if original:
-            item |= {"original_duration": original["duration"], "original_num_samples": original["num_samples"]}
-    with atomic_write(path) as stream:
-        json.dump(list(items.values()), stream, ensure_ascii=False, indent=1)
-    return sum(len(item["files"]) for item in items.values())
+    original = next((file for file in item.get("files", ()) if file["speed"] == 1), None)
+    if original:
+        item |= {"original_duration": original["duration"], "original_num_samples": original["num_samples"]}
+    return item or None
+
+
+def _unperturbed_first(sample: Sample) -> tuple[str, str]:
+    return _unperturbed(sample.utt)[1], sample.utt
 
 
 def _unperturbed(name: str) -> tuple[float | int, str]:

@@ -21,7 +21,7 @@ AUDIO = ("audio_filepath", "audio_filename")
 ROUNDING = 0.05  # seconds: durations are written with one decimal or more
 
 
-def read_nemo(path: Path, roots: Sequence[Path], faults: Faults) -> list[Sample]:
+def read_nemo(path: Path, roots: Sequence[Path], faults: Faults) -> Iterator[Sample]:
     """The samples of a manifest. roots: folders in which relative paths are looked for. Faults: entries without audio or text, parts outside it."""
     entries = list(_entries(path, faults))
     found = [_locate(str(_value(item, AUDIO)), roots) for _, item in entries]

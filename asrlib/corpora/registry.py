@@ -9,6 +9,8 @@ the checked data directories by name: train, dev and the test sets. corpus_dir: 
 argparse.ArgumentError: missing or mutually exclusive options. A corpus with options of its own declares them in `add_options(parser)`; prepare_data
 accepts them if --corpus names that corpus.
 
+It may have `hours(source) -> float`, the published hours of a source of stage 1 (a path that may not exist yet), or 0.
+
 A module that fetches or synthesises a corpus has
 
     download_data(download_dir, options)

@@ -14,7 +14,7 @@ from asrlib.utils.errors import UserError
 SPACE = re.compile(r"\s*")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One utterance; `wav` (a file, or a place in an archive) and `txt` (the transcript's file, if any) are absolute paths.
 
@@ -47,15 +47,15 @@ class Faults:
             raise error
         self.errors.append(error)
 
-    def kept(self, makers: Iterable[Callable[[], Sample]]) -> list[Sample]:
+    def kept(self, makers: Iterable[Callable[[], Sample]]) -> Iterator[Sample]:
         """The samples of the entries that are valid."""
-        samples = []
         for make in makers:
             try:
-                samples.append(make())
+                sample = make()
             except UserError as error:
                 self.add(error)
-        return samples
+            else:
+                yield sample
 
 
 def one_line(text: str) -> str:

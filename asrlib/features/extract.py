@@ -18,6 +18,7 @@ from asrlib.utils.backend import LOCAL, Backend
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write, run_folder, settle, settled
 from asrlib.utils.parallel import run_jobs, split_evenly
+from asrlib.utils.space import free_space
 
 DIGEST = "feats.sha256"
 Row = tuple[str, str, int, int, str]  # utterance, location, frames, samples, digest of the features
@@ -38,6 +39,7 @@ def extract(
     for old in (dump_dir / "feats.scp", dump_dir / DIGEST, *dump_dir.glob("feats.*.ark")):  # an old feats.scp would point into the new archives
         old.unlink(missing_ok=True)
     shutil.rmtree(dump_dir / "mindrecord", ignore_errors=True)  # shards of the old features
+    _check_disk(data, dump_dir, config, compress)
     parts = split_evenly(utterances, nj)
     with run_folder(dump_dir) as folder:
         arguments = [(part, config, str(folder / f"feats.{i}.ark"), compress, allow_pipes) for i, part in enumerate(parts, 1)]
@@ -76,6 +78,14 @@ def features_digest(dump_dir: Path) -> str:
     for archive in sorted(archives):  # they may have been replaced since
         found.update((file_digest(archive) if Path(archive).exists() else "missing").encode())
     return found.hexdigest()
+
+
+def _check_disk(data: KaldiDir, dump_dir: Path, config: FeatureConfig, compress: bool) -> None:
+    """UserError: the features of the utterances whose durations are known will not fit on the disk."""
+    seconds = sum(map(float, data.tables.get("utt2dur", {}).values()))
+    needed, free = seconds / config.window_stride * config.dim * (1 if compress else 4) / 1e9, free_space(dump_dir) / 1e9
+    if needed > free:
+        raise UserError(f"{dump_dir}: the features will take {needed:.1f} GB, {free:.1f} GB are free: free some space, or give another folder")
 
 
 def extract_part(utterances: list[Utterance], config: FeatureConfig, ark: str, compress: bool, allow_pipes: bool) -> tuple[list[Row], dict[str, str]]:

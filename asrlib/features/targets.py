@@ -7,7 +7,8 @@ in NAME.bad_utts.txt beside them; the functions return them, {utterance: reason}
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -25,6 +26,7 @@ from asrlib.utils.arrays import Arrays, read_metadata, read_safetensors, save_ar
 from asrlib.utils.backend import Backend
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
+from asrlib.utils.keyed_lines import stored
 from asrlib.utils.log import get_logger
 from asrlib.utils.memory import GB
 from asrlib.utils.parallel import run_jobs, split_evenly
@@ -32,6 +34,8 @@ from asrlib.utils.parallel import run_jobs, split_evenly
 log = get_logger(__name__)
 
 FLOAT = 4  # bytes
+BLOCK = 1 << 20  # characters read at once
+NUMBER = re.compile(r'("(?:[^"\\]|\\.)*"): (\d+)(?=[,}])')
 Bad = dict[str, str]  # utterance that cannot be read -> reason
 FrameFunction = Callable[[np.ndarray, str], np.ndarray]  # samples, name of the utterance -> (frames, dim)
 
@@ -153,12 +157,29 @@ def read_hop(path: Path) -> int:
     return int(read_metadata(path).get("hop", HOP))
 
 
-def read_speakers(path: Path) -> tuple[int, dict[str, int]]:
-    """Number of classes, and the class of every utterance."""
+def read_speakers(path: Path) -> tuple[int, Mapping[str, str]]:
+    """Number of classes, and the class of every utterance as text, in a temporary file. UserError: the file is missing or damaged."""
     if not path.is_file():
         raise UserError(f"{path} is missing: run stage 2")
-    content = json.loads(path.read_text())
-    return content["classes"], content["utterances"]
+    entries = _numbers(path)
+    name, classes = next(entries, ("", "0"))
+    if name != "classes":
+        raise UserError(f"{path} is damaged: run stage 2 again")
+    return int(classes), stored(entries)
+
+
+def _numbers(path: Path) -> Iterator[tuple[str, str]]:
+    """The names and numbers of a file of make_speakers, in order, without reading it as a whole."""
+    rest = ""
+    with open(path, encoding="utf-8") as stream:
+        while block := stream.read(BLOCK):
+            rest, end = rest + block, 0
+            for found in NUMBER.finditer(rest):
+                yield json.loads(found[1]), found[2]
+                end = found.end()
+            rest = rest[end:]
+    if rest.strip() != "}}":
+        raise UserError(f"{path} is damaged: run stage 2 again")
 
 
 def bad_listing(path: Path) -> Path:

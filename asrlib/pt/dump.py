@@ -16,6 +16,7 @@ import torch
 from asrlib.config.base import override_values, read_yaml
 from asrlib.corpora.audio import check_audio, write_wav
 from asrlib.corpora.audio_file import is_pipe
+from asrlib.corpora.durations import known_seconds
 from asrlib.corpora.faults import BAD_UTTS, pass_over
 from asrlib.corpora.fetch import digest
 from asrlib.corpora.fingerprint import audio_digest
@@ -29,6 +30,7 @@ from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write, run_folder, settle, settled
 from asrlib.utils.log import get_logger
 from asrlib.utils.parallel import run_jobs
+from asrlib.utils.space import free_space, size_of
 
 log = get_logger(__name__)
 
@@ -74,10 +76,10 @@ class Caching:
     asr_args: Sequence[str] = ()
 
 
-def upstream_to_cache(name: str, model: str, data_dirs: Sequence[Path], caching: Caching) -> UpstreamSource | None:
-    """The upstream (its name in s3prl, "" for none, and its checkpoint) whose hidden states are written of data_dirs; None: audio is.
+def upstream_to_cache(name: str, model: str, data_dirs: Sequence[Path], out: Path, caching: Caching) -> UpstreamSource | None:
+    """The upstream (its name in s3prl, "" for none, and its checkpoint) whose hidden states are written of data_dirs to `out`; None: audio is.
 
-    UserError: as describe_upstream; states "true" with a configuration that trains the upstream or takes its last layer alone.
+    UserError: as describe_upstream; states "true" with a configuration that trains the upstream or takes its last layer alone; the disk is too small.
     """
     if not name or caching.states == "false":
         return None
@@ -96,14 +98,17 @@ def upstream_to_cache(name: str, model: str, data_dirs: Sequence[Path], caching:
     if caching.states == "auto" and size > caching.gigabytes:
         log.info("more than --cache_gb %g: they will be computed anew in every epoch", caching.gigabytes)
         return None
+    free = (free_space(out) + size_of(out)) / 1e9
+    if size > free:
+        remedy = "free some space, or give --cache_states false to compute them anew in every epoch"
+        raise UserError(f"{out}: the hidden states will take {size:.1f} GB, {free:.1f} GB are free: {remedy}")
     return source
 
 
 def estimate_bytes(data_dir: Path, upstream: UpstreamSource) -> int:
-    """Bytes that the hidden states of a directory take, from the headers of its files; those that cannot be read count nothing."""
-    lengths = [_seconds(utterance) for utterance in KaldiDir.read(data_dir).utterances()]
-    seconds = sum(length for length in lengths if isinstance(length, float))
-    return round(seconds * RATE / upstream.downsample_rate) * upstream.layers * upstream.dim * 4
+    """Bytes that the hidden states of a directory take; files that cannot be read count nothing."""
+    lengths, _ = known_seconds(KaldiDir.on_disk(data_dir))
+    return round(float(np.nansum(lengths)) * RATE / upstream.downsample_rate) * upstream.layers * upstream.dim * 4
 
 
 def dump(data_dir: Path, out: Path, upstream: UpstreamSource | None, limits: Limits, nj: int, backend: Backend = LOCAL) -> tuple[int, Bad]:
@@ -240,23 +245,14 @@ def _claim(out: Path, speech: Speech) -> None:
         json.dump(asdict(speech), stream, indent=1)
 
 
-def _seconds(utterance: Utterance) -> float | str:
-    """The duration, or why it is not known."""
-    if any(map(is_pipe, utterance.wavs)):
-        return f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)"
-    try:
-        return float(utterance.seconds())
-    except UserError as error:
-        return str(error)
-
-
 def _inside(data: KaldiDir, limits: Limits, out: Path) -> tuple[KaldiDir, Bad]:
     """The utterances that can be trained on, and those that cannot be read; the others are listed in OUT/set_aside.tsv."""
-    aside, bad = {}, Bad()
-    for utterance in data.utterances():
-        seconds = _seconds(utterance)
-        if isinstance(seconds, str):
-            bad[utterance.id] = seconds
+    aside, (lengths, bad) = {}, known_seconds(data)
+    for utterance, seconds in zip(data.utterances(), lengths.tolist(), strict=True):
+        if any(map(is_pipe, utterance.wavs)):
+            bad[utterance.id] = f"utterance {utterance.id}: wav.scp has a command: write its audio to a file first (dump_speech runs none)"
+        elif utterance.id in bad:
+            continue
         elif not limits.shortest <= seconds <= limits.longest:
             aside[utterance.id] = f"{seconds:.3f} seconds, outside {limits.shortest:g} to {limits.longest:g}"
         elif utterance.text is not None and not utterance.text.strip():

@@ -75,6 +75,8 @@ def _mandarin(text: str, keep: str) -> str:
 
 def _fold(text: str) -> str:
     """NFKC, except for characters that would become digits beside other text: 5², 1½, m², ⑴; a lone ① becomes 1."""
+    if unicodedata.is_normalized("NFKC", text):  # then no character stays that would be folded; so are most texts
+        return text
     folded = []
     for stays, run in groupby(range(len(text)), key=lambda index: _is_numeral(text, index)):
         part = "".join(text[index] for index in run)

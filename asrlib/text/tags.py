@@ -149,7 +149,7 @@ def report_brackets(texts: Mapping[str, str]) -> None:
 
 def report_phrases(texts: Mapping[str, str], units: str) -> None:
     """Warns of tags with spaces, as CSJ's marks have, which become `units`."""
-    counts, first = count_tags({utt: text for utt, text in texts.items() if " " in text})
+    counts, first = count_tags(texts)
     if phrases := [tag for tag in counts if " " in tag]:
         what = "%d tags have spaces and become %s, the first is %s in %s: normalise_text removes them, or puts their words in their place"
         log.warning(what, sum(counts[tag] for tag in phrases), units, phrases[0], first[phrases[0]])

@@ -12,23 +12,24 @@ import sentencepiece
 from asrlib.text import tokenizers
 from asrlib.text.tags import characters, find_tags, is_tag
 from asrlib.text.tokenizers import BLANK, FIX, RESERVED, SPACE, UNKNOWN, CharTokenizer, SentencePieceTokenizer, Tokenizer, WordTokenizer, describe
+from asrlib.utils.disk_counter import DiskCounter
 from asrlib.utils.errors import UserError
 from asrlib.utils.log import get_logger
 
 log = get_logger(__name__)
 
-SENTENCES = 200_000  # most that SentencePiece learns from
+SENTENCES = 200_000  # most that SentencePiece learns from: its memory grows with them (1.4 GB for 280,000)
 
 Texts = Mapping[str, str]  # utterance -> transcript
 
 
-def make_tokenizer(kind: str, texts: Texts, vocab_size: int = 500) -> Tokenizer:
+def make_tokenizer(kind: str, texts: Texts, vocab_size: int = 500, sentences: int = SENTENCES) -> Tokenizer:
     """Derives char, word or sentencepiece tokens from texts. UserError: the texts are empty, or SentencePiece cannot make that many pieces."""
     if not any(text.split() for text in texts.values()):
         raise UserError("the transcripts contain no words to derive tokens from: check --text")
     if kind == "char":
         return CharTokenizer(char_tokens(texts.values()))
-    return WordTokenizer(word_tokens(texts.values())) if kind == "word" else train_sentencepiece(texts.values(), vocab_size)
+    return WordTokenizer(word_tokens(texts.values())) if kind == "word" else train_sentencepiece(texts.values(), vocab_size, sentences)
 
 
 def read_tokenizer(kind: str, labels: Path) -> Tokenizer:
@@ -53,13 +54,16 @@ def char_tokens(texts: Iterable[str]) -> list[str]:
 
 def word_tokens(texts: Iterable[str]) -> list[str]:
     """The words of texts, sorted, then `<unk>` for unknown words, `<blank>` last."""
-    return [*sorted({word for text in texts for word in text.split()} - {UNKNOWN, *RESERVED}), UNKNOWN, BLANK]
+    with DiskCounter() as words:
+        for text in texts:
+            words.update(text.split())
+        return [*(word for word, _ in words.items() if word != UNKNOWN and word not in RESERVED), UNKNOWN, BLANK]
 
 
-def train_sentencepiece(texts: Iterable[str], vocab_size: int) -> SentencePieceTokenizer:
+def train_sentencepiece(texts: Iterable[str], vocab_size: int, most: int = SENTENCES) -> SentencePieceTokenizer:
     """A unigram model of at most `vocab_size` pieces, including `<unk>` and every tag, over the texts without normalisation.
 
-    It is learnt from SENTENCES of the texts, drawn at random, if there are more; the log tells it. All characters and tags are pieces.
+    It is learnt from `most` of the texts, drawn at random with a fixed seed, if there are more; the log tells it. All characters and tags are pieces.
     """
     sentences, tags, characters_of_all, number = list[str](), set[str](), set[str](), 0
     draw = random.Random(0)
@@ -67,13 +71,14 @@ def train_sentencepiece(texts: Iterable[str], vocab_size: int) -> SentencePieceT
         sentence = " ".join(text.replace(UNKNOWN, " ").split())
         tags.update(find_tags(sentence))
         characters_of_all.update(sentence)
-        if number <= SENTENCES:
+        if number <= most:
             sentences.append(sentence)
-        elif (place := draw.randrange(number)) < SENTENCES:
+        elif (place := draw.randrange(number)) < most:
             sentences[place] = sentence
     options = {}
-    if number > SENTENCES:
-        log.info("SentencePiece learns from %d of %d sentences, drawn at random, and has all characters of the others, too", SENTENCES, number)
+    if number > most:
+        what = "SentencePiece learns from %d of %d sentences, drawn at random (--sentences), and has all characters of the others, too"
+        log.info(what, most, number)
         options["required_chars"] = "".join(sorted(characters_of_all - {" "}))
     model = io.BytesIO()
     try:

@@ -1,56 +1,24 @@
 """A counter of more different keys than fit into memory."""
 
-import heapq
-import pickle
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import IO, Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+from asrlib.utils.disk_sort import SortedRuns
+
 KEYS = 500_000  # that are kept in memory
 
 
-class SortedRuns:
-    """Items beyond the memory in sorted order: `write` puts sorted parts into temporary files, which `merged` reads side by side."""
-
-    def __init__(self, key: Callable[[Any], Any] | None = None):
-        self.key, self.files = key, list[IO[bytes]]()
-
-    def write(self, items: Iterable) -> None:
-        """Keeps a part, which is sorted."""
-        file = tempfile.TemporaryFile(prefix="asrlib.")  # noqa: SIM115 (close closes it)
-        self.files.append(file)
-        iterator = iter(items)
-        while part := list(islice(iterator, 1000)):
-            pickle.dump(part, file, pickle.HIGHEST_PROTOCOL)
-
-    def merged(self, last: Iterable = ()) -> Iterator:
-        """All items and those of a last part, which is sorted, in order."""
-        return heapq.merge(*map(_read, self.files), last, key=self.key)
-
-    def close(self) -> None:
-        for file in self.files:
-            file.close()
-        self.files = []
-
-
-def _read(file: IO[bytes]) -> Iterator:
-    file.seek(0)
-    while True:
-        try:
-            yield from pickle.load(file)  # written by this process
-        except EOFError:
-            return
-
-
 class DiskCounter:
-    """Counts keys that can be sorted; more than `limit` different ones are in sorted runs in temporary files, which the end of a `with` removes."""
+    """Counts keys that can be sorted.
 
-    def __init__(self, limit: int = KEYS):
-        self.limit, self.counts, self.runs = limit, Counter[Any](), SortedRuns()
+    More than `limit` (0: KEYS) different ones are in sorted runs in temporary files, which the end of a `with` removes.
+    """
+
+    def __init__(self, limit: int = 0):
+        self.limit, self.counts, self.runs = limit or KEYS, Counter[Any](), SortedRuns()
 
     def update(self, keys: Iterable) -> None:
         """Counts keys."""

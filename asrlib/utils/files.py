@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import ctypes
 import fcntl
 import itertools
 import os
@@ -63,6 +64,42 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def added_files(folder: Path) -> Iterator[Path]:
+    """Yields an empty folder for many small files, which move to `folder` when the block ends without an error, in the place of those of their names.
+
+    They are on disk before they move: one wait for all of them, where atomic_write waits for each.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    try:
+        yield temporary
+        with os.scandir(temporary) as files:
+            if next(files, None) is not None:
+                _sync(temporary)
+                os.chmod(temporary, 0o755)
+                _add(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Waits until everything that was written to the file system of a folder is on disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        ctypes.CDLL(None).syncfs(handle)
+    finally:
+        os.close(handle)
+
+
+def _add(temporary: Path, folder: Path) -> None:
+    if not folder.exists():
+        os.replace(temporary, folder)
+        return
+    for name in os.listdir(temporary):
+        os.replace(temporary / name, folder / name)
 
 
 @contextlib.contextmanager

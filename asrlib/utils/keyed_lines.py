@@ -1,6 +1,7 @@
 """Text files of one `key value` per line as mappings that stay on disk: a process needs eight bytes a line, however long the lines are."""
 
 import os
+import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
@@ -130,6 +131,24 @@ class KeyedLines(Searched, Mapping[str, str]):
     def sorted_keys(self) -> Sequence[str]:
         """The keys in order, read when they are asked for."""
         return _SortedKeys(self)
+
+
+def stored(rows: Iterable[tuple[str, str]]) -> KeyedLines:
+    """Rows in a temporary file, which lives as long as the mapping. Keys have no white space, values no line ends."""
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="\n", prefix="asrlib.") as file:
+        file.writelines(f"{key} {value}\n" for key, value in rows)
+        file.flush()
+        return KeyedLines(file.name, _split_stored)
+
+
+def _split_stored(line: str) -> tuple[str, str]:
+    key, _, value = line[:-1].partition(" ")
+    return key, value
+
+
+def of_kind(other: Mapping[str, Any], rows: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """The rows in a temporary file if those of the other mapping are on disk, or else in memory."""
+    return stored(rows) if isinstance(other, KeyedLines) else dict(rows)
 
 
 class _Rows:

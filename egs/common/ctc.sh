@@ -29,6 +29,7 @@ shard_dirs=()
 exp=$expdir/${tag:-$(experiment_name "$train_config" "$train_args" "${pretrained_model[0]:-}")}
 converted_model=${pretrained_model:+${exp}_start} # pretrained_model in our format
 given_lm=(${lm:+"$lm"})
+estimate=(--train_config "$train_config" ${train_args:+--train_args "$train_args"} --num_shards "$num_shards")
 if [ "$ngram" -gt 0 ]; then
     [ -z "$lm" ] || _refuse "--ngram and --${librispeech_lm:+librispeech_}lm are mutually exclusive"
     lm=$exp/$ngram-gram.arpa

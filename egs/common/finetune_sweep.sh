@@ -47,6 +47,11 @@ asr_exp=$expdir/${tag:-$(experiment_name "$asr_config" "$asr_args")_$(basename "
 systems=$asr_exp/systems.tsv audio=$dumpdir/audio
 test_names=(dev "${test_names[@]}")
 
+estimate=(--pretrain_configs "${pretrain_config:-$(config_file "$(pretraining_config "$model" "${size:?}")")}"
+    ${pretrain_args:+--pretrain_args "$pretrain_args"} --asr_config "$asr_config" ${asr_args:+--asr_args "$asr_args"}
+    --systems "${#updates[@]}" --cache_states false)
+[ "$run_pretraining" = here ] || estimate+=(--pretrained true) # the pretraining recipe estimates itself
+
 absolute_paths() {
     local paths
     mapfile -t paths < <(realpath -m "$@")
@@ -61,7 +66,7 @@ pretrain_stages() {
     [ -z "$aishell2_dir" ] || corpus=(--corpus_dir "$(realpath -m "$aishell2_dir")")
     run_on_all "$pretraining_dir/run.sh" --stage "$1" --stop_stage "$2" --tag "$pretrain_tag" --mini "$mini" "${corpus[@]}" \
         --aishell1_dir "$(realpath -m "${corpus_dir:-$download_dir/data_aishell}")" --nj "$nj" --ngpu "$ngpu" \
-        --num_nodes "$num_nodes" --device "$device" --force "$again" --cmd_backend "$cmd_backend" ${slurm_args:+--slurm_args "$slurm_args"} \
+        --num_nodes "$num_nodes" --device "$device" --shortage "$shortage" --force "$again" --cmd_backend "$cmd_backend" ${slurm_args:+--slurm_args "$slurm_args"} \
         ${seed:+--seed "$seed"} ${memory_gb:+--memory_gb "$memory_gb"} \
         ${pretrain_config:+--pretrain_config "$(realpath -m "$pretrain_config")"} ${pretrain_args:+--pretrain_args "$pretrain_args"} \
         ${pretrain_dirs:+--pretrain_dirs "$(absolute_paths "${pretrain_dirs[@]}")"}

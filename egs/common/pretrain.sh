@@ -18,6 +18,7 @@ choose_pretraining_set
 pretrain_config=${pretrain_config:-$(config_file "$(pretraining_config "${model:?}" "${size:?}")")}
 exp=$expdir/${tag:-$(pretraining_name "$pretrain_config" "$pretrain_args" "$pretrained_model")}
 converted_model=${pretrained_model:+${exp}_start} # pretrained_model in our format
+estimate=(--pretrain_configs "$pretrain_config" ${pretrain_args:+--pretrain_args "$pretrain_args"})
 
 stage 2 "feature extraction" "$dumpdir"
 stage_2() { echo "nothing to extract: $model takes waveforms and needs no targets"; }

@@ -36,6 +36,7 @@ option token_type 'choice:char|word|sentencepiece' char "output units of the mod
 option nbpe int 500 "vocabulary size of the sentencepiece model"
 option lm path "" "n-gram language model (ARPA or KenLM) for CTC beam search"
 option inference_config path "" "configuration of the beam search (of the joint search in recipes that have one)"
+run_option shortage 'choice:stop|warn' stop "what stage 0 does if disk or memory is likely to run out: stop, or say so and go on"
 run_option force bool false "run the stages even if nothing has changed, and start training over"
 run_option dry_run bool false "print the plan without running anything"
 parse_options "$@"
@@ -55,7 +56,7 @@ if $mini; then
         [ -n "${option_given[$name]+given}" ] || printf -v "$name" '%s' "$mini_prefix${!name}"
     done
 fi
-sources=() test_names=() fetched=() parts_of_decoding=true
+sources=() test_names=() fetched=() estimate=() parts_of_decoding=true
 corpus_setup
 data_names=(train dev "${test_names[@]}")
 data_dirs=("${data_names[@]/#/"$datadir/"}")
@@ -131,7 +132,16 @@ folder_name() {
 stage 0 "download" "$download_dir" makes "${sources[@]}" "${fetched[@]}"
 stage_0() {
     asr preflight --download_dir "$download_dir" --asr_device "$asr_device"
+    estimate_needs
     corpus_fetch
+}
+
+# What the recipe needs on disk and in memory; the array estimate has options that the chain of stages gives. Synthesised corpora are small. It is no
+# part of what stage 0 is compared by: other options of later stages do not download again.
+estimate_needs() {
+    [[ ${corpus:-} != mini_* ]] && [ ${#estimate[@]} -gt 0 ] && [ -n "$command_line" ] || return 0
+    asr estimate --sources "$(path_list "${sources[@]}" "${pretrain_dirs[@]}")" ${corpus:+--corpus "$corpus"} --dump_dir "$dumpdir" \
+        --exp_dir "$expdir" "${estimate[@]}" --device "$device" ${memory_gb:+--memory_gb "$memory_gb"} --shortage "$shortage"
 }
 
 stage 1 "data preparation" "$datadir" needs "${sources[@]}" makes "${data_dirs[@]/%//wav.scp}" "${data_dirs[@]/%//text}"

@@ -188,6 +188,10 @@ for name in "${baselines[@]}"; do
     esac
 done
 
+estimate=(--pretrain_configs "$(path_list "${pretrain_configs[@]}")" ${pretrain_args:+--pretrain_args "$pretrain_args"}
+    ${pretrained_model:+--pretrained true} --asr_config "$asr_config" ${asr_args:+--asr_args "$asr_args"} --systems "${#systems[@]}"
+    --cache_states "$cache_states" --cache_gb "$cache_gb")
+
 package=$(package_of "$model")
 stage 5 "fine-tuning" "$asr_exp" needs "$asr_config" "$tokens" "${data_dirs[@]:0:2}" "$exp/pt/$package" makes "${systems[@]/%//inference}"
 stage_5() {

@@ -16,6 +16,7 @@ from asrlib.corpora import manifests
 from asrlib.corpora.audio import read_audio
 from asrlib.corpora.kaldi_dir import KaldiDir
 from asrlib.corpora.kaldi_table import write_table
+from asrlib.utils import disk_sort, pool
 from asrlib.utils.errors import UserError
 
 TARGETS = {"csv": "m.csv", "jsonl": "m.jsonl", "json": "m.json", "kaldi": "m"}
@@ -46,6 +47,19 @@ def test_round_trip_of_the_manifest(plain, tmp_path, form):
     one = convert(str(plain), tmp_path / TARGETS[form])
     again = convert(str(convert(str(one), tmp_path / "back")), tmp_path / f"again{one.suffix}")
     assert again.read_text().replace("again_txt", "m_txt") == one.read_text()
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json"])
+def test_large_corpora_are_written_from_disk(plain, tmp_path, monkeypatch, form):
+    """The same bytes with every sample in a temporary file and headers read by processes; JSON is what the standard library writes."""
+    path = convert([str(plain)], tmp_path / TARGETS[form])
+    expected = path.read_bytes()
+    monkeypatch.setattr(disk_sort, "ITEMS", 1)
+    monkeypatch.setattr(pool, "FEW", 0)
+    assert convert([str(plain)], tmp_path / TARGETS[form]).read_bytes() == expected
+    if form != "csv":
+        written = json.dumps(json.loads(expected), ensure_ascii=False, indent=1 if form == "json" else None)
+        assert written == expected.decode().rstrip("\n")
 
 
 @pytest.mark.parametrize("form", ["jsonl", "json"])
@@ -144,25 +158,25 @@ def test_jasper_speeds_are_kept(tmp_path, make_audio):
 def test_malformed(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=message):
-        manifests.read(tmp_path / name)
+        manifests.read([tmp_path / name])
 
 
 def test_not_utf8_and_missing(tmp_path):
     (tmp_path / "m.csv").write_bytes(b"a.wav,\xe9.txt\n")
     with pytest.raises(UserError, match="not UTF-8"):
-        manifests.read(tmp_path / "m.csv")
+        manifests.read([tmp_path / "m.csv"])
     with pytest.raises(UserError, match="is missing"):
-        manifests.read(tmp_path / "none.csv")
+        manifests.read([tmp_path / "none.csv"])
 
 
 def test_what_manifests_cannot_express(kaldi, tmp_path):
     write_table(kaldi / "wav.scp", dict.fromkeys(("a-1", "a-2", "b-1", "b-2"), "cat x |"))
     with pytest.raises(UserError, match="a-1 is a command"):
-        manifests.read(kaldi)
+        manifests.read([kaldi])
     write_table(kaldi / "wav.scp", dict.fromkeys(("a-1", "a-2", "b-1", "b-2"), "x"))
     (kaldi / "text").unlink()
     with pytest.raises(UserError, match="text is missing"):
-        manifests.read(kaldi)
+        manifests.read([kaldi])
 
 
 def test_segments_are_kept_or_written_as_files(kaldi, tmp_path):
@@ -174,7 +188,7 @@ def test_segments_are_kept_or_written_as_files(kaldi, tmp_path):
     with pytest.raises(UserError, match="a-1 is a part of .*a-1.wav .*which csv cannot express: give --wav_dir"):
         convert(str(kaldi), tmp_path / "m.csv")
     assert manifest.main(["--from", str(kaldi), "--to", str(tmp_path / "m.csv"), "--wav_dir", str(tmp_path / "cut")]) == 0
-    for sample, utterance in zip(manifests.read(tmp_path / "m.csv"), before.utterances(), strict=True):
+    for sample, utterance in zip(manifests.read([tmp_path / "m.csv"]), before.utterances(), strict=True):
         assert (sample.utt, sample.text) == (utterance.id, utterance.text)
         np.testing.assert_array_equal(read_audio(sample.wav), utterance.audio())
 
@@ -203,7 +217,7 @@ def test_places_in_archives(tmp_path):
     with pytest.raises(UserError, match="place in an archive"):
         convert(str(tmp_path), tmp_path / "m.json")
     convert(str(tmp_path), tmp_path / "m.json", "--wav_dir", str(tmp_path / "wavs"))
-    first, second = manifests.read(tmp_path / "m.json")
+    first, second = manifests.read([tmp_path / "m.json"])
     assert (first.text, second.text) == ("ONE", "TWO")
     assert np.array_equal(np.stack([read_audio(first.wav), read_audio(second.wav)]), pcm.astype(np.float32) / 32768)
 
@@ -216,7 +230,7 @@ def test_bad_entries_are_passed_over(plain, tmp_path, capsys, logged):
     capsys.readouterr()
     assert manifest.main(["--from", str(tmp_path / "bad.csv"), "--to", str(tmp_path / "m.json")]) == 1
     assert capsys.readouterr().out == f"{tmp_path}/m.json: 3 utterances (json)\n"
-    assert [sample.utt for sample in manifests.read(tmp_path / "m.json")] == ["a-1", "a-2", "b-1"]
+    assert [sample.utt for sample in manifests.read([tmp_path / "m.json"])] == ["a-1", "a-2", "b-1"]
     assert len(logged) == 4 and "line 2: transcript" in logged[0] and "line 3: 3 fields" in logged[1] and "b-2.wav is empty" in logged[2]
     assert logged[3] == "3 entries passed over"
 

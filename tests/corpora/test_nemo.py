@@ -61,7 +61,7 @@ def test_whole_files_need_no_segments(tmp_path, wav):
     entries = [{**ENTRIES[0], "duration": 0.49}, {**ENTRIES[1], "duration": 2.04}, {"audio_filepath": str(wav / "u1.wav"), "text": "x"}]
     manifest.main(["--from", str(write(tmp_path / "m.json", entries[:2])), "--to", str(tmp_path / "data")])
     assert KaldiDir.read(tmp_path / "data").segments is None
-    (sample,) = manifests.read(write(tmp_path / "n.json", entries[2:]))
+    (sample,) = manifests.read([write(tmp_path / "n.json", entries[2:])])
     assert sample.is_file() and sample.wav == str(wav / "u1.wav")
 
 
@@ -69,9 +69,9 @@ def test_paths_from_the_current_folder(tmp_path, wav, monkeypatch):
     (tmp_path / "lists").mkdir()
     path = write(tmp_path / "lists/m.json", ENTRIES[:1])
     monkeypatch.chdir(tmp_path)
-    assert manifests.read(path)[0].wav == str(wav / "u1.wav")
+    assert next(iter(manifests.read([path]))).wav == str(wav / "u1.wav")
     with pytest.raises(UserError, match="line 1: audio file .*/wav/u1.wav does not exist"):
-        manifests.read(path, root=tmp_path / "lists")
+        manifests.read([path], root=tmp_path / "lists")
 
 
 def test_equal_names_get_their_folders(tmp_path, wav):
@@ -80,13 +80,13 @@ def test_equal_names_get_their_folders(tmp_path, wav):
         (tmp_path / folder).mkdir()
         soundfile.write(tmp_path / folder / "x y.wav", NOISE[:8000], 16000)
         entries.append({"audio_filepath": f"{folder}/x y.wav", "duration": 0.5, "text": folder, "speaker": "s 1"})
-    samples = manifests.read(write(tmp_path / "m.json", entries))
+    samples = manifests.read([write(tmp_path / "m.json", entries)])
     assert [(sample.utt, sample.speaker, sample.text) for sample in samples] == [("s_1-a_x_y", "s_1", "a"), ("s_1-b_b_x_y", "s_1", "b b")]
 
 
 def test_texts_in_files(tmp_path, wav):
     (wav / "u1.txt").write_text("from a file\n")
-    (sample,) = manifests.read(write(tmp_path / "m.json", [{"audio_filepath": "wav/u1.wav", "text_filepath": "u1.txt"}]))
+    (sample,) = manifests.read([write(tmp_path / "m.json", [{"audio_filepath": "wav/u1.wav", "text_filepath": "u1.txt"}])])
     assert sample.text == "from a file"
 
 
@@ -109,7 +109,7 @@ def test_texts_in_files(tmp_path, wav):
 def test_bad_entries_are_passed_over_by_name(tmp_path, wav, change, message, logged):
     path = write(tmp_path / "m.json", [ENTRIES[1], {**ENTRIES[0], **change}, ENTRIES[2]])
     with pytest.raises(UserError, match=message):
-        manifests.read(path)
+        manifests.read([path])
     assert manifest.main(["--from", str(path), "--to", str(tmp_path / "data")]) == 1
     assert list(KaldiDir.read(tmp_path / "data").text) == ["u2", "u2-0000200-0000500"]
     assert len(logged) == 2 and "passed over: " in logged[0] and logged[1] == "1 entries passed over"
@@ -126,12 +126,12 @@ def test_a_line_that_is_no_json_is_passed_over(tmp_path, wav, logged):
 def test_to_other_manifests(tmp_path, wav, target):
     path = write(tmp_path / "nemo.json", ENTRIES)
     assert manifest.main(["--from", str(path), "--to", str(tmp_path / target)]) == 1, "the parts are passed over"
-    assert [sample.utt for sample in manifests.read(tmp_path / target)] == ["u1", "u2"]
+    assert [sample.utt for sample in manifests.read([tmp_path / target])] == ["u1", "u2"]
     assert manifest.main(["--from", str(path), "--to", str(tmp_path / target), "--wav_dir", str(tmp_path / "cut")]) == 0
-    assert [sample.text for sample in manifests.read(tmp_path / target)] == ["hello world", "good day", "good", "day"]
+    assert [sample.text for sample in manifests.read([tmp_path / target])] == ["hello world", "good day", "good", "day"]
 
 
 def test_other_objects_are_named(tmp_path):
     (tmp_path / "m.jsonl").write_text('{"recording": 1, "supervisions": []}\n')
     with pytest.raises(UserError, match="line 1: objects with the keys recording, supervisions are not read: .*audio_filepath .NeMo"):
-        manifests.read(tmp_path / "m.jsonl")
+        manifests.read([tmp_path / "m.jsonl"])

@@ -12,7 +12,7 @@ from sklearn.metrics import mutual_info_score
 
 from asrlib.bin import make_targets
 from asrlib.corpora.kaldi_table import read_table, write_table
-from asrlib.features import kmeans, mfcc
+from asrlib.features import kmeans, mfcc, targets
 from asrlib.features.pitch import pitch
 from asrlib.features.quality import cluster_quality, even_alignment
 from asrlib.features.speakers import speaker_clusters, speaker_labels, voice
@@ -149,10 +149,24 @@ def test_commands(corpus, tmp_path, capsys, caplog):
     assert not curves["s2-silence"].any() and curves["s0-0"].any()
 
     make_targets.main([*options, "--type", "speakers"])
-    assert read_speakers(dump / "targets/speakers.json") == (3, {utt: int(utt[1]) for utt in [*labels, "s2-tiny"]})
+    assert read_speakers(dump / "targets/speakers.json") == (3, {utt: utt[1] for utt in [*labels, "s2-tiny"]})
     make_targets.main([*options, "--type", "speakers", "--speakers", "clusters", "--num_speakers", "3"])
     classes, numbers = read_speakers(dump / "targets/speakers.json")
     assert classes == 3 and numbers["s0-0"] == numbers["s0-2"] != numbers["s1-1"]
+
+
+def test_speakers_of_a_large_file(tmp_path, monkeypatch):
+    """Read block by block, as the standard library reads it; a damaged file is refused."""
+    monkeypatch.setattr(targets, "BLOCK", 7)
+    path, numbers = tmp_path / "speakers.json", {f'é{number}\\"-{{': number * 37 % 1000 for number in range(50)} | {"classes": 3, "b": 12345}
+    path.write_text(json.dumps({"classes": 1000, "utterances": numbers}))
+    assert read_speakers(path) == (1000, {utt: str(number) for utt, number in numbers.items()})
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(UserError, match="damaged: run stage 2 again"):
+        read_speakers(path)
+    path.write_text("[]")
+    with pytest.raises(UserError, match="damaged"):
+        read_speakers(path)
 
 
 KINDS = [["mfcc", "--num_clusters", "2", "--portion", "1", "--inits", "1"], ["pitch"], ["speakers", "--speakers", "clusters", "--num_speakers", "2"]]

@@ -16,6 +16,7 @@ from asrlib.corpora.kaldi_table import read_table, write_table
 from asrlib.pt import dump as module
 from asrlib.pt.dump import Caching, Limits, dump, estimate_bytes, read_speech, upstream_to_cache
 from asrlib.pt.s3prl_upstream import describe_upstream, load_upstream
+from asrlib.utils import space
 from asrlib.utils.errors import UserError
 
 
@@ -59,19 +60,23 @@ def test_what_cannot_be_trained_on_is_set_aside(tones_dir, upstream, tmp_path):
         dump(tones_dir / "train", tmp_path, upstream, Limits(longest=0.2), 1)
 
 
-def test_hidden_states_are_cached_where_they_fit(tones_dir, upstream, tmp_path):
+def test_hidden_states_are_cached_where_they_fit(tones_dir, upstream, tmp_path, monkeypatch):
     folders = [tones_dir / "train", tones_dir / "dev"]
     size = sum(estimate_bytes(folder, upstream) for folder in folders) / 1e9
     config = tmp_path / "asr.yaml"
     config.write_text("freeze_param: []\n")
 
     def choice(*caching, name=upstream.name):
-        return upstream_to_cache(name, upstream.path, folders, Caching(*caching))
+        return upstream_to_cache(name, upstream.path, folders, tmp_path / "out", Caching(*caching))
 
     assert choice("auto", 1.01 * size) == choice("true", 0.0) == choice("auto", 1.0, config, ["freeze_param=[frontend.upstream]"]) == upstream
     assert choice("auto", 0.99 * size) is choice("false") is choice("true", name="") is choice("auto", 1.0, config) is None
     with pytest.raises(UserError, match="--cache_states true: .*asr.yaml trains the upstream"):
         choice("true", 1.0, config)
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
+    with pytest.raises(UserError, match="out: the hidden states will take .* 0.0 GB are free: .*--cache_states false"):
+        choice("true")
+    assert choice("false") is None
 
 
 def test_a_killed_run_goes_on(tones_dir, upstream, tmp_path, monkeypatch):

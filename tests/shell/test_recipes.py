@@ -198,7 +198,7 @@ def test_stage_before_its_needs(call):
 def test_custom_chain(call, project):
     options = custom_options(project)
     output, calls = call(CUSTOM, *options)
-    assert calls[:3] == ["preflight", "prepare_data", "extract_features"] and calls[-2:] == ["report", "page"]
+    assert calls[:4] == ["preflight", "estimate", "prepare_data", "extract_features"] and calls[-2:] == ["report", "page"]
     assert f"--train_dir {project}/my/train" in output and f"--audio_root {project} " in output
     assert call(CUSTOM, *options)[1] == []
     (project / "my/train/wav.scp").write_text("a a.wav\nb b.wav\n")

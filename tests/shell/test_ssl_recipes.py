@@ -287,7 +287,7 @@ def test_pretrain_dirs_are_made_once_and_again_if_they_change(call, project):
     kaldi_folders(project, "more")
     options = ["--pretrain_dirs", f"{project}/{AN4_HUBERT.parent}/data/train more"]
     _, calls = call(AN4_HUBERT, *options)
-    assert calls[:4] == ["preflight", "download", "prepare_data", "make_pretraining_set"] and calls.count("pretrain") == 2
+    assert calls[:5] == ["preflight", "estimate", "download", "prepare_data", "make_pretraining_set"] and calls.count("pretrain") == 2
     assert call(AN4_HUBERT, *options)[1] == []
     (stamp,) = (project / AN4_HUBERT.parent / "dump/dev/targets").glob("*.model")
     for change, made in (("b b.wav\n", 2), ("c c.wav\n", 4)):
@@ -307,6 +307,18 @@ def test_iterations_of_a_small_corpus(call):
     assert "--exp_dir exp/hubert_base --pretrain_config ../conf/hubert_base.yaml" in second and "trainer.updates" not in second
     output, _ = call(AN4_PROGRE, "--dry_run", "true")
     assert [re.search(r"conf/(\w+).yaml", line)[1] for line in flat(output, "pretrain")] == ["hubert_base", "progre_base"]
+
+
+def test_stage_0_estimates_what_the_options_need(call):
+    """Of every system with an upstream; synthesised corpora are small and not estimated."""
+    options = ["--baselines", "random logmel", "--cache_states", "true", "--shortage", "warn", "--memory_gb", "9", "--dry_run", "true"]
+    (line,) = flat(call(AN4_HUBERT, *options)[0], "estimate")
+    assert "--sources 'downloads/an4/etc downloads/an4/wav' --corpus an4 --dump_dir dump --exp_dir exp" in line
+    assert "--pretrain_configs '../conf/hubert_base.yaml ../conf/hubert_base.yaml'" in line and "--systems 3" in line
+    assert "--cache_states true --cache_gb 50 --device CPU --memory_gb 9 --shortage warn" in line and "--pretrained" not in line
+    (line,) = flat(call(LIBRISPEECH, "--num_shards", "0", "--train_args", "trainer.epochs=3", "--dry_run", "true")[0], "estimate")
+    assert "LibriSpeech/train-other-500" in line and "--train_args trainer.epochs=3 --num_shards 0" in line and "--shortage stop" in line
+    assert flat(call(AISHELL1, "--mini", "true", "--dry_run", "true")[0], "estimate") == []
 
 
 def test_baselines(call):
@@ -344,7 +356,7 @@ def test_a_recipe_that_pretrains_and_compares_checkpoints(call, project):
     output, calls = call(AN4_WAV2VEC2, "--mini", "true")
     system = ["decode", *["score"] * 8, "report"]
     pretraining = ["pretrain", "convert", "convert", "compare_layers"]
-    first = ["preflight", "download", "prepare_data", "make_tokens", "dump_speech"]
+    first = ["preflight", "estimate", "download", "prepare_data", "make_tokens", "dump_speech"]
     assert calls == [*first, *pretraining, "make_systems", "finetune_sweep", *system, *system, "report_sweep", "report_sweep --baseline 100", "page"]
     assert (project / AN4_WAV2VEC2.parent / "mini/exp/wav2vec2/updates/100/pt/s3prl.pt").exists()
     assert call(AN4_WAV2VEC2, "--mini", "true")[1] == []

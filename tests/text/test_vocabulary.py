@@ -6,9 +6,9 @@ import pytest
 
 from asrlib.bin.make_tokens import main as make_tokens
 from asrlib.bin.normalise_text import main as normalise_text
-from asrlib.text import vocabulary
 from asrlib.text.tokenizers import CharTokenizer, SentencePieceTokenizer, WordTokenizer, load_tokenizer
 from asrlib.text.vocabulary import check_texts, make_tokenizer
+from asrlib.utils import disk_counter
 from asrlib.utils.errors import UserError
 
 
@@ -167,13 +167,20 @@ def test_make_tokens_has_one_token_for_a_tag(tmp_path):
     assert set(tokens).isdisjoint("<>[]{}()#NOSU")
 
 
-def test_sentencepiece_learns_from_a_sample(monkeypatch, logged):
-    """The log tells it; characters and tags that are not in the sample are pieces."""
+def test_sentencepiece_learns_from_a_sample(logged):
+    """The log tells it; characters and tags that are not in the sample are pieces; a text with no more sentences has the pieces of all."""
     texts = {f"u{number}": f"WORD{number % 7} AND SO ON" for number in range(300)} | {"rare": "Ж <noise> 今"}
     whole = make_tokenizer("sentencepiece", texts, 60)
     assert logged == [] and not whole.unknown(texts["rare"])
-    monkeypatch.setattr(vocabulary, "SENTENCES", 50)
-    found = make_tokenizer("sentencepiece", texts, 60)
-    assert logged == ["SentencePiece learns from 50 of 301 sentences, drawn at random, and has all characters of the others, too"]
+    assert make_tokenizer("sentencepiece", texts, 60, sentences=301).model == whole.model and logged == []
+    found = make_tokenizer("sentencepiece", texts, 60, sentences=50)
+    assert logged == ["SentencePiece learns from 50 of 301 sentences, drawn at random (--sentences), and has all characters of the others, too"]
     assert {"Ж", "今", "<noise>"} <= set(found.tokens) and not any(map(found.unknown, texts.values()))
-    assert found.tokens == make_tokenizer("sentencepiece", texts, 60).tokens
+    assert found.model == make_tokenizer("sentencepiece", texts, 60, sentences=50).model != whole.model
+
+
+def test_words_beyond_the_memory(monkeypatch):
+    monkeypatch.setattr(disk_counter, "KEYS", 5)
+    texts = {str(number): f"w{number * 7 % 50} <unk> b w{number % 9} <s>" for number in range(200)}
+    expected = sorted({word for text in texts.values() for word in text.split()} - {"<unk>", "<s>"})
+    assert make_tokenizer("word", texts).tokens == [*expected, "<unk>", "<blank>"]

@@ -188,7 +188,7 @@ def test_ratios_are_within_rounds(common):
 
 def test_large_corpus(root, tmp_path):
     """Commands and tables of two tiny corpora, the table of both, and no measurement twice."""
-    cases = ["score, words", "concat_data"]
+    cases = ["score, words", "concat_data", "prepare_data, headers"]
     options = ["--work", str(tmp_path), "--utterances", "40", "80", "--cases", *cases]
     done = bench(root, "large_corpus", *options)
     assert done.returncode == 0, done.stderr
@@ -196,3 +196,7 @@ def test_large_corpus(root, tmp_path):
     assert [row[0] for row in rows[2:]] == cases and all(float(row[3]) > 0 for row in rows[2:])
     assert all(row[1].endswith(" GB") for row in rows[2:]) and bench(root, "large_corpus", *options).stdout == done.stdout
     assert len((tmp_path / "80" / "text").read_text().splitlines()) == 80 and (tmp_path / "40" / "out" / "word" / "result.json").exists()
+    assert len((tmp_path / "80" / "out" / "data" / "train" / "utt2dur").read_text().splitlines()) == 79
+    sizes = ["--utterances", "40", "80", "80000000"]
+    shown = bench(root, "large_corpus", "--work", str(tmp_path), *sizes, "--most_seconds", "60", "--cases", *cases).stdout
+    assert [line.split(" | ")[3] for line in shown.splitlines()[2:]] == ["-"] * 3, "what would take longer is left out"

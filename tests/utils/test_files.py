@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import (
+    added_files,
     atomic_directory,
     atomic_write,
     file_name,
@@ -161,3 +162,22 @@ def test_only_one_holds_a_lock(tmp_path):
         pass
     with held(tmp_path / "x/lock", "busy"):
         pass
+
+
+def test_many_files_join_those_that_are_there(tmp_path):
+    for text in ("one", "two"):
+        with added_files(tmp_path / "x" / "txt") as folder:
+            (folder / "a").write_text(text)
+            (folder / text).write_text(text)
+            assert names(tmp_path / "x" / "txt") == ["a", "one"] if text == "two" else not (tmp_path / "x" / "txt").exists()
+    assert names(tmp_path / "x") == ["txt"] and names(tmp_path / "x" / "txt") == ["a", "one", "two"]
+    assert (tmp_path / "x" / "txt" / "a").read_text() == "two" and stat.S_IMODE((tmp_path / "x" / "txt").stat().st_mode) == 0o755
+
+
+def test_many_files_of_which_none_are_added(tmp_path):
+    with added_files(tmp_path / "txt"):
+        pass
+    with pytest.raises(RuntimeError), added_files(tmp_path / "txt") as folder:
+        (folder / "a").write_text("x")
+        raise RuntimeError
+    assert names(tmp_path) == []

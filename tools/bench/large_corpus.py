@@ -1,12 +1,14 @@
 """CPU time and memory of the commands on a simulated corpus of many utterances, each command in its own process.
 
-  tools/bench/large_corpus.py --work WORK --utterances 281241 4000000
+  tools/bench/large_corpus.py --work WORK --utterances 20000 281241 4000000 --most_seconds 600
 
-Makes the tables of a corpus in WORK (drawn words and errors, no audio) and prints a table: seconds of CPU and peak memory of every command at each
-size, and the growth between the first and the last. What is known of a size is in WORK/SIZE/results.json and not measured again.
+Makes the tables of a corpus in WORK (drawn words and errors; the utterances share 200 short recordings of noise) and prints a table: seconds of CPU
+and peak memory of every command at each size, and the growth between the first and the last. What is known of a size is in WORK/SIZE/results.json
+and not measured again; --most_seconds leaves out what the size before predicts to take longer.
 """
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -15,32 +17,37 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
 from asrlib.utils.cli import Parser, run
 from asrlib.utils.errors import UserError
 from asrlib.utils.files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
-WORDS, PER_UTTERANCE, SECONDS, BLOCK = 200_000, 33, 12.3, 10_000
-COMMANDS = {
-    "score, words": "score --ref text --hyp hyp_a --unit word --out out/word",
-    "score, characters": "score --ref text --hyp hyp_a --unit char --out out/char",
-    "compare_systems, words": "compare_systems --ref text --hyp_a hyp_a --hyp_b hyp_b --unit word --out out/compared",
-    "compare_systems, characters": "compare_systems --ref text --hyp_a hyp_a --hyp_b hyp_b --unit char --out out/compared_char",
-    "make_ngram, 3-gram": "make_ngram --text text --order 3 --out out/lm.arpa",
-    "make_tokens, words": "make_tokens --type word --text text --out out/words.txt",
-    "make_tokens, SentencePiece 500": "make_tokens --type sentencepiece --text text --out out/pieces.txt",
-    "filter_leaks": "filter_leaks --data_dir . --against dev --out out/filtered",
-    "concat_data": "concat_data --data_dir . --out out/joined",
-    "manifest, CSV": "manifest --from . --to out/train.csv",
+WORDS, PER_UTTERANCE, SECONDS, BLOCK, RECORDINGS = 200_000, 33, 12.3, 10_000, 200
+COMMANDS = {  # case: the command, and what it needs of the corpus
+    "score, words": ("score --ref text --hyp hyp_a --unit word --out out/word", "texts"),
+    "score, characters": ("score --ref text --hyp hyp_a --unit char --out out/char", "texts"),
+    "compare_systems, words": ("compare_systems --ref text --hyp_a hyp_a --hyp_b hyp_b --unit word --out out/compared", "texts"),
+    "compare_systems, characters": ("compare_systems --ref text --hyp_a hyp_a --hyp_b hyp_b --unit char --out out/compared_char", "texts"),
+    "make_ngram, 3-gram": ("make_ngram --text text --order 3 --out out/lm.arpa", "texts"),
+    "make_tokens, words": ("make_tokens --type word --text text --out out/words.txt", "texts"),
+    "make_tokens, SentencePiece 500": ("make_tokens --type sentencepiece --text text --out out/pieces.txt", "texts"),
+    "prepare_data, headers": ("prepare_data --corpus kaldi --train_dir . --valid_portion 0.001 --data_dir out/data", "texts tables audio"),
+    "filter_leaks": ("filter_leaks --data_dir . --against dev --out out/filtered", "texts tables dev"),
+    "concat_data": ("concat_data --data_dir . --out out/joined", "texts tables"),
+    "manifest, CSV": ("manifest --from . --to out/train.csv", "texts tables"),
+    "manifest, JSON lines": ("manifest --from . --to out/train.jsonl", "texts tables"),
+    "manifest, Jasper's JSON": ("manifest --from . --to out/train.json", "texts tables audio"),
 }
-TABLES = {
-    "tables of a CTC rank": ("ctc", "conf/deepspeech2.yaml"),
-    "tables of a HuBERT rank": ("pretrain", "conf/hubert_base.yaml"),
-    "tables of a ProgRE rank": ("pretrain", "conf/progre_base.yaml"),
-    "tables of a wav2vec 2.0 rank": ("pretrain", "conf/wav2vec2_base.yaml"),
-    "history of as many updates": ("history", ""),
+TABLES = {  # case: kind, configuration, and what it needs
+    "tables of a CTC rank": ("ctc", "conf/deepspeech2.yaml", "texts tables"),
+    "tables of a HuBERT rank": ("pretrain", "conf/hubert_base.yaml", "texts tables targets"),
+    "tables of a ProgRE rank": ("pretrain", "conf/progre_base.yaml", "texts tables targets"),
+    "tables of a wav2vec 2.0 rank": ("pretrain", "conf/wav2vec2_base.yaml", "texts tables"),
+    "history of as many updates": ("history", "", "history"),
 }
+Results = dict[str, list[float]]  # case -> seconds of CPU, peak MB, seconds
 
 
 def main(argv=None) -> None:
@@ -48,43 +55,49 @@ def main(argv=None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for the corpora and results")
     parser.add_argument("--utterances", type=int, nargs="+", default=[20_000, 80_000], help="sizes of the corpora")
     parser.add_argument("--cases", nargs="+", default=[*COMMANDS, *TABLES], choices=[*COMMANDS, *TABLES], metavar="CASE", help="cases to measure")
+    parser.add_argument("--most_seconds", type=float, default=float("inf"), help="leave out cases that are likely to take more CPU time")
     parser.add_argument("--tables", nargs=3, metavar=("KIND", "CONFIG", "FOLDER"), help="build the tables of a rank: what a case does in its process")
     args = parser.parse_args(argv)
     if args.tables:
         build_tables(args.tables[0], args.tables[1], Path(args.tables[2]))
         return
-    results = {size: measure(args.work / str(size), size, args.cases) for size in args.utterances}
-    print(table(results))
+    results: dict[int, Results] = {}
+    for size in args.utterances:
+        likely = {case: found[0] * size / known for known, sized in results.items() for case, found in sized.items()}
+        results[size] = measure(args.work / str(size), size, [case for case in args.cases if likely.get(case, 0) <= args.most_seconds])
+    print(table(args.cases, results))
 
 
-def measure(folder: Path, utterances: int, cases: list[str]) -> dict[str, list[float]]:
-    """case -> [seconds of CPU, peak MB]; made and kept one after the other."""
-    make_corpus(folder, utterances)
+def measure(folder: Path, utterances: int, cases: list[str]) -> Results:
+    """What the cases take, made and kept one after the other."""
     path = folder / "results.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     for case in cases:
         if case not in known:
+            make_corpus(folder, utterances, (COMMANDS | TABLES)[case][-1].split())
             known[case] = _run(case, folder)
             with atomic_write(path) as stream:
                 json.dump(known, stream, indent=1)
-        print(f"{utterances} utterances, {case}: {known[case][0]:.1f} s, {known[case][1]:.0f} MB", file=sys.stderr)
-    return known
+        seconds, memory, elapsed = known[case]
+        print(f"{utterances} utterances, {case}: {seconds:.1f} s of CPU in {elapsed:.0f} s, {memory:.0f} MB", file=sys.stderr)
+    return {case: known[case] for case in cases}
 
 
 def _run(case: str, folder: Path) -> list[float]:
     if case in COMMANDS:
-        name, *options = COMMANDS[case].split()
+        name, *options = COMMANDS[case][0].split()
         command = [sys.executable, "-m", f"asrlib.bin.{name}", *options]
     else:
-        kind, config = TABLES[case]
+        kind, config, _ = TABLES[case]
         command = [sys.executable, __file__, "--work", str(folder), "--tables", kind, str(ROOT / config), "."]
+    begin = time.time()
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, env=os.environ | {"OMP_NUM_THREADS": "1"})
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise UserError(f"{case} ended with exit code {process.returncode}: see {folder / 'log'}")
-    return [used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]
+    return [used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, time.time() - begin]
 
 
 def build_tables(kind: str, config: str, folder: Path) -> None:
@@ -115,43 +128,72 @@ def build_tables(kind: str, config: str, folder: Path) -> None:
     print(waveforms.make_buckets(wavs))
 
 
-def table(results: dict[int, dict[str, list[float]]]) -> str:
+def table(cases: list[str], results: dict[int, Results]) -> str:
     """Markdown: seconds of CPU and peak memory at every size; growth: time of the last size over that of the first, per utterance."""
-    sizes = list(results)
-    lines = ["| command |" + "".join(f" {size:,} utterances |" for size in sizes) + " growth |", "|---|" + "---:|" * (len(sizes) + 1)]
-    for case in next(iter(results.values())):
-        cells = [results[size].get(case) for size in sizes]
-        shown = [f"{cell[0]:.0f} s, {cell[1] / 1000:.2f} GB" if cell else "-" for cell in cells]
-        growth = f"{cells[-1][0] / cells[0][0] * sizes[0] / sizes[-1]:.2f}" if cells[0] and cells[-1] else "-"
+    lines = ["| command |" + "".join(f" {size:,} utterances |" for size in results) + " growth |", "|---|" + "---:|" * (len(results) + 1)]
+    for case in cases:
+        cells = {size: found[case] for size, found in results.items() if case in found}
+        shown = [f"{cells[size][0]:.0f} s, {cells[size][1] / 1000:.2f} GB" if size in cells else "-" for size in results]
+        first, last = min(cells), max(cells)
+        growth = f"{cells[last][0] / cells[first][0] * first / last:.2f}" if first < last else "-"
         lines.append(f"| {case} | " + " | ".join(shown) + f" | {growth} |")
     return "\n".join(lines)
 
 
-def make_corpus(folder: Path, utterances: int) -> None:
-    """The files of a corpus: text, two hypotheses, tables of audio and features, targets, a history. Finished ones are kept."""
-    if (folder / "complete").exists():
-        return
-    begin = time.time()
-    for place in ("dev", "out", "targets", "history"):
-        (folder / place).mkdir(parents=True, exist_ok=True)
-    _texts(folder, utterances)
-    _write(folder / "dev" / "text", (f"d{number} A SENTENCE OF NOBODY {number}" for number in range(5000)))
-    ids, frames = list(_ids(utterances)), np.random.default_rng(2).integers(100, int(2 * SECONDS * 50), size=utterances)
+def make_corpus(folder: Path, utterances: int, parts: list[str]) -> None:
+    """These parts of a corpus; finished ones are kept."""
+    makers = {"texts": _texts, "tables": _tables, "audio": _audio, "dev": _dev, "targets": _targets, "history": _history}
+    for part in parts:
+        mark = folder / f"{part}.complete"
+        if not mark.exists():
+            begin = time.time()
+            (folder / "out").mkdir(parents=True, exist_ok=True)
+            process = multiprocessing.get_context("fork").Process(target=makers[part], args=(folder, utterances))
+            process.start()  # the memory of this process would count as that of the commands that it starts
+            process.join()
+            if process.exitcode:
+                raise UserError(f"{folder}: {part} cannot be made: see above, or give another --work")
+            mark.touch()
+            print(f"{folder}: {part} of {utterances} utterances made in {time.time() - begin:.0f} s", file=sys.stderr)
+
+
+def _frames(utterances: int) -> np.ndarray:
+    """Frames of 20 ms of the utterances."""
+    return np.random.default_rng(2).integers(100, int(2 * SECONDS * 50), size=utterances)
+
+
+def _tables(folder: Path, utterances: int) -> None:
+    """Tables of audio and of features; the audio is that of `_audio`."""
     values = {
-        "utt2spk": lambda number: ids[number].partition("-")[0],
-        "wav.scp": lambda number: f"/corpora/large/{ids[number].replace('-', '/')}.flac",
-        "utt2dur": lambda number: f"{frames[number] / 50:.6f}",
-        "utt2num_frames": lambda number: str(2 * frames[number] + 1),
-        "feats.scp": lambda number: f"/dump/large/feats.{number * 32 // utterances}.ark:{number * 4000 + 27}",
+        "utt2spk": lambda number, utt, frames: utt.partition("-")[0],
+        "wav.scp": lambda number, utt, frames: folder.absolute() / "audio" / f"{number % RECORDINGS}.flac",
+        "utt2dur": lambda number, utt, frames: f"{frames / 50:.6f}",
+        "utt2num_frames": lambda number, utt, frames: 2 * frames + 1,
+        "feats.scp": lambda number, utt, frames: f"/dump/large/feats.{number * 32 // utterances}.ark:{number * 4000 + 27}",
     }
     for name, value in values.items():
-        _write(folder / name, (f"{utt} {value(number)}" for number, utt in enumerate(ids)))
+        rows = zip(_ids(utterances), map(int, _frames(utterances)), strict=True)
+        _write(folder / name, (f"{utt} {value(number, utt, frames)}" for number, (utt, frames) in enumerate(rows)))
     _write(folder / "characters.txt", [*sorted("ETAOINSHRDLUCMFWYPVBGK"), "<space>", "<blank>"])
-    _targets(folder, ids, frames)
+
+
+def _audio(folder: Path, utterances: int) -> None:
+    rng = np.random.default_rng(4)
+    (folder / "audio").mkdir(exist_ok=True)
+    for number in range(RECORDINGS):
+        samples = 0.05 * rng.standard_normal(int(16000 * rng.uniform(2, 2 * SECONDS)))
+        soundfile.write(folder / "audio" / f"{number}.flac", samples, 16000, subtype="PCM_16")
+
+
+def _dev(folder: Path, utterances: int) -> None:
+    (folder / "dev").mkdir(exist_ok=True)
+    _write(folder / "dev" / "text", (f"d{number} A SENTENCE OF NOBODY {number}" for number in range(5000)))
+
+
+def _history(folder: Path, utterances: int) -> None:
+    (folder / "history").mkdir(exist_ok=True)
     rows = ({"update": n, "epoch": n / 1000, "seconds": n * 0.5, "loss": 3 + 1 / n, "learning_rate": 1e-4} for n in range(1, utterances + 1))
     _write(folder / "history" / "history.jsonl", map(json.dumps, rows))
-    (folder / "complete").touch()
-    print(f"{folder}: {utterances} utterances made in {time.time() - begin:.0f} s", file=sys.stderr)
 
 
 def _ids(utterances: int) -> Iterator[str]:
@@ -195,24 +237,27 @@ def _texts(folder: Path, utterances: int) -> None:
         stream.close()
 
 
-def _targets(folder: Path, ids: list[str], frames: np.ndarray) -> None:
-    """Clusters, pitch and speakers, written as asrlib.utils.arrays.save_arrays does."""
-    rng, most = np.random.default_rng(3), int(frames.max())
-    some = {"km": rng.integers(500, size=2 * most).astype(np.uint16), "pitch": rng.random(2 * most, np.float32)}
-    for name, values in some.items():
-        ends = np.cumsum(frames) * values.itemsize
-        kind = "U16" if name == "km" else "F32"
+def _targets(folder: Path, utterances: int) -> None:
+    """Clusters, pitch and speakers as asrlib.utils.arrays.save_arrays writes them; all values are zeros that take no space on the disk."""
+    (folder / "targets").mkdir(exist_ok=True)
+    frames = _frames(utterances).tolist()
+    for name, kind, size in (("km", "U16", 2), ("pitch", "F32", 4)):
         with atomic_write(folder / "targets" / f"{name}.safetensors", "wb") as stream:
-            rows = zip(ids, frames.tolist(), ends.tolist(), strict=True)
-            entries = [f'"{utt}":{{"dtype":"{kind}","shape":[{n}],"data_offsets":[{end - n * values.itemsize},{end}]}}' for utt, n, end in rows]
-            header = ("{" + ",".join(entries) + "}").encode()
-            header += b" " * (-len(header) % 8)
-            stream.write(len(header).to_bytes(8, "little") + header)
-            for number, n in enumerate(frames.tolist()):
-                stream.write(values[number % most : number % most + n].data)
-    speakers = {utt: int(utt[:5]) - 100 for utt in ids}
+            stream.write(bytes(8) + b"{")
+            end = 0
+            for number, (utt, n) in enumerate(zip(_ids(utterances), frames, strict=True)):
+                entry = f'"{utt}":{{"dtype":"{kind}","shape":[{n}],"data_offsets":[{end},{end + n * size}]}}'
+                stream.write(b"," * bool(number) + entry.encode())
+                end += n * size
+            stream.write(b"}" + b" " * (-(stream.tell() + 1 - 8) % 8))
+            data = stream.tell()
+            stream.seek(0)
+            stream.write((data - 8).to_bytes(8, "little"))
+            stream.truncate(data + end)
     with atomic_write(folder / "targets" / "speakers.json") as stream:
-        json.dump({"classes": max(speakers.values()) + 1, "utterances": speakers}, stream)
+        stream.write(f'{{"classes": {(utterances - 1) * 2338 // utterances + 1}, "utterances": {{')
+        stream.writelines(f'{", " * bool(number)}"{utt}": {int(utt[:5]) - 100}' for number, utt in enumerate(_ids(utterances)))
+        stream.write("}}")
 
 
 if __name__ == "__main__":

@@ -66,7 +66,8 @@ class Dataset:
         self.on_waveform = train and config.augment.on_waveform
         self.dump_dir, self.tokenizer, self.data = dump_dir, tokenizer, _open(dump_dir)
         self.channels, self.utts = self.data.channels(), sorted_keys(self.data.utt2spk)
-        self.sizes = np.array([_sizes(item) for item in self._every()], np.int64).reshape(-1, len(Sizes._fields))
+        sizes = (size for item in self._every() for size in _sizes(item))
+        self.sizes = np.fromiter(sizes, np.int64).reshape(-1, len(Sizes._fields))
         self.items: Sequence[Item] = Items(self._item, self._every, np.arange(len(self.sizes)))
         if not self.items:
             raise UserError(f"{dump_dir}: no utterances: run stage 2")
@@ -96,7 +97,7 @@ class Dataset:
         """Removes utterances that are too long, too short, or too short for their labels under CTC, and lists them with the reason in `report`."""
         batch, stride = self.config.batch, self.config.features.window_stride
         rejected = {}
-        for number, row in enumerate(map(Sizes._make, self.sizes.tolist())):
+        for number, row in enumerate(map(Sizes._make, map(np.ndarray.tolist, self.sizes))):
             seconds, output = row.frames * stride, self.config.model_conf.output_frames(self._fewest_frames(row))
             if not row.labels:
                 rejected[number] = "empty transcript"
@@ -143,8 +144,9 @@ class Dataset:
         """Frames of each item in that epoch; they depend on its random speed."""
         if not self.on_waveform:
             return self.frames
-        samples = self.sizes[:, Sizes._fields.index("samples")].tolist()
-        return np.array([num_frames(perturbed_samples(count, self._speed(i, epoch)), self.config.features) for i, count in enumerate(samples)])
+        samples = map(int, self.sizes[:, Sizes._fields.index("samples")])
+        frames = (num_frames(perturbed_samples(count, self._speed(i, epoch)), self.config.features) for i, count in enumerate(samples))
+        return np.fromiter(frames, np.int64, len(self.sizes))
 
     def cached(self, indices: Sequence[int], epoch: int) -> Iterator[np.ndarray | None]:
         """Argument `cached` of `feats` for these items, prefetched from the shards in this order; None for features from elsewhere."""

@@ -34,7 +34,7 @@ class Targets:
 
     labels: Mapping[str, np.ndarray]
     pitch: Mapping[str, np.ndarray] = field(default_factory=dict)
-    speakers: dict[str, int] = field(default_factory=dict)
+    speakers: Mapping[str, int | str] = field(default_factory=dict)
     num_speakers: int = 0
     hop: int = TARGET_HOP
 
@@ -79,9 +79,11 @@ class WaveformSet:
         self.channels, self.utts = self.data.channels(), sorted_keys(self.data.utt2spk)
         self.speakers = np.full(len(self.data), -1, np.int32)
         if targets and train:
-            self.speakers[:] = [targets.speakers.get(utt, -1) for utt in self.utts]
+            classes = joined(self.data.utt2spk, targets.speakers)
+            self.speakers = np.fromiter((-1 if number is None else int(number) for _, _, (number,) in classes), np.int32, len(self.data))
         self.seconds = seconds(self.data) if targets is None else np.zeros(0)
-        self.frames = np.array([NO_TARGETS if item is None else item.frames for item in self._every()], np.int32)
+        frames = (NO_TARGETS if item is None else item.frames for item in self._every())
+        self.frames = np.fromiter(frames, np.int32, len(self.data))
         numbers = np.flatnonzero(self.frames > NO_TARGETS)
         self.items: Sequence[Item] = Items(self._item, self._every, numbers)
         self.frames = self.frames[numbers]

@@ -1,8 +1,4 @@
-"""Splits batches into parts so that training fits into the memory. The gradients of the parts are accumulated: the update stays the same.
-
-The estimates were measured on a CPU (tools/bench/memory.py measures them again); the part that grows with the batch is in each model's configuration
-(activation_size).
-"""
+"""Splits batches into parts so that training fits into the memory. The gradients of the parts are accumulated: the update stays the same."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,20 +6,16 @@ from dataclasses import dataclass, field
 import mindspore as ms
 
 from asrlib.config.ctc import TrainConfig
+from asrlib.config.memory import MARGIN, activation_memory, fixed_memory
 from asrlib.config.pretraining import PretrainConfig
-from asrlib.config.training import OptimConfig
 from asrlib.ms.data.batches import Batch
 from asrlib.utils.log import get_logger
 from asrlib.utils.memory import GB, available_memory
 
 log = get_logger(__name__)
 
-FLOAT = 4  # bytes
-PROCESS = 0.9 * GB  # Python, MindSpore and a compiled graph
 GRAPH = 0.2 * GB  # the compiled graph of each further length
 SHARE = 0.9  # of the available memory, since other processes need some while a training runs
-MARGIN = 1.15  # factor of an estimate, for the fragmentation of the memory pool
-MOMENTS = {"adam": 2, "adamw": 2, "sgd": 1, "novograd": 1}
 
 
 @dataclass(frozen=True)
@@ -70,18 +62,6 @@ def plan_parts(
         size = -(-rows // count)
         log.info("batches of %d x %.1f s are computed in %d parts of %d utterances", rows, config.seconds(length), count, size)
     return Parts(split)
-
-
-def fixed_memory(config: TrainConfig | PretrainConfig, parameters: int) -> float:
-    """Bytes that do not depend on the batch: weights, gradients, moments, moving average of the weights, sums of gradients."""
-    optim: OptimConfig = config.optim
-    copies = 2 + MOMENTS[optim.name] + (1 if config.trainer.ema else 0) + 1
-    return PROCESS + copies * parameters * FLOAT
-
-
-def activation_memory(config: TrainConfig | PretrainConfig, rows: int, length: int) -> float:
-    """Bytes of a step that grow with the batch. length: frames of the features, or samples."""
-    return FLOAT * rows * config.activation_size(length)
 
 
 def _advice(config: TrainConfig | PretrainConfig) -> str:

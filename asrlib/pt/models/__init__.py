@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+import torch
 from torch import nn
 
 from asrlib.config.ctc import TrainConfig
@@ -13,3 +14,9 @@ def make_network(config: TrainConfig | PretrainConfig, vocab_size: int = 0) -> n
     network = import_module(f"{__name__}.{config.model}").Network
     shape = (config.features.dim, vocab_size) if isinstance(config, TrainConfig) else ()
     return network(config.model_conf, *shape)
+
+
+def count_parameters(config: TrainConfig | PretrainConfig, vocab_size: int = 1000) -> int:
+    """Parameters of a network, without memory for their values."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in make_network(config, vocab_size).parameters())
