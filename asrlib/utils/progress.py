@@ -14,9 +14,8 @@ def progress(iterable: Iterable[T] | None = None, desc: str = "", total: int | N
     """A tqdm bar around `iterable` (without it, one to `update`): live on a terminal, otherwise one line every 10 s and at the end."""
     if sys.stderr.isatty():
         return tqdm(iterable, desc=desc, total=total, unit=unit, dynamic_ncols=True, **kwargs)
-    # position: a bar inside another moves no cursor
-    lines = {"file": _LineWriter(), "mininterval": 10.0, "maxinterval": 3600.0, "ncols": 100, "position": 0}
-    return tqdm(iterable, desc=desc, total=total, unit=unit, **lines, **kwargs)
+    kwargs.setdefault("position", 0)  # a bar inside another moves no cursor
+    return tqdm(iterable, desc=desc, total=total, unit=unit, file=_LineWriter(), mininterval=10.0, maxinterval=3600.0, ncols=100, **kwargs)
 
 
 class _LineWriter:
