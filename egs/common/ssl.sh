@@ -5,7 +5,8 @@
 # run.sh has set $model (progre|hubert) and $size (base|large) and sourced its corpus.sh (see recipe.sh). For a corpus of another size than the
 # published ones it or corpus.sh may set the iterations of pretraining without --mini, as arrays:
 #     default_configs (names, see config_file), default_iteration_args, default_targets, default_clusters, default_mfcc_args, default_layer_args
-# and default_logmel_args (text): log-mel frames of 10 ms need another subsampling to reach the encoder at the rate of an upstream's.
+# and default_logmel_args (text): log-mel frames of 10 ms need another subsampling to reach the encoder at the rate of an upstream's, and masks of
+# SpecAugment that last as long.
 #
 # Pretraining has several iterations, each with its configuration, targets and number of clusters:
 #     --pretrain_configs "hubert_base.yaml hubert_base.yaml progre_large.yaml" --targets "mfcc 6 9" --clusters "100 500 500"
@@ -172,8 +173,8 @@ stage_4() {
 
 # The fine-tuned systems: the pretrained model and, with --baselines, other inputs of the same conformer
 random_exp=${asr_exp}_random${random_args:+_$(folder_name "$random_args")}
-[ -n "${option_given[logmel_args]+given}" ] || logmel_args=${default_logmel_args:-}
 logmel_exp=$expdir/${asr_tag}_logmel${logmel_args:+_$(folder_name "$logmel_args")}
+[ -n "${option_given[logmel_args]+given}" ] || logmel_args=${default_logmel_args:-}
 systems=("$asr_exp")
 if $ablation; then
     [ ${#baselines[@]} -eq 0 ] || _refuse "--ablation and --baselines are mutually exclusive: --ablation true is --baselines \"random logmel\""

@@ -13,7 +13,8 @@ default_configs=(hubert_base.yaml hubert_base.yaml) default_iteration_args=(trai
 # shellcheck disable=SC2034
 default_targets=(mfcc 3) default_clusters=(100 200) default_mfcc_args=(--cmvn true --portion 1) default_layer_args=(--portion 1)
 # shellcheck disable=SC2034
-default_logmel_args=encoder_conf.input_layer=conv2d # 40 ms a frame, as conv2d2 makes of the states
+# 40 ms a frame of the encoder, as conv2d2 makes of the states, and masks of 200 ms
+default_logmel_args="encoder_conf.input_layer=conv2d specaug_conf.time_mask_width_range=[0,20]"
 
 # The options of the corpus and the commands of stages 0 and 1.
 # shellcheck source=egs/an4/corpus.sh
