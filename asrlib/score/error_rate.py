@@ -70,8 +70,24 @@ class Speakers:
     of_utterance: np.ndarray
 
 
+class Numbers:
+    """What has the counts of each utterance: numbers (utterances, 4), the `numbers` of each."""
+
+    numbers: np.ndarray
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Of each utterance."""
+        return self.numbers[:, 1:].sum(axis=1)
+
+    @property
+    def ref_units(self) -> np.ndarray:
+        """Of each utterance; those of the path that was taken through alternatives."""
+        return self.numbers[:, :3].sum(axis=1)
+
+
 @dataclass(frozen=True)
-class Score:
+class Score(Numbers):
     """The score of one set. ci95: [low, high] in percent, None with fewer than two utterances or speakers to sample from.
 
     numbers: (utterances, 4), the `numbers` of each, in the order of `utts`, the sorted ids. The alignments are not kept: `pairs` makes them again.
@@ -94,16 +110,6 @@ class Score:
     @property
     def conventions(self) -> Conventions:
         return self.pairs.conventions
-
-    @property
-    def errors(self) -> np.ndarray:
-        """Of each utterance."""
-        return self.numbers[:, 1:].sum(axis=1)
-
-    @property
-    def ref_units(self) -> np.ndarray:
-        """Of each utterance; those of the path that was taken through alternatives."""
-        return self.numbers[:, :3].sum(axis=1)
 
     def by_speaker(self) -> dict[str, Counts]:
         """The counts of each speaker, sorted; empty if no speakers were given."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from asrlib.score.error_rate import Numbers
 from asrlib.score.texts import width
 from asrlib.utils.errors import UserError
 
@@ -23,20 +24,12 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Utterances:
+class Utterances(Numbers):
     """The rows of per_utt.tsv. speakers: "" where they are not known; numbers: (utterances, 4), columns as COUNTS."""
 
     ids: list[str]
     speakers: list[str]
     numbers: np.ndarray
-
-    @property
-    def errors(self) -> np.ndarray:
-        return self.numbers[:, 1:].sum(axis=1)
-
-    @property
-    def ref_units(self) -> np.ndarray:
-        return self.numbers[:, :3].sum(axis=1)
 
 
 def read_utterances(folder: Path) -> Utterances:
