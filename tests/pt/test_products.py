@@ -12,6 +12,7 @@ from asrlib.pt.models import make_network
 from asrlib.pt.packages import write_packages
 from asrlib.pt.products import products_of
 from asrlib.pt.s3prl_upstream import describe_upstream, load_upstream
+from asrlib.pt.upstreams import PackagedUpstream
 from asrlib.utils.arrays import save_arrays
 from tests.pt.conftest import HEADS, TRUNK, mindspore_arrays
 
@@ -51,3 +52,13 @@ def test_the_package_of_a_model(tmp_path, frontend):
     assert len(exact) == len(half)
     for one, other in zip(exact, half, strict=True):
         assert 2e-4 < float((one - other).norm() / one.norm()) < 1e-2
+
+
+def test_progre(progre_package, tmp_path):
+    """All its states are those of rounded products, also pitch and speaker."""
+    torch.save(torch.load(progre_package, weights_only=True) | {"products": "float16"}, tmp_path / "progre.pt")
+    wavs = [0.1 * torch.randn(9000)]
+    with torch.no_grad():
+        exact, half = (PackagedUpstream(path)(wavs)["hidden_states"] for path in (progre_package, tmp_path / "progre.pt"))
+    for one, other in zip(exact, half, strict=True):
+        assert 1e-5 < float((one - other).norm() / one.norm()) < 2e-2
